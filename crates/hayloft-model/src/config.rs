@@ -1,0 +1,9 @@
+//! Settings of a plugin: their schema, an organization's values, and the check of one against the other.
+
+pub mod check;
+pub mod schema;
+pub mod values;
+
+pub use check::{Requirement, check, missing};
+pub use schema::{ConfigField, ConfigSchema, FieldType};
+pub use values::{ConfigValues, Credentials, masked};
