@@ -1,0 +1,49 @@
+//! Four front doors: a folder goes in, a [`PluginDescriptor`] and [`Problems`] come out.
+//!
+//! Each plugin format is read by one file in `formats` into a draft; [`normalize`] turns every draft into a
+//! descriptor on one path, and past this crate nobody asks which format it was. What an author wrote is never an
+//! error of ours: every reader finds all problems at once, each with its place and a hint.
+//!
+//! This crate must not know workers, tenants or the network, and it never runs a plugin's code.
+//!
+//! To add a format: one file in `formats` that exports a `Format`, one line in [`formats`], golden cases in
+//! `tests/golden/<format>/`, and a sample plugin.
+
+use std::path::Path;
+
+use hayloft_model::{PluginDescriptor, Problems};
+
+pub mod content_hash;
+pub mod discover;
+mod document;
+mod folder;
+pub mod formats;
+mod normalize;
+pub mod probe;
+pub mod registration;
+pub mod report;
+pub mod schema;
+mod words;
+
+pub use content_hash::{HashError, content_hash};
+pub use discover::{Discovered, discover};
+pub use normalize::needs_grant;
+pub use probe::{Evidence, probe};
+pub use report::{Report, check};
+
+use folder::Folder;
+
+/// Reads a plugin's folder without running any of its code. The descriptor is there if and only if no problem is an
+/// error; all problems are found in one go.
+#[must_use]
+pub fn read_plugin(folder: &Path) -> (Option<PluginDescriptor>, Problems) {
+    let folder = match Folder::open(folder) {
+        Ok(folder) => folder,
+        Err(problem) => return (None, problem.into()),
+    };
+    let (recognized, mut problems) = probe::recognize(&folder);
+    let Some((format, _)) = recognized else { return (None, problems) };
+    let draft = (format.read)(&folder, &mut problems);
+    let descriptor = draft.and_then(|draft| normalize::descriptor(draft, &mut problems));
+    (descriptor.filter(|_| !problems.has_errors()), problems)
+}

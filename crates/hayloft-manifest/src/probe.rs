@@ -1,0 +1,70 @@
+//! Which format a folder is in, and why.
+
+use std::path::Path;
+
+use hayloft_model::plugin::FormatName;
+use hayloft_model::{Problem, Problems};
+
+use crate::folder::Folder;
+use crate::formats::{self, Format};
+
+/// The format of a folder and what it was known by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// The format.
+    pub format: FormatName,
+    /// What it was known by: a fragment that completes "because …".
+    pub because: &'static str,
+}
+
+/// Which format a folder is in. A folder in none is a problem that says what each format would need.
+#[must_use]
+pub fn probe(folder: &Path) -> (Option<Evidence>, Problems) {
+    match Folder::open(folder) {
+        Ok(folder) => {
+            let (recognized, problems) = recognize(&folder);
+            let evidence = |(format, because): (&Format, _)| Evidence {
+                format: FormatName(format.name.to_owned()),
+                because,
+            };
+            (recognized.map(evidence), problems)
+        }
+        Err(problem) => (None, problem.into()),
+    }
+}
+
+pub(crate) fn recognize(folder: &Folder) -> (Option<(&'static Format, &'static str)>, Problems) {
+    let recognized = formats::all().find_map(|format| Some((format, (format.recognize)(folder)?)));
+    let mut problems = Problems::new();
+    if recognized.is_none() {
+        for format in formats::all() {
+            (format.missing)(folder, &mut problems);
+        }
+        if problems.is_empty() {
+            problems.push(Problem::error("folder", "is in no known plugin format"));
+        }
+    }
+    (recognized, problems)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_that_is_no_ordinary_file_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = folder.path().join("package.json");
+        let problems = || probe(folder.path()).1.to_string();
+        // A socket stands for everything that would wait when opened.
+        let socket = std::os::unix::net::UnixListener::bind(&manifest).unwrap();
+        assert_eq!(problems(), "error: package.json: is not a regular file");
+        drop(socket);
+        std::fs::remove_file(&manifest).unwrap();
+        std::fs::write(&manifest, vec![b' '; 2 * 1024 * 1024]).unwrap();
+        assert_eq!(
+            problems(),
+            "error: package.json: is larger than 1024 KiB\n  hint: keep data in files of its own"
+        );
+    }
+}

@@ -1,0 +1,302 @@
+//! What a running worker says that its plugin registered: read without trust.
+//!
+//! A worker runs code that nobody vouches for, so nothing in its message counts before it was checked here: shapes,
+//! names, sizes, references between the parts, and environment names against the manifest's list. A part with an error
+//! is left out of the result; the rest stands.
+
+use hayloft_model::config::ConfigSchema;
+use hayloft_model::plugin::{Capability, HookName, McpDeclarations, McpServerDeclaration, Page, UiExtension};
+use hayloft_model::{PluginDescriptor, Problem, Problems, Registration, ServerId};
+use serde_json::value::RawValue;
+
+use crate::document::{Document, Naming, Object, View};
+use crate::folder::relative_path;
+use crate::formats;
+use crate::words::{listed, meant, quoted};
+
+mod auth;
+mod config;
+mod cron_syntax;
+mod routes;
+mod schedule;
+mod webhook;
+
+/// Most entries of any one kind.
+const MOST_ENTRIES: usize = 500;
+
+/// Longest id of anything that a plugin registers, in bytes.
+const LONGEST_ID: usize = 128;
+
+const KEYS: [&str; 11] = [
+    "name",
+    "configSchema",
+    "authMethods",
+    "mcp",
+    "uiExtensions",
+    "pages",
+    "routes",
+    "crons",
+    "webhookRouting",
+    "hooks",
+    "readsOrganizationEarly",
+];
+
+/// What a worker's message registers, and everything that is wrong with it. Places begin with `metadata`, as the
+/// message is called.
+#[must_use]
+pub fn read(raw: &RawValue, descriptor: &PluginDescriptor) -> (Registration, Problems) {
+    let unnamed = || Registration { name: descriptor.display_name.clone(), ..Registration::default() };
+    let mut problems = Problems::new();
+    let document = match Document::parse(raw.get(), Naming::Message("metadata")) {
+        Ok(document) => document,
+        Err(problem) => return (unnamed(), problem.into()),
+    };
+    let Some(message) = document.root().object(&mut problems) else {
+        return (unnamed(), problems);
+    };
+    message.check_keys(&KEYS, &mut problems);
+
+    let mut env = EnvReferences { allowed: &descriptor.env, refused: Vec::new() };
+    let name = message.required("name", &mut problems).and_then(|name| name.label(&mut problems));
+    let config_schema = config::read(&message, &mut env, &mut problems);
+    let registration = Registration {
+        name: name.unwrap_or_else(|| unnamed().name),
+        auth_methods: auth::read(&message, &config_schema, &mut problems),
+        mcp: mcp(&message, &mut problems),
+        ui_extensions: ui_extensions(&message, &mut problems),
+        pages: pages(&message, &mut problems),
+        routes: routes::read(&message, &mut problems),
+        crons: schedule::read(&message, &mut problems),
+        webhook_routing: webhook::read(&message, &config_schema, &mut env, &mut problems),
+        hooks: hooks(&message, &mut problems),
+        reads_organization_early: message
+            .boolean("readsOrganizationEarly", &mut problems)
+            .unwrap_or_default(),
+        config_schema,
+    };
+    env.report(descriptor, &mut problems);
+    check_capabilities(&registration, descriptor, &mut problems);
+    (registration, problems)
+}
+
+/// References to environment variables, gathered so that one hint can name the whole line to write.
+struct EnvReferences<'d> {
+    allowed: &'d [String],
+    refused: Vec<(String, String)>,
+}
+
+impl EnvReferences<'_> {
+    /// A reference to an environment variable, if the manifest lists it.
+    fn read(&mut self, view: &View<'_>, problems: &mut Problems) -> Option<String> {
+        let name = view.text(problems)?;
+        if self.allowed.iter().any(|allowed| allowed == name) {
+            return Some(name.to_owned());
+        }
+        if crate::normalize::is_env_name(name) {
+            self.refused.push((view.at(), name.to_owned()));
+        } else {
+            let message = format!("{} cannot be the name of an environment variable", quoted(name));
+            problems.push(Problem::error(view.at(), message).hint("use letters, digits and `_`"));
+        }
+        None
+    }
+
+    fn report(self, descriptor: &PluginDescriptor, problems: &mut Problems) {
+        let mut names: Vec<&str> = self.refused.iter().map(|(_, name)| name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let hint = match formats::named(&descriptor.format) {
+            Some(format) => (format.allow_env)(descriptor, &names),
+            None => format!("list {} in the plugin's manifest", listed(names.iter().copied())),
+        };
+        for (at, name) in &self.refused {
+            let message =
+                format!("the environment variable `{name}` is not in the plugin's list of variables");
+            problems.push(Problem::error(at, message).hint(&hint));
+        }
+    }
+}
+
+/// An id that is unique among its kind.
+fn unique_id(
+    object: &Object<'_>,
+    key: &str,
+    seen: &mut Vec<String>,
+    problems: &mut Problems,
+) -> Option<String> {
+    let view = object.required(key, problems)?;
+    let id = view.text(problems)?;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':');
+    if id.is_empty() || id.len() > LONGEST_ID || !id.bytes().all(allowed) || id.starts_with('.') {
+        problems.push(
+            Problem::error(view.at(), format!("{} cannot be an id", quoted(id)))
+                .hint("use up to 128 letters, digits, `_`, `-`, `.` and `:`"),
+        );
+        return None;
+    }
+    if seen.iter().any(|earlier| earlier == id) {
+        problems.push(
+            Problem::error(view.at(), format!("{} is registered twice", quoted(id))).hint("rename one"),
+        );
+        return None;
+    }
+    seen.push(id.to_owned());
+    Some(id.to_owned())
+}
+
+/// The name of a setting that the plugin declared.
+fn known_field(view: &View<'_>, schema: &ConfigSchema, problems: &mut Problems) -> Option<String> {
+    let name = view.text(problems)?;
+    if schema.field(name).is_some() {
+        return Some(name.to_owned());
+    }
+    let fields = || schema.fields.keys().map(String::as_str);
+    let hint = match meant(name, fields()) {
+        Some(word) => format!("did you mean {}?", quoted(word)),
+        None if schema.fields.is_empty() => String::from("declare it with `register.config({ … })`"),
+        None => format!("declare it with `register.config({{ … }})`; declared are {}", listed(fields())),
+    };
+    problems
+        .push(Problem::error(view.at(), format!("the plugin has no setting {}", quoted(name))).hint(hint));
+    None
+}
+
+fn mcp(message: &Object<'_>, problems: &mut Problems) -> McpDeclarations {
+    let Some(mcp) = message.get("mcp").and_then(|mcp| mcp.object(problems)) else {
+        return McpDeclarations::default();
+    };
+    mcp.check_keys(&["local", "external"], problems);
+    let mut seen: Vec<ServerId> = Vec::new();
+    let mut servers = |key, problems: &mut Problems| {
+        let items = mcp.items(key, MOST_ENTRIES, problems);
+        items.iter().filter_map(|item| mcp_server(item, &mut seen, problems)).collect()
+    };
+    McpDeclarations { local: servers("local", problems), external: servers("external", problems) }
+}
+
+fn mcp_server(
+    item: &View<'_>,
+    seen: &mut Vec<ServerId>,
+    problems: &mut Problems,
+) -> Option<McpServerDeclaration> {
+    let server = item.object(problems)?;
+    server.check_keys(&["id", "name", "description"], problems);
+    let view = server.required("id", problems)?;
+    let id: ServerId = match view.text(problems)?.parse() {
+        Ok(id) => id,
+        Err(invalid) => {
+            let invalid: hayloft_model::ids::InvalidId = invalid;
+            let message = format!("{} is not {}", quoted(&invalid.text), invalid.expected);
+            problems.push(Problem::error(view.at(), message));
+            return None;
+        }
+    };
+    if seen.contains(&id) {
+        problems.push(
+            Problem::error(view.at(), format!("the server `{id}` is registered twice")).hint("rename one"),
+        );
+        return None;
+    }
+    seen.push(id.clone());
+    let name = server.label("name", problems);
+    Some(McpServerDeclaration { id, name, description: server.label("description", problems) })
+}
+
+fn ui_extensions(message: &Object<'_>, problems: &mut Problems) -> Vec<UiExtension> {
+    let items = message.items("uiExtensions", MOST_ENTRIES, problems);
+    let extension = |item: &View<'_>, problems: &mut Problems| {
+        let extension = item.object(problems)?;
+        extension.check_keys(&["slot", "component", "props"], problems);
+        let slot = extension.required("slot", problems).and_then(|slot| slot.label(problems));
+        let component = component(&extension, problems);
+        Some(UiExtension { slot: slot?, component: component? })
+    };
+    items.iter().filter_map(|item| extension(item, problems)).collect()
+}
+
+fn pages(message: &Object<'_>, problems: &mut Problems) -> Vec<Page> {
+    let items = message.items("pages", MOST_ENTRIES, problems);
+    let mut seen = Vec::new();
+    items.iter().filter_map(|item| page(item, &mut seen, problems)).collect()
+}
+
+fn page(item: &View<'_>, seen: &mut Vec<String>, problems: &mut Problems) -> Option<Page> {
+    const SLOTS: [&str; 3] = ["standalone", "after-settings", "before-settings"];
+    let page = item.object(problems)?;
+    page.check_keys(&["id", "title", "component", "icon", "slot", "requiresSetup"], problems);
+    let id = unique_id(&page, "id", seen, problems);
+    let title = page.required("title", problems).and_then(|title| title.label(problems));
+    let component = component(&page, problems);
+    let slot = page.label("slot", problems);
+    if let Some(slot) = slot.as_deref().filter(|slot| !SLOTS.contains(slot)) {
+        let problem =
+            Problem::warning(page.place_of("slot"), format!("{} is not a known place", quoted(slot)));
+        problems.push(problem.hint(match meant(slot, SLOTS) {
+            Some(word) => format!("did you mean {}?", quoted(word)),
+            None => format!("known are {}; the page is shown under \"more\"", listed(SLOTS)),
+        }));
+    }
+    let icon = page.label("icon", problems);
+    let requires_setup = page.boolean("requiresSetup", problems);
+    Some(Page { id: id?, title: title?, component: component?, icon, slot, requires_setup })
+}
+
+/// A component's file, inside the plugin.
+fn component(object: &Object<'_>, problems: &mut Problems) -> Option<String> {
+    let view = object.required("component", problems)?;
+    let component = view.label(problems)?;
+    // `@/…` names a component of the dashboard itself.
+    if relative_path(component.strip_prefix("@/").unwrap_or(&component)).is_err() {
+        let message = format!("{} does not name a file of the plugin", quoted(&component));
+        problems
+            .push(Problem::error(view.at(), message).hint("give a path such as `components/Settings.vue`"));
+        return None;
+    }
+    Some(component)
+}
+
+fn hooks(message: &Object<'_>, problems: &mut Problems) -> Vec<HookName> {
+    let mut hooks = Vec::new();
+    for item in message.items("hooks", MOST_ENTRIES, problems) {
+        let Some(name) = item.text(problems) else { continue };
+        match serde_json::from_value::<HookName>(name.into()) {
+            Ok(hook) if hooks.contains(&hook) => {}
+            Ok(hook) => hooks.push(hook),
+            Err(_) => problems.push(
+                Problem::warning(item.at(), format!("{} is not a known hook", quoted(name)))
+                    .hint("nothing calls it; the plugin may be written for a newer version"),
+            ),
+        }
+    }
+    hooks
+}
+
+/// Warns of kinds that the manifest does not declare. Plugins in the wild forget them, so they work all the same.
+fn check_capabilities(registration: &Registration, descriptor: &PluginDescriptor, problems: &mut Problems) {
+    let mcp = &registration.mcp;
+    let kinds = [
+        (Capability::Config, "configSchema", !registration.config_schema.fields.is_empty(), "settings"),
+        (Capability::Auth, "authMethods", !registration.auth_methods.is_empty(), "ways to authenticate"),
+        (Capability::Mcp, "mcp", !(mcp.local.is_empty() && mcp.external.is_empty()), "MCP servers"),
+        (
+            Capability::Ui,
+            "uiExtensions",
+            !registration.ui_extensions.is_empty(),
+            "extensions of the dashboard",
+        ),
+        (Capability::Ui, "pages", !registration.pages.is_empty(), "pages of the dashboard"),
+        (Capability::Routes, "routes", !registration.routes.is_empty(), "routes"),
+        (Capability::Routes, "webhookRouting", registration.webhook_routing.is_some(), "a shared webhook"),
+        (Capability::Cron, "crons", !registration.crons.is_empty(), "scheduled jobs"),
+    ];
+    for (capability, key, registered, what) in kinds {
+        if registered && !descriptor.declares(capability) {
+            let message =
+                format!("the plugin registers {what} and does not declare the capability `{capability}`");
+            problems.push(
+                Problem::warning(format!("metadata.{key}"), message)
+                    .hint(format!("add `\"{capability}\"` to the manifest's capabilities")),
+            );
+        }
+    }
+}

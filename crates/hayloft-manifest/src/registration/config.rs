@@ -1,0 +1,193 @@
+//! The settings that a plugin asks for.
+
+use hayloft_model::config::{ConfigField, ConfigSchema, FieldType};
+use hayloft_model::{Problem, Problems};
+use serde_json::Value;
+
+use super::{EnvReferences, LONGEST_ID, MOST_ENTRIES};
+use crate::document::{Object, View};
+use crate::words::{listed, meant, quoted};
+
+/// Largest compiled form of a pattern, in bytes. The engine is linear in time; this bounds its memory.
+const LARGEST_PATTERN: usize = 256 * 1024;
+
+const KEYS: [&str; 11] = [
+    "type",
+    "label",
+    "description",
+    "placeholder",
+    "required",
+    "env",
+    "sensitive",
+    "encrypted",
+    "default",
+    "options",
+    "regex",
+];
+
+const TYPES: [(&str, FieldType); 6] = [
+    ("string", FieldType::String),
+    ("number", FieldType::Number),
+    ("boolean", FieldType::Boolean),
+    ("json", FieldType::Json),
+    ("array", FieldType::Array),
+    ("object", FieldType::Object),
+];
+
+/// The schema, without the fields that have an error.
+pub(super) fn read(
+    message: &Object<'_>,
+    env: &mut EnvReferences<'_>,
+    problems: &mut Problems,
+) -> ConfigSchema {
+    let mut schema = ConfigSchema::default();
+    let Some(object) = message.get("configSchema").and_then(|view| view.object(problems)) else {
+        return schema;
+    };
+    let fields = object.fields(problems);
+    if fields.len() > MOST_ENTRIES {
+        let message = format!("has {} fields; at most {MOST_ENTRIES} are taken", fields.len());
+        problems.push(Problem::error(object.at(), message));
+    }
+    for (name, view) in fields.into_iter().take(MOST_ENTRIES) {
+        if !is_field_name(name) {
+            let message = format!("{} cannot be the name of a setting", quoted(name));
+            problems.push(
+                Problem::error(view.at(), message)
+                    .hint("begin with a letter and use letters, digits, `_`, `-` and `.`"),
+            );
+            continue;
+        }
+        if let Some(field) = field(&view, env, problems) {
+            schema.fields.insert(name.to_owned(), field);
+        }
+    }
+    schema
+}
+
+fn is_field_name(name: &str) -> bool {
+    name.len() <= LONGEST_ID
+        && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_' || first == '$')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'$'))
+}
+
+fn field(view: &View<'_>, env: &mut EnvReferences<'_>, problems: &mut Problems) -> Option<ConfigField> {
+    let object = view.object(problems)?;
+    object.check_keys(&KEYS, problems);
+    let field_type = field_type(&object, problems);
+    let sensitive = object.boolean("sensitive", problems);
+    let encrypted = object.boolean("encrypted", problems);
+    let mut field = ConfigField {
+        // Of a field without a usable type the rest is checked all the same; it is left out below.
+        field_type: field_type.unwrap_or(FieldType::Json),
+        label: object.label("label", problems),
+        description: object.label("description", problems),
+        placeholder: object.label("placeholder", problems),
+        required: object.boolean("required", problems).unwrap_or_default(),
+        env: object.get("env").and_then(|name| env.read(&name, problems)),
+        // Two names for one thing: whoever says it once means it.
+        sensitive: sensitive.unwrap_or_default() || encrypted.unwrap_or_default(),
+        default: object.get("default").map(|default| default.value()),
+        options: object.get("options").map(|_| options(&object, field_type, problems)),
+        regex: object.get("regex").and_then(|pattern| regex(&pattern, field_type, problems)),
+    };
+    if let Some(problem) = default_problem(&object, &field) {
+        problems.push(problem);
+        field.default = None;
+    }
+    field_type.map(|_| field)
+}
+
+fn field_type(object: &Object<'_>, problems: &mut Problems) -> Option<FieldType> {
+    let view = object.required("type", problems)?;
+    let name = view.text(problems)?;
+    let known = TYPES.iter().find(|(known, _)| *known == name).map(|(_, field_type)| *field_type);
+    if known.is_none() {
+        let names = TYPES.map(|(name, _)| name);
+        let hint = match meant(name, names) {
+            Some(word) => format!("did you mean {}?", quoted(word)),
+            None => format!("the kinds are {}", listed(names)),
+        };
+        problems
+            .push(Problem::error(view.at(), format!("{} is not a kind of setting", quoted(name))).hint(hint));
+    }
+    known
+}
+
+fn options(object: &Object<'_>, field_type: Option<FieldType>, problems: &mut Problems) -> Vec<Value> {
+    let mut options = Vec::new();
+    for item in object.items("options", MOST_ENTRIES, problems) {
+        let option = item.value();
+        let value = match &option {
+            Value::Object(labelled) => {
+                let Some(value) = labelled.get("value") else {
+                    problems.push(
+                        Problem::error(item.at(), "has no `value`")
+                            .hint("write a plain value, or `{ \"value\": …, \"label\": … }`"),
+                    );
+                    continue;
+                };
+                value
+            }
+            plain => plain,
+        };
+        match field_type {
+            Some(field_type) if !field_type.accepts(value) => {
+                let message = format!("must be {}, as the setting is", field_type.described());
+                problems.push(Problem::error(item.at(), message));
+            }
+            _ => options.push(option),
+        }
+    }
+    options
+}
+
+fn regex(view: &View<'_>, field_type: Option<FieldType>, problems: &mut Problems) -> Option<String> {
+    let pattern = view.text(problems)?;
+    if field_type.is_some_and(|field_type| field_type != FieldType::String) {
+        problems.push(
+            Problem::warning(view.at(), "only a setting of kind `string` can have a pattern")
+                .hint("remove it"),
+        );
+        return None;
+    }
+    match regex::RegexBuilder::new(pattern).size_limit(LARGEST_PATTERN).build() {
+        Ok(_) => Some(pattern.to_owned()),
+        Err(error) => {
+            let problem = match error {
+                regex::Error::CompiledTooBig(_) => Problem::error(view.at(), "is too large a pattern")
+                    .hint("repeat less: `{1,1000}` costs a lot"),
+                // The last line of the engine's drawing says what is wrong.
+                error => {
+                    let text = error.to_string();
+                    let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+                    Problem::error(view.at(), format!("{} is not a pattern: {reason}", quoted(pattern)))
+                        .hint("patterns run in linear time: look-around and back-references do not exist")
+                }
+            };
+            problems.push(problem);
+            None
+        }
+    }
+}
+
+/// What is wrong with a field's default value, by the rules that its other values must keep.
+fn default_problem(object: &Object<'_>, field: &ConfigField) -> Option<Problem> {
+    let default = field.default.as_ref()?;
+    let at = object.place_of("default");
+    if !field.field_type.accepts(default) {
+        return Some(Problem::error(
+            at,
+            format!("must be {}, as the setting is", field.field_type.described()),
+        ));
+    }
+    if let Some(mut allowed) = field.allowed_values()
+        && !allowed.any(|option| option == default)
+    {
+        return Some(Problem::error(at, "is not one of the setting's options").hint("add it to the options"));
+    }
+    let (Some(pattern), Value::String(text)) = (&field.regex, default) else { return None };
+    let matches = regex::Regex::new(pattern).is_ok_and(|regex| regex.is_match(text));
+    let message = || format!("does not match the setting's own pattern {}", quoted(pattern));
+    (!matches).then(|| Problem::error(at, message()).hint("mend the default or the pattern"))
+}

@@ -1,0 +1,104 @@
+//! What a person reads after asking whether a folder is a good plugin.
+
+use std::fmt;
+use std::path::Path;
+
+use hayloft_model::plugin::Capability;
+use hayloft_model::{PluginDescriptor, Problems, Severity};
+
+use crate::probe::{Evidence, probe};
+use crate::words::listed;
+
+/// The result of a check.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The format and what it was known by, unless the folder is in none.
+    pub evidence: Option<Evidence>,
+    /// What the folder says, unless a problem is an error.
+    pub descriptor: Option<PluginDescriptor>,
+    /// Everything that is wrong.
+    pub problems: Problems,
+}
+
+impl Report {
+    /// Whether the plugin can be used.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.descriptor.is_some()
+    }
+}
+
+/// Checks a folder without running any of its code.
+#[must_use]
+pub fn check(folder: &Path) -> Report {
+    let (evidence, _) = probe(folder);
+    let (descriptor, problems) = crate::read_plugin(folder);
+    Report { evidence, descriptor, problems }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(descriptor) = &self.descriptor {
+            writeln!(f, "{} {} ({})", descriptor.display_name, descriptor.version, descriptor.id)?;
+            if let Some(description) = &descriptor.description {
+                writeln!(f, "  {description}")?;
+            }
+        }
+        if let Some(evidence) = &self.evidence {
+            writeln!(f, "  format: `{}`, because {}", evidence.format, evidence.because)?;
+        }
+        if let Some(descriptor) = &self.descriptor {
+            if !descriptor.capabilities.is_empty() {
+                let capabilities = descriptor.capabilities.iter().copied().map(Capability::as_str);
+                writeln!(f, "  capabilities: {}", listed(capabilities))?;
+            }
+            if !descriptor.env.is_empty() {
+                let names = listed(descriptor.env.iter().map(String::as_str));
+                writeln!(f, "  may read from the host's environment: {names}")?;
+            }
+            writeln!(f, "  its tools are named `{}__…`", descriptor.slug)?;
+        }
+        if !self.problems.is_empty() {
+            writeln!(f, "\n{}", self.problems)?;
+        }
+        let count = |severity| self.problems.iter().filter(|problem| problem.severity == severity).count();
+        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        match (errors, warnings) {
+            (0, 0) => write!(f, "\nno problems"),
+            (errors, 0) => write!(f, "\n{}", counted(errors, "error")),
+            (0, warnings) => write!(f, "\n{}", counted(warnings, "warning")),
+            (errors, warnings) => {
+                write!(f, "\n{}, {}", counted(errors, "error"), counted(warnings, "warning"))
+            }
+        }
+    }
+}
+
+fn counted(count: usize, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_reads_well() {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/hay_package");
+        assert_eq!(
+            check(&golden.join("document_example")).to_string(),
+            "Shopify 0.1.0 (hay-plugin-shopify)\n  \
+             format: `hay-package`, because `package.json` has a `hay-plugin` key\n  \
+             capabilities: `routes`, `mcp`, `auth`, `config` and `ui`\n  \
+             may read from the host's environment: `SHOPIFY_API_KEY` and `SHOPIFY_SECRET`\n  \
+             its tools are named `shopify__…`\n\n\
+             warning: package.json#hay-plugin.env[1] (line 13, column 7): `SHOPIFY_SECRET` looks like a secret or a \
+             setting of the host\n  \
+             hint: the plugin does not see its value until an operator grants this name to this plugin\n\n\
+             1 warning"
+        );
+        let report = check(&golden.join("no_package_json"));
+        assert!(!report.is_usable());
+        assert!(report.to_string().ends_with("\n1 error"), "{report}");
+    }
+}

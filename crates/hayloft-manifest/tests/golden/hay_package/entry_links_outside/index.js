@@ -1,0 +1,1 @@
+../document_example/dist/index.js
