@@ -1,0 +1,20 @@
+//! The tables as SeaORM sees them. Columns are text, whole numbers, booleans and bytes: what every backend has.
+//!
+//! Times are milliseconds since 1970 in UTC; ids are in their canonical spelling; JSON is text, kept as it came.
+
+pub(crate) mod audit;
+pub(crate) mod calls;
+pub(crate) mod configurations;
+pub(crate) mod current_packages;
+pub(crate) mod instances;
+pub(crate) mod journal_segments;
+pub(crate) mod organization_keys;
+pub(crate) mod organizations;
+pub(crate) mod outbox;
+pub(crate) mod packages;
+pub(crate) mod registrations;
+pub(crate) mod tokens;
+pub(crate) mod tool_names;
+pub(crate) mod tools;
+pub(crate) mod usage;
+pub(crate) mod vault_checks;

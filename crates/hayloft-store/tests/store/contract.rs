@@ -1,0 +1,13 @@
+//! The promise of each noun, told only through the store's own operations and, where somebody tampers, portable SQL.
+
+mod audit;
+mod concurrency;
+mod configurations;
+mod instances;
+mod organizations;
+mod outbox;
+mod packages;
+mod tokens;
+mod tool_names;
+mod tools;
+mod vault;
