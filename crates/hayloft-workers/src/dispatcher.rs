@@ -1,0 +1,408 @@
+//! The one who orders everything: which worker is started for whom, which one serves, which one ends.
+//!
+//! It waits for nothing. What takes time is done by units and small tasks, and comes back as a message.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use hayloft_model::entropy::sortable_id;
+use hayloft_model::plugin::Package;
+use hayloft_model::{ContentHash, InstanceKey, InstanceState, WorkerId, WorkerState};
+use metrics::counter;
+use serde_json::value::RawValue;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::activity::Activity;
+use crate::backoff::Backoff;
+use crate::directory::Directory;
+use crate::events::{Cause, Ending, Event, Facts, Order, Report};
+use crate::http::{RouteClient, RouteListener};
+use crate::logs::{KeptLogs, Logs, WorkerLog};
+use crate::notices::Notices;
+use crate::settings::Settings;
+use crate::unit::{self, Birth};
+use crate::worker::{Inner, Worker};
+use crate::{
+    CandidateError, HookError, Launch, LaunchRefused, LaunchSource, Observer, ProbeError, StartFailure,
+    StateChange, Unavailable, WorkerStatus, launch,
+};
+
+mod ends;
+mod starts;
+
+/// What everybody in this crate may read.
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) source: Arc<dyn LaunchSource>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) directory: Directory,
+    pub(crate) logs: KeptLogs,
+}
+
+/// What the handles ask for.
+pub(crate) enum Command {
+    Ensure(InstanceKey, oneshot::Sender<Result<Worker, Unavailable>>),
+    Probe(Box<Package>, oneshot::Sender<Result<Box<RawValue>, ProbeError>>),
+    Candidate(InstanceKey, Box<Launch>, oneshot::Sender<Result<Worker, CandidateError>>),
+    Promote(WorkerId, oneshot::Sender<Result<Worker, CandidateError>>),
+    Discard(WorkerId),
+    /// Gives a worker to run `onDisable` with, if one can be had. Calls are refused until `Stop`.
+    BeginDisable(InstanceKey, oneshot::Sender<Option<Worker>>),
+    Stop(InstanceKey, String, oneshot::Sender<()>),
+    Retire(InstanceKey, WorkerId, String, oneshot::Sender<()>),
+    Forget(InstanceKey),
+    Statuses(oneshot::Sender<Vec<WorkerStatus>>),
+    Shutdown(Duration, oneshot::Sender<()>),
+}
+
+/// What small tasks bring back.
+enum Outcome {
+    Launched { key: InstanceKey, attempt: u64, result: Result<Box<Launch>, LaunchRefused> },
+}
+
+pub(crate) struct Dispatcher {
+    shared: Arc<Shared>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    reports: mpsc::UnboundedReceiver<Report>,
+    reporter: mpsc::UnboundedSender<Report>,
+    outcomes: mpsc::UnboundedReceiver<Outcome>,
+    outcome_sender: mpsc::UnboundedSender<Outcome>,
+    instances: HashMap<InstanceKey, Instance>,
+    units: HashMap<WorkerId, Unit>,
+    attempts: u64,
+    closing: Option<Vec<oneshot::Sender<()>>>,
+    /// What the observer is still told of instances that were dropped.
+    farewells: HashMap<InstanceKey, JoinHandle<()>>,
+}
+
+/// An instance that somebody has needed.
+struct Instance {
+    state: InstanceState,
+    serving: Option<WorkerId>,
+    starting: Option<Starting>,
+    waiting: Vec<oneshot::Sender<Result<Worker, Unavailable>>>,
+    /// Its `onDisable` is to run or runs; nobody else may start it.
+    disabling: Option<Disabling>,
+    stopping: Vec<Stop>,
+    backoff: Backoff,
+    crashed: bool,
+    restarts: u32,
+    last_error: Option<String>,
+    notices: Notices,
+}
+
+/// Somebody waits for the end of the workers that there were when it was asked for.
+struct Stop {
+    left: Vec<WorkerId>,
+    reply: oneshot::Sender<()>,
+}
+
+enum Starting {
+    /// The source is being asked.
+    Asking(u64),
+    Unit(WorkerId),
+}
+
+impl Instance {
+    fn is_unused(&self) -> bool {
+        // A pause that somebody took away leaves the state as it was, since there is no worker to tell of.
+        matches!(self.state, InstanceState::Stopped | InstanceState::Backoff)
+            && self.backoff.is_clear()
+            && self.serving.is_none()
+            && self.starting.is_none()
+            && self.disabling.is_none()
+            && self.waiting.is_empty()
+            && self.stopping.is_empty()
+    }
+}
+
+/// Who waits for a worker to run `onDisable` with; nobody once one was given.
+type Disabling = Option<oneshot::Sender<Option<Worker>>>;
+
+/// A unit as the dispatcher knows it.
+struct Unit {
+    purpose: Purpose,
+    orders: mpsc::UnboundedSender<Order>,
+    worker: Option<Worker>,
+    /// It was told to end; whatever it still reports, it does not serve any more.
+    ending: bool,
+    facts: watch::Receiver<Facts>,
+    activity: Arc<Activity>,
+    started_at: DateTime<Utc>,
+    content_hash: ContentHash,
+}
+
+/// What a unit is for.
+enum Purpose {
+    /// To serve as soon as it can.
+    Serve(Box<Launch>),
+    /// To be tried with new values.
+    Candidate(Box<Launch>, Option<oneshot::Sender<Result<Worker, CandidateError>>>),
+    /// A candidate whose `onStart` runs.
+    Promotion(oneshot::Sender<Result<Worker, CandidateError>>),
+    /// It serves, or did until it was told to end.
+    Serving,
+    /// To say what its plugin registers.
+    Probe(Option<oneshot::Sender<Result<Box<RawValue>, ProbeError>>>),
+}
+
+impl Dispatcher {
+    pub(crate) fn start(shared: Arc<Shared>, commands: mpsc::UnboundedReceiver<Command>) {
+        let (reporter, reports) = mpsc::unbounded_channel();
+        let (outcome_sender, outcomes) = mpsc::unbounded_channel();
+        let dispatcher = Self {
+            shared,
+            commands,
+            reports,
+            reporter,
+            outcomes,
+            outcome_sender,
+            instances: HashMap::new(),
+            units: HashMap::new(),
+            attempts: 0,
+            closing: None,
+            farewells: HashMap::new(),
+        };
+        tokio::spawn(dispatcher.run());
+    }
+
+    async fn run(mut self) {
+        self.clear_scratch().await;
+        loop {
+            tokio::select! {
+                // What happened goes before what is asked, so that answers are about the present.
+                biased;
+                Some(report) = self.reports.recv() => self.on_report(report),
+                Some(outcome) = self.outcomes.recv() => self.on_outcome(outcome),
+                command = self.commands.recv() => match command {
+                    Some(command) => self.on_command(command),
+                    // The units see their orders end and kill what they have.
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// Removes the folders that workers of an earlier host had.
+    async fn clear_scratch(&self) {
+        let shared = Arc::clone(&self.shared);
+        let cleared = tokio::task::spawn_blocking(move || {
+            let scratch = &shared.settings.scratch;
+            if let Err(error) = launch::clear(scratch) {
+                let path = scratch.display();
+                tracing::error!(%path, %error, "failed to remove folders of an earlier host's workers");
+            }
+        });
+        if let Err(error) = cleared.await {
+            tracing::error!(%error, "the removal of an earlier host's folders was interrupted");
+        }
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Ensure(key, reply) => self.ensure(&key, reply),
+            Command::Probe(package, reply) => self.probe(&package, reply),
+            Command::Candidate(key, launch, reply) => self.candidate(&key, launch, reply),
+            Command::Promote(worker, reply) => self.promote(worker, reply),
+            Command::Discard(worker) => self.drain(worker, Duration::ZERO, "the candidate was discarded"),
+            Command::BeginDisable(key, reply) => self.begin_disable(&key, reply),
+            Command::Stop(key, reason, reply) => self.stop(&key, &reason, reply),
+            Command::Retire(key, worker, reason, reply) => self.retire(&key, worker, &reason, reply),
+            Command::Forget(key) => self.forget(&key),
+            Command::Statuses(reply) => drop(reply.send(self.statuses())),
+            Command::Shutdown(calls, reply) => self.shutdown(calls, reply),
+        }
+    }
+
+    fn on_outcome(&mut self, Outcome::Launched { key, attempt, result }: Outcome) {
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        // An attempt that was called off in the meantime has no consequence.
+        if !matches!(instance.starting, Some(Starting::Asking(current)) if current == attempt) {
+            return;
+        }
+        instance.starting = None;
+        match result {
+            Ok(launch) => self.start_serving(&key, launch),
+            Err(refused) => {
+                self.not_started(&key, &refused.into());
+                self.drop_if_unused(&key);
+            }
+        }
+    }
+
+    fn on_report(&mut self, Report { worker, event }: Report) {
+        match event {
+            Event::Warm(registration) => self.on_warm(worker, registration),
+            Event::Bound => self.on_bound(worker),
+            Event::Started(result) => self.on_started(worker, result),
+            Event::Idle => self.on_idle(worker),
+            Event::Gone(ending) => self.on_gone(worker, ending),
+        }
+    }
+
+    fn instance(&mut self, key: &InstanceKey) -> &mut Instance {
+        let (observer, farewells) = (&self.shared.observer, &mut self.farewells);
+        self.instances.entry(key.clone()).or_insert_with(|| Instance {
+            state: InstanceState::Stopped,
+            serving: None,
+            starting: None,
+            waiting: Vec::new(),
+            disabling: None,
+            stopping: Vec::new(),
+            backoff: Backoff::default(),
+            crashed: false,
+            restarts: 0,
+            last_error: None,
+            notices: Notices::start(key.clone(), Arc::clone(observer), farewells.remove(key)),
+        })
+    }
+
+    /// Keeps nothing of an instance that stands still: no worker, nobody who waits, no crash to remember. Its log stays.
+    fn drop_if_unused(&mut self, key: &InstanceKey) {
+        let unused = self.instances.get(key).is_some_and(Instance::is_unused);
+        if unused
+            && self.workers_of(key).is_empty()
+            && let Some(instance) = self.instances.remove(key)
+        {
+            self.farewells.retain(|_, farewell| !farewell.is_finished());
+            self.farewells.insert(key.clone(), instance.notices.end());
+        }
+    }
+
+    /// Starts a unit. It reports back from now on.
+    fn launch(&mut self, package: &Package, key: Option<&InstanceKey>, purpose: Purpose) -> WorkerId {
+        let settings = &self.shared.settings;
+        let id = WorkerId::from_uuid(sortable_id(&*settings.clock, &*settings.entropy));
+        let log = match key {
+            Some(key) => self.shared.logs.of(key, settings.logs),
+            None => Logs::new(settings.logs),
+        };
+        let log = WorkerLog::new(log, Arc::clone(&settings.clock), id);
+        let started_at = settings.clock.now();
+        let (orders, order_inbox) = mpsc::unbounded_channel();
+        let (requests, request_inbox) = mpsc::channel(64);
+        let (facts_sender, facts) = watch::channel(Facts::new());
+        let activity = Activity::new();
+        let routes = RouteListener::default();
+        let revision = match &purpose {
+            Purpose::Serve(launch) | Purpose::Candidate(launch, _) => Some(launch.binding.revision),
+            Purpose::Promotion(_) | Purpose::Serving | Purpose::Probe(_) => None,
+        };
+        let worker = key.zip(revision).map(|(key, revision)| Worker {
+            inner: Arc::new(Inner {
+                key: key.clone(),
+                id,
+                revision,
+                activity: Arc::clone(&activity),
+                requests,
+                routes: RouteClient::new(routes.clone(), settings.routes),
+                facts: facts.clone(),
+            }),
+        });
+        let instance = key.map(|key| (key.clone(), self.instance(key).notices.inlet()));
+        tokio::spawn(unit::run(Birth {
+            shared: Arc::clone(&self.shared),
+            worker: id,
+            package: package.clone(),
+            instance,
+            log,
+            activity: Arc::clone(&activity),
+            facts: facts_sender,
+            routes,
+            orders: order_inbox,
+            requests: request_inbox,
+            reports: self.reporter.clone(),
+        }));
+        let content_hash = package.content_hash;
+        let unit = Unit { purpose, orders, worker, ending: false, facts, activity, started_at, content_hash };
+        self.units.insert(id, unit);
+        id
+    }
+
+    fn order(&self, worker: WorkerId, order: Order) {
+        if let Some(unit) = self.units.get(&worker) {
+            // A unit that ends reports so.
+            let _ = unit.orders.send(order);
+        }
+    }
+
+    fn drain(&mut self, worker: WorkerId, calls: Duration, reason: &str) {
+        if let Some(unit) = self.units.get_mut(&worker) {
+            unit.ending = true;
+        }
+        self.order(worker, Order::Drain { calls, reason: reason.to_owned() });
+    }
+
+    fn key_of(&self, worker: WorkerId) -> Option<InstanceKey> {
+        Some(self.units.get(&worker)?.worker.as_ref()?.key().clone())
+    }
+
+    /// The only place where an instance's state changes, and where the observer is told.
+    fn enter(&mut self, key: &InstanceKey, worker: WorkerId, state: InstanceState, change: StateChange) {
+        let instance = self.instance(key);
+        match instance.state.step(state) {
+            Ok(state) => instance.state = state,
+            Err(error) => {
+                return tracing::error!(instance = %key, %error, "failed to follow an instance's state");
+            }
+        }
+        if let Some(status) = self.units.get(&worker).and_then(|unit| self.status(worker, unit)) {
+            self.instance(key).notices.changed(status, change);
+        }
+    }
+
+    fn statuses(&self) -> Vec<WorkerStatus> {
+        let mut statuses: Vec<_> =
+            self.units.iter().filter_map(|(worker, unit)| self.status(*worker, unit)).collect();
+        statuses.sort_by_key(|status| status.worker_id);
+        statuses
+    }
+
+    fn status(&self, worker_id: WorkerId, unit: &Unit) -> Option<WorkerStatus> {
+        let worker = unit.worker.as_ref()?;
+        let instance = self.instances.get(worker.key())?;
+        let facts = unit.facts.borrow().clone();
+        let now = self.shared.settings.clock.now();
+        let quiet = chrono::Duration::from_std(unit.activity.last().elapsed()).unwrap_or_default();
+        let current = instance.serving == Some(worker_id)
+            || matches!(instance.starting, Some(Starting::Unit(starting)) if starting == worker_id);
+        let instance_state = match facts.state {
+            _ if current => instance.state,
+            WorkerState::Draining => InstanceState::Draining,
+            WorkerState::Gone => instance.state,
+            _ => InstanceState::Starting,
+        };
+        Some(WorkerStatus {
+            key: worker.key().clone(),
+            worker_id,
+            content_hash: unit.content_hash,
+            revision: worker.revision(),
+            instance_state,
+            state: facts.state,
+            pid: facts.pid,
+            started_at: unit.started_at,
+            last_activity_at: (now - quiet).max(unit.started_at),
+            in_flight: unit.activity.in_flight(),
+            restarts: instance.restarts,
+            rss_bytes: facts.pid.and_then(hayloft_sandbox::resident_bytes),
+            isolation: hayloft_sandbox::isolation().tier,
+            mcp_servers: facts.servers,
+            stalled_since: facts.stalled_since,
+            last_error: instance.last_error.clone(),
+        })
+    }
+}
+
+/// Answers everybody who waits.
+fn answer_all(
+    waiting: Vec<oneshot::Sender<Result<Worker, Unavailable>>>,
+    answer: &Result<Worker, Unavailable>,
+) {
+    for reply in waiting {
+        // Whoever went away needs no answer.
+        let _ = reply.send(answer.clone());
+    }
+}

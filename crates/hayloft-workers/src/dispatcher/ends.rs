@@ -1,0 +1,240 @@
+//! How workers end: idle, told to, or by themselves.
+
+use std::time::Duration;
+
+use super::{
+    CandidateError, Cause, Dispatcher, Ending, InstanceKey, InstanceState, LaunchRefused, ProbeError,
+    Purpose, StartFailure, Starting, StateChange, Stop, Unavailable, WorkerId, answer_all, oneshot,
+};
+use crate::StartStage;
+
+impl Dispatcher {
+    pub(super) fn on_idle(&mut self, worker: WorkerId) {
+        let Some(key) = self.key_of(worker) else { return };
+        let idle = self.shared.settings.deadlines.idle;
+        if self.shared.directory.withdraw_idle(&key, worker, idle) {
+            let calls = self.shared.settings.deadlines.drain;
+            self.end_current(&key, worker, calls, "nobody has used it for a while");
+        }
+    }
+
+    /// Takes the serving worker, or the one that is to serve, out of service; it ends when its calls have. From now on
+    /// its end concerns nobody but those who wait for exactly that.
+    fn end_current(&mut self, key: &InstanceKey, worker: WorkerId, calls: Duration, reason: &str) {
+        self.shared.directory.withdraw(key, worker);
+        self.drain(worker, calls, reason);
+        self.enter(key, worker, InstanceState::Draining, StateChange::Draining);
+        let instance = self.instance(key);
+        instance.serving.take_if(|serving| *serving == worker);
+        instance.starting.take_if(|starting| matches!(starting, Starting::Unit(unit) if *unit == worker));
+    }
+
+    pub(super) fn retire(
+        &mut self,
+        key: &InstanceKey,
+        worker: WorkerId,
+        reason: &str,
+        reply: oneshot::Sender<()>,
+    ) {
+        // One that is switched off or has just crashed is on its way out already.
+        if self.shared.directory.serving(key).is_some_and(|serving| serving.id() == worker) {
+            self.end_current(key, worker, self.shared.settings.deadlines.drain, reason);
+        }
+        // Whoever went away needs no answer.
+        let _ = reply.send(());
+    }
+
+    pub(super) fn forget(&mut self, key: &InstanceKey) {
+        if let Some(instance) = self.instances.get_mut(key) {
+            instance.backoff.reset();
+            self.drop_if_unused(key);
+        }
+    }
+
+    pub(super) fn stop(&mut self, key: &InstanceKey, reason: &str, reply: oneshot::Sender<()>) {
+        let calls = self.shared.settings.deadlines.drain;
+        let instance = self.instance(key);
+        instance.backoff.reset();
+        instance.crashed = false;
+        instance.last_error = None;
+        instance.disabling = None;
+        let waiting = std::mem::take(&mut instance.waiting);
+        let starting = match instance.starting.take() {
+            Some(Starting::Unit(worker)) => Some(worker),
+            Some(Starting::Asking(_)) | None => None,
+        };
+        if let Some(worker) = instance.serving.or(starting) {
+            self.end_current(key, worker, calls, reason);
+        }
+        let left = self.workers_of(key);
+        for worker in &left {
+            // Calls are in flight only in workers that serve or did.
+            self.drain(*worker, calls, reason);
+        }
+        self.instance(key).stopping.push(Stop { left, reply });
+        answer_all(waiting, &Err(Unavailable::Stopped { reason: reason.to_owned() }));
+        self.settle(key);
+        self.drop_if_unused(key);
+    }
+
+    pub(super) fn shutdown(&mut self, calls: Duration, reply: oneshot::Sender<()>) {
+        self.closing.get_or_insert_default().push(reply);
+        for key in self.instances.keys().cloned().collect::<Vec<_>>() {
+            let instance = self.instance(&key);
+            let waiting = std::mem::take(&mut instance.waiting);
+            instance.starting.take_if(|starting| matches!(starting, Starting::Asking(_)));
+            if let Some(worker) = instance.serving {
+                self.end_current(&key, worker, calls, "the host is shutting down");
+            }
+            answer_all(waiting, &Err(Unavailable::ShuttingDown));
+        }
+        for worker in self.units.keys().copied().collect::<Vec<_>>() {
+            self.drain(worker, calls, "the host is shutting down");
+        }
+        self.finish_closing();
+    }
+
+    pub(super) fn on_gone(&mut self, worker: WorkerId, ending: Ending) {
+        let key = self.key_of(worker);
+        if let Some(key) = &key {
+            self.end_of_instance_worker(key, worker, &ending);
+            self.instance(key).notices.gone(worker);
+        }
+        if let Some(unit) = self.units.remove(&worker) {
+            answer_purpose(unit.purpose, &ending);
+        }
+        if let Some(key) = &key {
+            self.settle(key);
+            if self.closing.is_none() && !self.instance(key).waiting.is_empty() {
+                self.begin_again(key);
+            }
+            self.drop_if_unused(key);
+        }
+        self.finish_closing();
+    }
+
+    /// What the end of a worker means for its instance. One that was replaced or only tried means nothing.
+    fn end_of_instance_worker(&mut self, key: &InstanceKey, worker: WorkerId, ending: &Ending) {
+        self.shared.directory.withdraw(key, worker);
+        let instance = self.instance(key);
+        let served = instance.serving.take_if(|serving| *serving == worker).is_some();
+        let started = instance
+            .starting
+            .take_if(|starting| matches!(starting, Starting::Unit(unit) if *unit == worker))
+            .is_some();
+        match &ending.cause {
+            Cause::Asked(reason) if started => {
+                self.enter(key, worker, InstanceState::Stopped, StateChange::Stopped);
+                self.not_started(key, &Unavailable::Stopped { reason: reason.clone() });
+            }
+            Cause::Asked(_) => {
+                if self.units.get(&worker).is_some_and(|unit| matches!(unit.purpose, Purpose::Serving)) {
+                    self.instance(key).backoff.ended(ending.uptime);
+                }
+            }
+            Cause::NeverServed(_) | Cause::Crashed(_) if served || started => {
+                let failure = started.then(|| start_failure(ending));
+                self.crashed(key, worker, ending, failure);
+            }
+            Cause::NeverServed(_) | Cause::Crashed(_) => {}
+        }
+        // The last one is gone, whichever it was, and nobody took the place of the one that drained.
+        let instance = self.instance(key);
+        if instance.state == InstanceState::Draining
+            && instance.serving.is_none()
+            && !matches!(instance.starting, Some(Starting::Unit(_)))
+            && self.workers_of(key) == [worker]
+        {
+            self.enter(key, worker, InstanceState::Stopped, StateChange::Stopped);
+        }
+    }
+
+    fn crashed(
+        &mut self,
+        key: &InstanceKey,
+        worker: WorkerId,
+        ending: &Ending,
+        failure: Option<StartFailure>,
+    ) {
+        let error = ending.message();
+        let instance = self.instance(key);
+        let backoff = instance.backoff.crashed(ending.uptime);
+        instance.crashed = true;
+        instance.last_error = Some(error.clone());
+        tracing::warn!(instance = %key, %worker, error, pause = ?backoff, "a worker failed");
+        let change = StateChange::Crashed { error: error.clone(), failure: failure.clone(), backoff };
+        self.enter(key, worker, InstanceState::Backoff, change);
+        if let Some(failure) = failure {
+            self.not_started(key, &Unavailable::StartFailed(failure));
+        } else if let Some(retry_after) = self.instance(key).backoff.left() {
+            self.not_started(key, &Unavailable::Backoff { retry_after, last_error: error });
+        }
+    }
+
+    /// Those who came while the last worker was being cleared away.
+    fn begin_again(&mut self, key: &InstanceKey) {
+        if self.instance(key).disabling.is_some() {
+            return self.not_started(key, &LaunchRefused::NotEnabled.into());
+        }
+        self.begin(key);
+    }
+
+    /// Answers those who wait for the end of workers that are gone now.
+    fn settle(&mut self, key: &InstanceKey) {
+        let alive = self.workers_of(key);
+        let ended = |stop: &mut Stop| {
+            stop.left.retain(|worker| alive.contains(worker));
+            stop.left.is_empty()
+        };
+        for Stop { reply, .. } in self.instance(key).stopping.extract_if(.., ended) {
+            let _ = reply.send(());
+        }
+    }
+
+    fn finish_closing(&mut self) {
+        if self.units.is_empty()
+            && let Some(closing) = &mut self.closing
+        {
+            for reply in std::mem::take(closing) {
+                let _ = reply.send(());
+            }
+        }
+    }
+
+    pub(super) fn workers_of(&self, key: &InstanceKey) -> Vec<WorkerId> {
+        let of_key = |worker: &WorkerId| self.key_of(*worker).as_ref() == Some(key);
+        self.units.keys().copied().filter(of_key).collect()
+    }
+}
+
+/// What kept a worker from serving at all.
+fn start_failure(ending: &Ending) -> StartFailure {
+    match &ending.cause {
+        Cause::NeverServed(failure) => failure.clone(),
+        Cause::Asked(message) | Cause::Crashed(message) => StartFailure {
+            stage: StartStage::Start,
+            message: message.clone(),
+            problems: Vec::new(),
+            hint: None,
+        },
+    }
+}
+
+/// Tells those who waited for what the unit was for.
+fn answer_purpose(purpose: Purpose, ending: &Ending) {
+    match purpose {
+        Purpose::Serve(_) | Purpose::Serving | Purpose::Candidate(_, None) | Purpose::Probe(None) => {}
+        Purpose::Candidate(_, Some(reply)) | Purpose::Promotion(reply) => {
+            let error = match &ending.cause {
+                Cause::NeverServed(failure) => CandidateError::StartFailed(failure.clone()),
+                Cause::Asked(reason) | Cause::Crashed(reason) => {
+                    CandidateError::Gone { reason: reason.clone() }
+                }
+            };
+            let _ = reply.send(Err(error));
+        }
+        Purpose::Probe(Some(reply)) => {
+            let _ = reply.send(Err(ProbeError::StartFailed(start_failure(ending))));
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! How workers come to serve: on demand, as candidates, and to be asked what they register.
+
+use std::sync::Arc;
+
+use super::{
+    CandidateError, Command, Dispatcher, HookError, InstanceKey, InstanceState, Launch, LaunchRefused, Order,
+    Outcome, Package, ProbeError, Purpose, RawValue, Starting, StateChange, Unavailable, Worker, WorkerId,
+    answer_all, counter, oneshot,
+};
+
+impl Dispatcher {
+    pub(super) fn ensure(&mut self, key: &InstanceKey, reply: oneshot::Sender<Result<Worker, Unavailable>>) {
+        let answer = if self.closing.is_some() {
+            Err(Unavailable::ShuttingDown)
+        } else if let Some(worker) = self.shared.directory.serving(key) {
+            Ok(worker)
+        } else if self.instance(key).disabling.is_some() {
+            Err(LaunchRefused::NotEnabled.into())
+        } else if let Some(retry_after) = self.instance(key).backoff.left() {
+            let last_error = self.instance(key).last_error.clone().unwrap_or_default();
+            Err(Unavailable::Backoff { retry_after, last_error })
+        } else {
+            self.instance(key).waiting.push(reply);
+            return self.begin(key);
+        };
+        let _ = reply.send(answer);
+    }
+
+    /// Begins a start, unless one has begun or the last worker is still being cleared away.
+    pub(super) fn begin(&mut self, key: &InstanceKey) {
+        self.attempts += 1;
+        let attempt = self.attempts;
+        let instance = self.instance(key);
+        if instance.starting.is_some() || instance.serving.is_some() {
+            return;
+        }
+        instance.starting = Some(Starting::Asking(attempt));
+        let (source, outcomes, key) =
+            (Arc::clone(&self.shared.source), self.outcome_sender.clone(), key.clone());
+        tokio::spawn(async move {
+            let result = source.launch(&key).await.map(Box::new);
+            let _ = outcomes.send(Outcome::Launched { key, attempt, result });
+        });
+    }
+
+    pub(super) fn start_serving(&mut self, key: &InstanceKey, launch: Box<Launch>) {
+        let instance = self.instance(key);
+        if std::mem::take(&mut instance.crashed) {
+            instance.restarts += 1;
+            counter!("hayloft_worker_restarts_total", "plugin" => key.plugin.to_string()).increment(1);
+        }
+        let package = launch.package.clone();
+        let worker = self.launch(&package, Some(key), Purpose::Serve(launch));
+        self.instance(key).starting = Some(Starting::Unit(worker));
+        self.enter(key, worker, InstanceState::Starting, StateChange::Starting);
+    }
+
+    pub(super) fn not_started(&mut self, key: &InstanceKey, why: &Unavailable) {
+        let instance = self.instance(key);
+        let waiting = std::mem::take(&mut instance.waiting);
+        if let Some(disabling) = &mut instance.disabling
+            && let Some(reply) = disabling.take()
+        {
+            let _ = reply.send(None);
+        }
+        answer_all(waiting, &Err(why.clone()));
+    }
+
+    pub(super) fn probe(
+        &mut self,
+        package: &Package,
+        reply: oneshot::Sender<Result<Box<RawValue>, ProbeError>>,
+    ) {
+        if self.closing.is_some() {
+            let _ = reply.send(Err(ProbeError::ShuttingDown));
+            return;
+        }
+        self.launch(package, None, Purpose::Probe(Some(reply)));
+    }
+
+    pub(super) fn candidate(
+        &mut self,
+        key: &InstanceKey,
+        launch: Box<Launch>,
+        reply: oneshot::Sender<Result<Worker, CandidateError>>,
+    ) {
+        if self.closing.is_some() {
+            let _ = reply.send(Err(CandidateError::ShuttingDown));
+            return;
+        }
+        let package = launch.package.clone();
+        self.launch(&package, Some(key), Purpose::Candidate(launch, Some(reply)));
+    }
+
+    pub(super) fn promote(
+        &mut self,
+        worker: WorkerId,
+        reply: oneshot::Sender<Result<Worker, CandidateError>>,
+    ) {
+        let Some(unit) = self.units.get_mut(&worker) else {
+            let reason = String::from("it had ended before");
+            let _ = reply.send(Err(CandidateError::Gone { reason }));
+            return;
+        };
+        unit.purpose = Purpose::Promotion(reply);
+        if !unit.ending {
+            self.order(worker, Order::Start);
+        }
+    }
+
+    pub(super) fn begin_disable(&mut self, key: &InstanceKey, reply: oneshot::Sender<Option<Worker>>) {
+        let serving = self.shared.directory.serving(key).filter(|_| self.closing.is_none());
+        let closing = self.closing.is_some();
+        let instance = self.instance(key);
+        let waiting = std::mem::take(&mut instance.waiting);
+        match serving {
+            Some(worker) => {
+                instance.disabling = Some(None);
+                self.shared.directory.withdraw(key, worker.id());
+                let _ = reply.send(Some(worker));
+            }
+            None if closing => {
+                instance.disabling = Some(None);
+                let _ = reply.send(None);
+            }
+            None => {
+                instance.disabling = Some(Some(reply));
+                self.begin(key);
+            }
+        }
+        answer_all(waiting, &Err(LaunchRefused::NotEnabled.into()));
+    }
+
+    pub(super) fn on_warm(&mut self, worker: WorkerId, registration: Box<RawValue>) {
+        let Some(unit) = self.units.get_mut(&worker) else { return };
+        let binding = match &mut unit.purpose {
+            Purpose::Serve(launch) | Purpose::Candidate(launch, _) => launch.binding.clone(),
+            Purpose::Probe(reply) => {
+                if let Some(reply) = reply.take() {
+                    let _ = reply.send(Ok(registration));
+                }
+                return self.drain(worker, std::time::Duration::ZERO, "it has said what it registers");
+            }
+            Purpose::Promotion(_) | Purpose::Serving => return,
+        };
+        self.order(worker, Order::Bind(Box::new(binding)));
+    }
+
+    pub(super) fn on_bound(&mut self, worker: WorkerId) {
+        let Some(unit) = self.units.get_mut(&worker) else { return };
+        match &mut unit.purpose {
+            Purpose::Serve(_) => self.order(worker, Order::Start),
+            Purpose::Candidate(_, reply) => {
+                let answer = unit.worker.clone().ok_or(CandidateError::ShuttingDown);
+                if let Some(reply) = reply.take()
+                    && reply.send(answer).is_err()
+                {
+                    // Nobody wants the candidate any more.
+                    self.on_command(Command::Discard(worker));
+                }
+            }
+            Purpose::Promotion(_) | Purpose::Serving | Purpose::Probe(_) => {}
+        }
+    }
+
+    pub(super) fn on_started(&mut self, worker: WorkerId, result: Result<(), HookError>) {
+        let Some((key, unit)) = self.key_of(worker).zip(self.units.get_mut(&worker)) else { return };
+        let Some(handle) = unit.worker.clone().filter(|_| !unit.ending) else { return };
+        match std::mem::replace(&mut unit.purpose, Purpose::Serving) {
+            Purpose::Serve(_) => {
+                let instance = self.instance(&key);
+                if !matches!(instance.starting, Some(Starting::Unit(starting)) if starting == worker) {
+                    return;
+                }
+                instance.starting = None;
+                self.serve(&key, &handle, result);
+            }
+            Purpose::Promotion(reply) => {
+                self.replace_by(&key, worker);
+                self.instance(&key).backoff.reset();
+                self.serve(&key, &handle, result);
+                let _ = reply.send(Ok(handle));
+            }
+            // Nobody runs `onStart` of the others.
+            other => unit.purpose = other,
+        }
+    }
+
+    /// Makes a worker the serving one and answers those who waited for it.
+    fn serve(&mut self, key: &InstanceKey, worker: &Worker, started: Result<(), HookError>) {
+        let (state, change) = match started {
+            Ok(()) => (InstanceState::Ready, StateChange::Ready),
+            Err(error) => (InstanceState::Degraded, StateChange::Degraded { error: error.to_string() }),
+        };
+        let instance = self.instance(key);
+        instance.serving = Some(worker.id());
+        instance.last_error = match &change {
+            StateChange::Degraded { error } => Some(error.clone()),
+            _ => None,
+        };
+        let waiting = std::mem::take(&mut instance.waiting);
+        match &mut instance.disabling {
+            Some(disabling) => {
+                if let Some(reply) = disabling.take() {
+                    let _ = reply.send(Some(worker.clone()));
+                }
+            }
+            None => self.shared.directory.publish(worker.clone()),
+        }
+        self.enter(key, worker.id(), state, change);
+        answer_all(waiting, &Ok(worker.clone()));
+    }
+
+    /// Clears the place for a promoted candidate.
+    fn replace_by(&mut self, key: &InstanceKey, candidate: WorkerId) {
+        let drain = self.shared.settings.deadlines.drain;
+        let instance = self.instance(key);
+        let (serving, starting) = (instance.serving.take(), instance.starting.take());
+        if let Some(old) = serving {
+            self.shared.directory.withdraw(key, old);
+            self.drain(old, drain, "a worker with newer settings took its place");
+        } else if !matches!(starting, Some(Starting::Unit(_))) {
+            self.enter(key, candidate, InstanceState::Starting, StateChange::Starting);
+        }
+        if let Some(Starting::Unit(old)) = starting {
+            self.drain(old, std::time::Duration::ZERO, "a worker with newer settings took its place");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! All that the dispatcher and the units say to each other.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use hayloft_model::{Revision, ServerId, WorkerId, WorkerState};
+use serde_json::value::RawValue;
+
+use crate::{Binding, HookError, StartFailure};
+
+/// From the dispatcher to a unit.
+pub(crate) enum Order {
+    /// Take this organization. Sent once, to a warm worker.
+    Bind(Box<Binding>),
+    /// Run `onStart`. Sent once, to a bound worker.
+    Start,
+    /// Take nothing new, let the calls in flight end for so long, then end.
+    Drain {
+        /// How long calls may take.
+        calls: Duration,
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// From a unit to the dispatcher.
+pub(crate) struct Report {
+    /// Which unit.
+    pub(crate) worker: WorkerId,
+    /// What happened.
+    pub(crate) event: Event,
+}
+
+/// What happened to a unit.
+pub(crate) enum Event {
+    /// The plugin is loaded; this is what it registered.
+    Warm(Box<RawValue>),
+    /// It has its organization.
+    Bound,
+    /// `onStart` has ended.
+    Started(Result<(), HookError>),
+    /// Nobody has used it for long.
+    Idle,
+    /// Nothing of it is left. The last report.
+    Gone(Ending),
+}
+
+/// Why a unit is gone.
+#[derive(Clone, Debug)]
+pub(crate) struct Ending {
+    pub(crate) cause: Cause,
+    /// How long the process lived.
+    pub(crate) uptime: Duration,
+}
+
+/// The kinds of ends.
+#[derive(Clone, Debug)]
+pub(crate) enum Cause {
+    /// It was told to.
+    Asked(String),
+    /// It never served.
+    NeverServed(StartFailure),
+    /// It served, and then ended by itself or had to be killed.
+    Crashed(String),
+}
+
+impl Cause {
+    /// The same with every text changed. What a plugin's author has to mend was changed where it was read.
+    pub(crate) fn map_texts(self, change: impl Fn(String) -> String) -> Self {
+        match self {
+            Self::Asked(reason) => Self::Asked(change(reason)),
+            Self::Crashed(reason) => Self::Crashed(change(reason)),
+            Self::NeverServed(failure) => {
+                Self::NeverServed(StartFailure { message: change(failure.message), ..failure })
+            }
+        }
+    }
+}
+
+impl Ending {
+    pub(crate) fn message(&self) -> String {
+        match &self.cause {
+            Cause::Asked(reason) | Cause::Crashed(reason) => reason.clone(),
+            Cause::NeverServed(failure) => failure.to_string(),
+        }
+    }
+}
+
+/// What a unit lets others know of itself, at any moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    pub(crate) state: WorkerState,
+    pub(crate) pid: Option<u32>,
+    pub(crate) revision: Revision,
+    pub(crate) servers: Vec<ServerId>,
+    pub(crate) stalled_since: Option<DateTime<Utc>>,
+    /// Why it ended, once it did.
+    pub(crate) ending: Option<String>,
+}
+
+impl Facts {
+    pub(crate) const fn new() -> Self {
+        Self {
+            state: WorkerState::Starting,
+            pid: None,
+            revision: Revision(0),
+            servers: Vec::new(),
+            stalled_since: None,
+            ending: None,
+        }
+    }
+
+    /// Why it ended, for those who waited for it.
+    pub(crate) fn ending(&self) -> String {
+        self.ending.clone().unwrap_or_else(|| String::from("it was stopped"))
+    }
+}

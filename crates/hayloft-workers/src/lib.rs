@@ -1,0 +1,47 @@
+//! Who is running: worker processes over time, and the host's side of the worker protocol.
+//!
+//! [`Workers`] starts a worker when somebody needs it, however many ask at once, gives it to one organization, watches
+//! it, and ends it with everything that it started. `docs/design/worker-life.md` draws the states.
+//!
+//! It must not know who may do what, what an MCP message means, or the web face.
+
+mod activity;
+mod backoff;
+mod candidate;
+mod channel;
+mod directory;
+mod dispatcher;
+mod environment;
+mod error;
+mod events;
+mod health;
+mod http;
+mod launch;
+mod life;
+mod logs;
+mod notices;
+mod observer;
+pub mod protocol;
+mod queue;
+mod settings;
+mod source;
+mod status;
+mod stdio;
+mod unit;
+mod worker;
+mod workers;
+
+pub use activity::ActivityGuard;
+pub use candidate::{Candidate, Verdict};
+pub use channel::MAXIMAL_PAYLOAD;
+pub use error::{
+    CandidateError, Fault, HookError, ProbeError, ProxyError, StartFailure, StartStage, Unavailable,
+};
+pub use http::ResponseBody;
+pub use logs::{Level, LogLine, LogStream};
+pub use observer::{McpTransport, Observer, StateChange};
+pub use settings::{Deadlines, LogLimits, QueueLimits, Resources, RouteLimits, Runtime, Settings};
+pub use source::{Binding, Launch, LaunchRefused, LaunchSource};
+pub use status::WorkerStatus;
+pub use worker::{HookCall, Worker};
+pub use workers::Workers;

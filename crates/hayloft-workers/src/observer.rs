@@ -1,0 +1,108 @@
+//! The port through which workers tell the host what happens.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use hayloft_model::config::Credentials;
+use hayloft_model::{InstanceKey, ServerId, WorkerId};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+
+use crate::{StartFailure, WorkerStatus};
+
+/// Is told what happens to workers. All calls for one instance come in the order of events and one after another;
+/// they must return quickly, since the next one waits. The futures run beside later calls.
+pub trait Observer: Send + Sync + 'static {
+    /// The instance's serving worker changed. A worker that a newer one replaced ends without a word here; its servers
+    /// are closed, and [`Observer::worker_gone`] follows as for any other.
+    fn state_changed(&self, key: &InstanceKey, worker: &WorkerStatus, change: StateChange);
+
+    /// A worker opened an MCP server. The host connects and initializes; an error goes back to the plugin.
+    /// It is dropped unfinished when the server ends meanwhile; [`Observer::close_mcp`] follows in any case.
+    fn open_mcp<'a>(
+        &'a self,
+        key: &'a InstanceKey,
+        worker: WorkerId,
+        server: ServerId,
+        transport: McpTransport,
+    ) -> BoxFuture<'a, Result<(), String>>;
+
+    /// A server is no more: the plugin closed it, its process ended, its worker did, or it could not be opened.
+    fn close_mcp(&self, key: &InstanceKey, worker: WorkerId, server: &ServerId);
+
+    /// A worker of the instance is gone, whatever it was for: one that served, one that was replaced, a candidate, one
+    /// that could not even be started. It is said once for each, and it is the last word about it: what is kept for
+    /// this id can be forgotten.
+    fn worker_gone(&self, key: &InstanceKey, worker: WorkerId) {
+        let _ = (key, worker);
+    }
+
+    /// A scheduled job renewed the organization's credentials. The error goes back to the plugin.
+    fn update_auth<'a>(
+        &'a self,
+        key: &'a InstanceKey,
+        worker: WorkerId,
+        credentials: Credentials,
+    ) -> BoxFuture<'a, Result<(), String>> {
+        drop((key, worker, credentials));
+        async { Err(String::from("this host does not take renewed credentials from a worker")) }.boxed()
+    }
+}
+
+/// What happened to an instance.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StateChange {
+    /// A worker is being started for it.
+    Starting,
+    /// A worker serves.
+    Ready,
+    /// A worker serves, but `onStart` failed.
+    Degraded {
+        /// What `onStart` said.
+        error: String,
+    },
+    /// The worker takes nothing new.
+    Draining,
+    /// The worker ended as it was told to.
+    Stopped,
+    /// The worker ended by itself, or had to be killed, or never became ready.
+    Crashed {
+        /// What happened, for people.
+        error: String,
+        /// What kept it from starting, if it never served.
+        failure: Option<StartFailure>,
+        /// How long calls are refused from now on.
+        backoff: Duration,
+    },
+}
+
+/// How to speak to an MCP server.
+pub enum McpTransport {
+    /// A process: messages are lines on its standard streams.
+    Stdio {
+        /// What it reads.
+        stdin: Box<dyn AsyncWrite + Send + Unpin>,
+        /// What it writes.
+        stdout: Box<dyn AsyncRead + Send + Unpin>,
+    },
+    /// Inside the worker: whole JSON-RPC messages.
+    Channel {
+        /// Takes messages of at most [`crate::MAXIMAL_PAYLOAD`] bytes less 256 for the envelope; a longer one is
+        /// logged and dropped, so check before.
+        to_server: mpsc::Sender<Bytes>,
+        /// Gives the server's messages and ends with the server.
+        from_server: mpsc::Receiver<Bytes>,
+    },
+}
+
+impl fmt::Debug for McpTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stdio { .. } => "Stdio",
+            Self::Channel { .. } => "Channel",
+        })
+    }
+}

@@ -1,0 +1,75 @@
+//! What is known of a worker, for people.
+
+use chrono::{DateTime, Utc};
+use hayloft_model::{
+    ContentHash, InstanceKey, InstanceState, PluginId, Revision, ServerId, WorkerId, WorkerState,
+};
+use hayloft_sandbox::Tier;
+use metrics::{Gauge, gauge};
+
+/// A worker at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerStatus {
+    /// Whose it is.
+    pub key: InstanceKey,
+    /// Which process.
+    pub worker_id: WorkerId,
+    /// Which code it runs.
+    pub content_hash: ContentHash,
+    /// Which configuration it has.
+    pub revision: Revision,
+    /// The state of the instance as far as this worker makes it.
+    pub instance_state: InstanceState,
+    /// The state of the process.
+    pub state: WorkerState,
+    /// Its process id, once it has one.
+    pub pid: Option<u32>,
+    /// When it was started.
+    pub started_at: DateTime<Utc>,
+    /// When it last did something for somebody.
+    pub last_activity_at: DateTime<Utc>,
+    /// Calls and routes in flight.
+    pub in_flight: usize,
+    /// How often the instance was started again after a crash, since it last stood still.
+    pub restarts: u32,
+    /// Memory in use, in bytes.
+    pub rss_bytes: Option<u64>,
+    /// How strongly it is isolated.
+    pub isolation: Tier,
+    /// Its open MCP servers.
+    pub mcp_servers: Vec<ServerId>,
+    /// Since when its event loop has not answered.
+    pub stalled_since: Option<DateTime<Utc>>,
+    /// What went wrong last with the instance.
+    pub last_error: Option<String>,
+}
+
+/// Counts a worker in the metric of its state.
+pub(crate) struct StateGauge {
+    plugin: String,
+    state: WorkerState,
+}
+
+impl StateGauge {
+    pub(crate) fn new(plugin: &PluginId, state: WorkerState) -> Self {
+        let counted = Self { plugin: plugin.to_string(), state };
+        counted.gauge().increment(1);
+        counted
+    }
+
+    pub(crate) fn set(&mut self, state: WorkerState) {
+        self.gauge().decrement(1);
+        self.state = state;
+        self.gauge().increment(1);
+    }
+
+    fn gauge(&self) -> Gauge {
+        gauge!("hayloft_workers", "state" => self.state.as_str(), "plugin" => self.plugin.clone())
+    }
+}
+
+impl Drop for StateGauge {
+    fn drop(&mut self) {
+        self.gauge().decrement(1);
+    }
+}

@@ -1,0 +1,619 @@
+//! One worker process: a task that owns all facts of it and alone speaks with it.
+//!
+//! It obeys the dispatcher's orders, answers the worker's requests, keeps deadlines, and when the process ends, for
+//! whatever reason, leaves nothing of it behind.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use hayloft_model::plugin::Package;
+use hayloft_model::{InstanceKey, ServerId, WorkerId, WorkerState};
+use hayloft_sandbox::{Exit, Jailed};
+use metrics::histogram;
+use serde_json::value::RawValue;
+use tokio::net::unix::OwnedReadHalf;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::codec::FramedRead;
+
+use crate::activity::Activity;
+use crate::channel::{self, ChannelError, ChannelWriter, Frame, FrameDecoder};
+use crate::dispatcher::Shared;
+use crate::events::{Cause, Ending, Event, Facts, Order, Report};
+use crate::health::{Checkup, Health};
+use crate::http::RouteListener;
+use crate::launch::{self, Home};
+use crate::life::Life;
+use crate::logs::{Level, LogStream, WorkerLog};
+use crate::notices::Inlet;
+use crate::protocol::{FailureReason, FatalStage, HostMessage, WireError, WorkerMessage};
+use crate::status::StateGauge;
+use crate::worker::Request;
+use crate::{Fault, StartFailure, StartStage};
+
+mod hooks;
+mod servers;
+
+use hooks::Pending;
+use servers::{Server, ServerTask};
+
+/// A process that closed its channel has so long to end before it is killed for that.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// What is said of a message that breaks the protocol is at most so long, in characters, since it may quote the worker.
+const LONGEST_BREACH: usize = 200;
+
+/// Requests of a worker that may wait for the host's answer.
+const ANSWERING: usize = 256;
+
+/// Frames that are read before orders and deadlines are looked at again.
+const FRAMES_AT_ONCE: usize = 64;
+
+/// What a unit is made of.
+pub(crate) struct Birth {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) worker: WorkerId,
+    pub(crate) package: Package,
+    /// Absent for one that never serves.
+    pub(crate) instance: Option<(InstanceKey, Inlet)>,
+    pub(crate) log: WorkerLog,
+    pub(crate) activity: Arc<Activity>,
+    pub(crate) facts: watch::Sender<Facts>,
+    pub(crate) routes: RouteListener,
+    pub(crate) orders: mpsc::UnboundedReceiver<Order>,
+    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) reports: mpsc::UnboundedSender<Report>,
+}
+
+/// Runs a worker from its start to its end. The last thing it does is to report that nothing is left.
+pub(crate) async fn run(birth: Birth) {
+    let begun = Instant::now();
+    let (worker, reports) = (birth.worker, birth.reports.clone());
+    let cause = match start(&birth).await {
+        Ok(process) => Unit::new(birth, process, begun).live().await,
+        Err(failure) => {
+            birth.activity.close();
+            birth.log.host(Level::Error, format!("failed to {failure}"));
+            birth.facts.send_modify(|facts| {
+                facts.state = WorkerState::Gone;
+                facts.ending = Some(failure.to_string());
+            });
+            Cause::NeverServed(failure)
+        }
+    };
+    // Without a dispatcher nobody wants to know any more.
+    let _ = reports.send(Report { worker, event: Event::Gone(Ending { cause, uptime: begun.elapsed() }) });
+}
+
+/// A process that runs, with everything that belongs to it.
+struct Process {
+    jailed: Arc<Jailed>,
+    home: Home,
+    reader: FramedRead<OwnedReadHalf, FrameDecoder>,
+    writer: ChannelWriter,
+    logs: Vec<JoinHandle<()>>,
+}
+
+async fn start(birth: &Birth) -> Result<Process, StartFailure> {
+    let settings = &birth.shared.settings;
+    let failure = |message: String, hint| StartFailure {
+        stage: StartStage::Spawn,
+        message,
+        problems: Vec::new(),
+        hint,
+    };
+    let prepared = launch::prepare(settings, &birth.routes, &birth.package, birth.worker)
+        .map_err(|error| failure(format!("prepare its folder and sockets: {error}"), None))?;
+    let mut jailed = settings
+        .spawner
+        .spawn(prepared.spec)
+        .await
+        .map_err(|error| failure(format!("{error}: {}", error.source), error.hint.clone()))?;
+    let mut logs = Vec::new();
+    if let Some(stdout) = jailed.take_stdout() {
+        logs.push(tokio::spawn(birth.log.clone().follow(LogStream::Stdout, stdout)));
+    }
+    if let Some(stderr) = jailed.take_stderr() {
+        logs.push(tokio::spawn(birth.log.clone().follow(LogStream::Stderr, stderr)));
+    }
+    birth.facts.send_modify(|facts| facts.pid = Some(jailed.pid()));
+    let (reader, writer) = channel::open(prepared.channel);
+    Ok(Process { jailed: Arc::new(jailed), home: prepared.home, reader, writer, logs })
+}
+
+/// Whether the unit goes on, or why not.
+type Step = ControlFlow<Cause>;
+
+const ON: Step = ControlFlow::Continue(());
+
+struct Unit {
+    shared: Arc<Shared>,
+    worker: WorkerId,
+    package: Package,
+    instance: Option<(InstanceKey, Inlet)>,
+    log: WorkerLog,
+    activity: Arc<Activity>,
+    facts: watch::Sender<Facts>,
+    gauge: StateGauge,
+    orders: mpsc::UnboundedReceiver<Order>,
+    requests: mpsc::Receiver<Request>,
+    reports: mpsc::UnboundedSender<Report>,
+    begun: Instant,
+
+    life: Life,
+    process: Process,
+    /// The process must have said what comes next by then.
+    introduction: Option<Instant>,
+    /// The channel is at its end; the process must have ended by then.
+    last_words: Option<Instant>,
+    /// What the plugin registered, until the worker is warm.
+    registration: Option<Box<RawValue>>,
+    /// What the worker gave as the reason of its own end.
+    fatal: Option<StartFailure>,
+    drain: Option<Drain>,
+    health: Health,
+    idle_check: Instant,
+
+    next_request: u64,
+    pending: HashMap<u64, Pending>,
+    servers: HashMap<ServerId, Server>,
+    next_serial: u64,
+    answering: usize,
+    tasks: FuturesUnordered<BoxFuture<'static, ServerTask>>,
+    /// A message that its server's client had no room for. Nothing is read until it has.
+    blocked: Option<(mpsc::Sender<Bytes>, Bytes)>,
+}
+
+/// An end in order.
+struct Drain {
+    reason: String,
+    /// Calls may go on until then.
+    calls_until: Instant,
+    /// Once `shutdown` was sent: the process may go on until then.
+    kill_at: Option<Instant>,
+}
+
+impl Unit {
+    fn new(birth: Birth, process: Process, begun: Instant) -> Self {
+        let Birth {
+            shared,
+            worker,
+            package,
+            instance,
+            log,
+            activity,
+            facts,
+            orders,
+            requests,
+            reports,
+            routes: _,
+        } = birth;
+        let deadlines = &shared.settings.deadlines;
+        let now = Instant::now();
+        Self {
+            gauge: StateGauge::new(&package.descriptor.id, WorkerState::Starting),
+            introduction: Some(now + deadlines.spawn),
+            health: Health::new(deadlines.ping, deadlines.pong),
+            idle_check: now + deadlines.idle,
+            shared,
+            worker,
+            package,
+            instance,
+            log,
+            activity,
+            facts,
+            orders,
+            requests,
+            reports,
+            begun,
+            life: Life::new(),
+            process,
+            last_words: None,
+            registration: None,
+            fatal: None,
+            drain: None,
+            next_request: 1,
+            pending: HashMap::new(),
+            servers: HashMap::new(),
+            next_serial: 0,
+            answering: 0,
+            tasks: FuturesUnordered::new(),
+            blocked: None,
+        }
+    }
+
+    async fn live(mut self) -> Cause {
+        let cause = self.turn().await.map_texts(|text| self.log.masked(&text));
+        self.end(&cause).await;
+        cause
+    }
+
+    async fn turn(&mut self) -> Cause {
+        let jailed = Arc::clone(&self.process.jailed);
+        let exited = jailed.wait();
+        let alarm = sleep_until(self.wake());
+        tokio::pin!(exited, alarm);
+        let activity = Arc::clone(&self.activity);
+        loop {
+            let wake = self.wake();
+            if alarm.deadline() != wake {
+                alarm.as_mut().reset(wake);
+            }
+            let readable = self.blocked.is_none() && self.last_words.is_none();
+            let waits_for_calls = self.drain.as_ref().is_some_and(|drain| drain.kill_at.is_none());
+            let step = tokio::select! {
+                exit = &mut exited => ControlFlow::Break(self.after_exit(exit).await),
+                order = self.orders.recv() => match order {
+                    Some(order) => self.obey(order),
+                    None => ControlFlow::Break(Cause::Asked(String::from("the host is shutting down"))),
+                },
+                Some(request) = self.requests.recv() => self.run_hook(request),
+                Some(task) = self.tasks.next() => self.after_task(task),
+                frame = self.process.reader.next(), if readable => self.read(frame),
+                () = room(self.blocked.as_ref()), if self.blocked.is_some() => {
+                    self.deliver_blocked();
+                    ON
+                }
+                () = activity.quiet(), if waits_for_calls => self.send_shutdown(),
+                () = &mut alarm => self.on_time(),
+            };
+            if let ControlFlow::Break(cause) = step {
+                return cause;
+            }
+        }
+    }
+
+    /// When something is due at the latest.
+    fn wake(&self) -> Instant {
+        let bound = self.life.state() == WorkerState::Bound;
+        let drain = self.drain.as_ref().map(|drain| drain.kill_at.unwrap_or(drain.calls_until));
+        [
+            self.introduction,
+            self.last_words,
+            drain,
+            self.health.due().filter(|_| bound),
+            Some(self.idle_check).filter(|_| bound),
+        ]
+        .into_iter()
+        .flatten()
+        .chain(self.pending.values().map(|pending| pending.deadline))
+        .min()
+        // Between `ready` and `bind` nothing is due; the dispatcher speaks next.
+        .unwrap_or_else(|| Instant::now() + self.shared.settings.deadlines.idle)
+    }
+
+    fn on_time(&mut self) -> Step {
+        let now = Instant::now();
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if let Some(drain) = &self.drain {
+            if due(drain.kill_at) {
+                return ControlFlow::Break(Cause::Asked(drain.reason.clone()));
+            }
+            if drain.kill_at.is_none() && drain.calls_until <= now {
+                return self.send_shutdown();
+            }
+        }
+        if due(self.last_words) {
+            return self.failed("it closed its channel");
+        }
+        if due(self.introduction) {
+            let deadlines = &self.shared.settings.deadlines;
+            return if self.fatal.is_some() {
+                ControlFlow::Break(self.cause_of_exit(None))
+            } else if self.life.greeted() {
+                let after = deadlines.on_initialize.as_secs_f64();
+                self.failed(&format!(
+                    "`onInitialize` did not end within {after:.1} s, and the event loop is blocked"
+                ))
+            } else {
+                self.failed(&format!("it said nothing within {:.1} s", deadlines.spawn.as_secs_f64()))
+            };
+        }
+        self.end_overdue(now)?;
+        if self.life.state() == WorkerState::Bound {
+            self.check_health(now)?;
+            self.check_idle(now);
+        }
+        ON
+    }
+
+    fn check_health(&mut self, now: Instant) -> Step {
+        match self.health.check(now) {
+            Checkup::Nothing => ON,
+            Checkup::Ping(nonce) => self.send(&HostMessage::Ping { nonce }),
+            Checkup::Stalled => {
+                let since = self.shared.settings.clock.now();
+                self.facts.send_modify(|facts| facts.stalled_since = Some(since));
+                self.log.host(Level::Warn, "the event loop does not answer");
+                ON
+            }
+        }
+    }
+
+    fn check_idle(&mut self, now: Instant) {
+        let idle = self.shared.settings.deadlines.idle;
+        if self.idle_check > now {
+            return;
+        }
+        if self.activity.is_idle(idle) {
+            self.report(Event::Idle);
+            self.idle_check = now + idle;
+        } else {
+            let last = if self.activity.in_flight() > 0 { now } else { self.activity.last() };
+            self.idle_check = last + idle;
+        }
+    }
+
+    fn obey(&mut self, order: Order) -> Step {
+        match order {
+            Order::Bind(binding) => self.bind(&binding),
+            Order::Start => self.run_start(),
+            Order::Drain { calls, reason } => {
+                let calls_until = Instant::now() + calls;
+                match &mut self.drain {
+                    Some(drain) => drain.calls_until = drain.calls_until.min(calls_until),
+                    None => {
+                        self.drain = Some(Drain { reason, calls_until, kill_at: None });
+                        // What comes too late for its introduction is ended by the drain's own deadline.
+                        self.introduction = None;
+                        if self.life.drain() {
+                            self.show_state();
+                        }
+                    }
+                }
+                ON
+            }
+        }
+    }
+
+    fn send_shutdown(&mut self) -> Step {
+        let stop = self.shared.settings.deadlines.stop;
+        if let Some(drain) = &mut self.drain {
+            // The worker gets the whole time that it was told, and its farewell a moment more.
+            drain.kill_at = Some(Instant::now() + stop + LAST_WORDS);
+        }
+        self.send(&HostMessage::Shutdown { deadline_ms: launch::milliseconds(stop) })
+    }
+
+    fn read(&mut self, frame: Option<Result<Frame, ChannelError>>) -> Step {
+        let (mut next, mut read) = (frame, 0);
+        loop {
+            match next {
+                Some(Ok(frame)) => self.on_frame(frame)?,
+                Some(Err(ChannelError::Broken(_))) | None => {
+                    // The process is ending, or about to be ended for having closed its channel.
+                    self.last_words = Some(Instant::now() + LAST_WORDS);
+                    return ON;
+                }
+                Some(Err(error)) => return self.broke_protocol(&error),
+            }
+            read += 1;
+            if self.blocked.is_some() || read == FRAMES_AT_ONCE {
+                return ON;
+            }
+            match self.process.reader.next().now_or_never() {
+                Some(frame) => next = frame,
+                None => return ON,
+            }
+        }
+    }
+
+    fn on_frame(&mut self, frame: Frame) -> Step {
+        match frame {
+            Frame::Control(payload) => match WorkerMessage::read(&payload) {
+                Ok(message) => self.on_message(message),
+                Err(error) => self.broke_protocol(&error),
+            },
+            Frame::Mcp(payload) => match channel::open_envelope(&payload) {
+                Ok((server, message)) => {
+                    self.deliver(&server, message);
+                    ON
+                }
+                Err(error) => self.broke_protocol(&error),
+            },
+        }
+    }
+
+    fn on_message(&mut self, message: WorkerMessage) -> Step {
+        let deadlines = self.shared.settings.deadlines;
+        match message {
+            WorkerMessage::Hello(hello) => {
+                if let Err(breach) = self.life.hello(hello.protocol) {
+                    return self.broke_protocol(&breach);
+                }
+                tracing::debug!(worker = %self.worker, node = hello.node, runner = hello.runner, sdk = hello.sdk, "a worker runs");
+                self.introduction = Some(Instant::now() + deadlines.on_initialize + deadlines.grace);
+                ON
+            }
+            WorkerMessage::Metadata { registration } => {
+                if let Err(breach) = self.life.metadata() {
+                    return self.broke_protocol(&breach);
+                }
+                self.registration = Some(registration);
+                ON
+            }
+            WorkerMessage::Ready {} => match self.life.ready() {
+                Ok(warm) => {
+                    self.introduction = None;
+                    if let Some(registration) = self.registration.take().filter(|_| warm) {
+                        self.show_state();
+                        self.report(Event::Warm(registration));
+                    }
+                    ON
+                }
+                Err(breach) => self.broke_protocol(&breach),
+            },
+            WorkerMessage::Fatal { stage, error } => self.on_fatal(stage, error),
+            WorkerMessage::Pong { nonce } => {
+                if self.health.answered(nonce, Instant::now()) {
+                    self.facts.send_if_modified(|facts| facts.stalled_since.take().is_some());
+                }
+                ON
+            }
+            WorkerMessage::Result { id, value } => self.on_answer(id, Ok(value)),
+            WorkerMessage::Failure { id, error } => self.on_answer(id, Err(error)),
+            WorkerMessage::OpenMcp { id, server } => self.open_server(id, server),
+            WorkerMessage::CloseMcp { id, server_id } => self.close_on_request(id, &server_id),
+            WorkerMessage::UpdateAuth { id, method_id, credentials } => {
+                self.update_auth(id, method_id, credentials)
+            }
+        }
+    }
+
+    fn on_fatal(&mut self, stage: FatalStage, error: WireError) -> Step {
+        let stage = match stage {
+            FatalStage::Load => StartStage::Load,
+            FatalStage::Initialize => StartStage::Initialize,
+            FatalStage::Register => StartStage::Register,
+            FatalStage::Protocol => StartStage::Protocol,
+        };
+        if let Some(stack) = &error.stack {
+            self.log.host(Level::Error, format!("failed to {stage}: {stack}"));
+        }
+        let Fault { message, problems, .. } = self.log.masked_error(error).into();
+        self.fatal = Some(StartFailure { stage, message, problems, hint: None });
+        // It says that it ends; it has a moment to write its last lines.
+        self.introduction = Some(Instant::now() + 2 * LAST_WORDS);
+        ON
+    }
+
+    /// The process has ended. What it said before is still in the channel.
+    async fn after_exit(&mut self, exit: std::io::Result<Exit>) -> Cause {
+        let exit = exit
+            .map_err(
+                |error| tracing::warn!(worker = %self.worker, %error, "failed to learn how a worker ended"),
+            )
+            .ok();
+        while let Ok(Some(Ok(frame))) = timeout(LAST_WORDS, self.process.reader.next()).await {
+            self.blocked = None;
+            if let ControlFlow::Break(cause) = self.on_frame(frame) {
+                return cause;
+            }
+        }
+        self.cause_of_exit(exit)
+    }
+
+    fn cause_of_exit(&mut self, exit: Option<Exit>) -> Cause {
+        if let Some(drain) = &self.drain {
+            return Cause::Asked(drain.reason.clone());
+        }
+        let serves = self.life.state() == WorkerState::Bound;
+        match (self.fatal.take(), exit) {
+            (Some(failure), _) if !serves => Cause::NeverServed(failure),
+            (Some(failure), _) => Cause::Crashed(failure.message),
+            (None, Some(exit)) => self.failure(&format!("it ended with {exit}")),
+            (None, None) => self.failure("it ended"),
+        }
+    }
+
+    /// The worker is killed for this, unless it was to end anyway.
+    fn failed(&self, what: &str) -> Step {
+        ControlFlow::Break(match &self.drain {
+            Some(drain) => Cause::Asked(drain.reason.clone()),
+            None => self.failure(what),
+        })
+    }
+
+    fn broke_protocol(&self, error: &dyn Error) -> Step {
+        // Masked before it is cut, since the beginning of a secret would not be recognised.
+        let error: String = self.log.masked(&error.to_string()).chars().take(LONGEST_BREACH).collect();
+        self.failed(&format!("it broke the protocol: {error}")).map_break(|cause| match cause {
+            Cause::NeverServed(failure) => {
+                Cause::NeverServed(StartFailure { stage: StartStage::Protocol, hint: None, ..failure })
+            }
+            cause => cause,
+        })
+    }
+
+    fn failure(&self, what: &str) -> Cause {
+        if self.life.state() == WorkerState::Bound {
+            return Cause::Crashed(format!("the worker failed: {what}"));
+        }
+        let stage = match self.life.state() {
+            WorkerState::Binding => StartStage::Bind,
+            _ if self.life.registered() => StartStage::Register,
+            _ if self.life.greeted() => StartStage::Initialize,
+            _ => StartStage::Load,
+        };
+        let hint = Some(String::from("the plugin's log has what it wrote last"));
+        Cause::NeverServed(StartFailure { stage, message: what.to_owned(), problems: Vec::new(), hint })
+    }
+
+    fn send(&self, message: &HostMessage) -> Step {
+        match self.process.writer.send(message) {
+            Ok(()) => ON,
+            // The process is ending, and its end says why.
+            Err(channel::SendError::Closed) => ON,
+            Err(error) => self.failed(&format!("it {error}")),
+        }
+    }
+
+    fn refuse(&self, id: u64, reason: FailureReason, message: impl Into<String>) -> Step {
+        self.send(&HostMessage::Failure { id, error: WireError::of_host(reason, message) })
+    }
+
+    fn report(&self, event: Event) {
+        let _ = self.reports.send(Report { worker: self.worker, event });
+    }
+
+    fn show_state(&mut self) {
+        let state = self.life.state();
+        self.gauge.set(state);
+        self.facts.send_modify(|facts| facts.state = state);
+    }
+
+    /// Leaves nothing behind.
+    async fn end(mut self, cause: &Cause) {
+        let ending = Ending { cause: cause.clone(), uptime: self.begun.elapsed() };
+        // Callers that hold this worker learn it first, before anything is waited for.
+        self.activity.close();
+        self.facts.send_modify(|facts| facts.ending = Some(ending.message()));
+        self.pending.clear();
+        self.requests.close();
+        while self.requests.try_recv().is_ok() {}
+        self.blocked = None;
+        let servers = self.take_servers();
+
+        if let Err(error) = self.process.jailed.kill_tree().await {
+            tracing::error!(worker = %self.worker, %error, "failed to end a worker's processes");
+        }
+        for server in servers {
+            if let Err(error) = server.kill_tree().await {
+                tracing::error!(worker = %self.worker, %error, "failed to end a worker's MCP server");
+            }
+        }
+        let Process { home, logs, .. } = self.process;
+        for task in logs {
+            // All writers are dead, so the pipes are at their ends.
+            let _ = timeout(LAST_WORDS, task).await;
+        }
+        home.remove().await;
+        let level = if matches!(cause, Cause::Asked(_)) { Level::Info } else { Level::Error };
+        self.log.host(level, format!("the worker is gone: {}", ending.message()));
+        self.life.end();
+        self.gauge.set(WorkerState::Gone);
+        self.facts.send_modify(|facts| facts.state = WorkerState::Gone);
+    }
+
+    fn started_serving(&self) {
+        let plugin = self.package.descriptor.id.to_string();
+        histogram!("hayloft_worker_starts_seconds", "kind" => "cold", "plugin" => plugin)
+            .record(self.begun.elapsed().as_secs_f64());
+    }
+}
+
+/// Waits until the client of a blocked message's server has room for it, or is gone.
+async fn room(blocked: Option<&(mpsc::Sender<Bytes>, Bytes)>) {
+    if let Some((sender, _)) = blocked {
+        // Either answer unblocks; what to do is decided when the message is sent.
+        let _ = sender.reserve().await;
+    }
+}

@@ -1,0 +1,199 @@
+//! What the host asks of a worker: the organization to take, and hooks to run.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use hayloft_model::WorkerState;
+use hayloft_model::config::{ConfigValues, Credentials};
+use indexmap::IndexMap;
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::{ON, Step, Unit};
+use crate::environment;
+use crate::events::{Cause, Event};
+use crate::protocol::{Auth, Bind, BoundOrganization, Hook, HookKind, HostMessage, WireError};
+use crate::worker::Request;
+use crate::{Binding, HookCall, HookError, StartFailure, StartStage};
+
+/// A request that the worker has not answered.
+pub(super) struct Pending {
+    /// When the host stops waiting.
+    pub(super) deadline: Instant,
+    /// How long the worker was given.
+    after: Duration,
+    /// The name that authors write.
+    name: String,
+    waiting: Waiting,
+}
+
+enum Waiting {
+    Bind,
+    Start,
+    Hook(oneshot::Sender<Result<Value, HookError>>),
+    /// As a hook, but what it returns is for people to read.
+    Verdict(oneshot::Sender<Result<Value, HookError>>),
+    /// As a hook, but the worker keeps no deadline of its own, so silence says nothing of its event loop.
+    Job(oneshot::Sender<Result<Value, HookError>>),
+}
+
+impl Unit {
+    pub(super) fn bind(&mut self, binding: &Binding) -> Step {
+        if !self.life.bind() {
+            return self.failed("it was to be given to a second organization");
+        }
+        self.show_state();
+        self.log.mask(&binding.secrets);
+        let mut variables = IndexMap::new();
+        for (name, value) in &binding.environment {
+            if let Err(error) = environment::check_bound(name, value.expose()) {
+                return ControlFlow::Break(bind_failure(error.to_string()));
+            }
+            variables.insert(name.clone(), value.expose().clone());
+        }
+        self.facts.send_modify(|facts| facts.revision = binding.revision);
+        let name = Some(&binding.organization_name).filter(|name| !name.is_empty()).cloned();
+        let deadline = self.shared.settings.deadlines.spawn;
+        self.ask("bind", deadline, Waiting::Bind, |id| {
+            HostMessage::Bind(Bind {
+                id,
+                organization: BoundOrganization { id: binding.organization.to_string(), name },
+                config: plain(&binding.config),
+                auth: binding.credentials.as_ref().map(auth),
+                environment: variables,
+                api: None,
+            })
+        })
+    }
+
+    pub(super) fn run_start(&mut self) -> Step {
+        let deadline = self.shared.settings.deadlines.on_start;
+        self.ask("onStart", deadline, Waiting::Start, |id| {
+            HostMessage::Hook(Hook { id, hook: HookKind::Start, config: None, auth: None })
+        })
+    }
+
+    pub(super) fn run_hook(&mut self, Request { call, reply }: Request) -> Step {
+        if self.life.state() != WorkerState::Bound {
+            let reason = String::from("it is stopping");
+            // Whoever asked may have gone away.
+            let _ = reply.send(Err(HookError::WorkerGone { reason }));
+            return ON;
+        }
+        let deadlines = self.shared.settings.deadlines;
+        let name = call.name().to_owned();
+        let hook = |hook| move |id| HostMessage::Hook(Hook { id, hook, config: None, auth: None });
+        let waiting = Waiting::Hook(reply);
+        match call {
+            HookCall::ValidateAuth { config, credentials } => {
+                let Waiting::Hook(reply) = waiting else { return ON };
+                if let Some(credentials) = &credentials {
+                    self.log.mask_later(&credentials.values);
+                }
+                self.ask(&name, deadlines.on_validate_auth, Waiting::Verdict(reply), |id| {
+                    HostMessage::Hook(Hook {
+                        id,
+                        hook: HookKind::ValidateAuth,
+                        config: config.as_ref().map(plain),
+                        auth: credentials.as_ref().map(auth),
+                    })
+                })
+            }
+            HookCall::ConfigUpdate => {
+                self.ask(&name, deadlines.on_config_update, waiting, hook(HookKind::ConfigUpdate))
+            }
+            // Hooks without a deadline of their own have that of their nearest relative, here and in the runner.
+            HookCall::Enable => self.ask(&name, deadlines.on_disable, waiting, hook(HookKind::Enable)),
+            HookCall::Connected => {
+                self.ask(&name, deadlines.on_validate_auth, waiting, hook(HookKind::Connected))
+            }
+            HookCall::Disable => self.ask(&name, deadlines.on_disable, waiting, hook(HookKind::Disable)),
+            HookCall::Cron(job) => {
+                let Waiting::Hook(reply) = waiting else { return ON };
+                self.ask(&name, deadlines.cron, Waiting::Job(reply), |id| HostMessage::Cron { id, name: job })
+            }
+        }
+    }
+
+    fn ask(
+        &mut self,
+        name: &str,
+        after: Duration,
+        waiting: Waiting,
+        message: impl FnOnce(u64) -> HostMessage,
+    ) -> Step {
+        let id = self.next_request;
+        self.next_request += 1;
+        let deadline = Instant::now() + after + self.shared.settings.deadlines.grace;
+        self.pending.insert(id, Pending { deadline, after, name: name.to_owned(), waiting });
+        self.send(&message(id))
+    }
+
+    /// An answer to something that nobody waits for any more is none.
+    pub(super) fn on_answer(&mut self, id: u64, answer: Result<Value, WireError>) -> Step {
+        let Some(Pending { waiting, .. }) = self.pending.remove(&id) else { return ON };
+        let outcome = answer.map_err(|error| HookError::Failed(self.log.masked_error(error).into()));
+        match waiting {
+            Waiting::Bind => match outcome {
+                Ok(_) => self.on_bound(),
+                Err(error) => return ControlFlow::Break(bind_failure(error.to_string())),
+            },
+            Waiting::Start => self.report(Event::Started(outcome.map(drop))),
+            Waiting::Hook(reply) | Waiting::Job(reply) => {
+                let _ = reply.send(outcome);
+            }
+            Waiting::Verdict(reply) => {
+                let _ = reply.send(outcome.map(|verdict| self.log.masked_value(verdict)));
+            }
+        }
+        ON
+    }
+
+    /// A worker whose event loop turns keeps its hooks' deadlines itself, so one that is overdue here is blocked.
+    pub(super) fn end_overdue(&mut self, now: Instant) -> Step {
+        let overdue: Vec<u64> =
+            self.pending.iter().filter(|(_, pending)| pending.deadline <= now).map(|(id, _)| *id).collect();
+        for id in overdue {
+            let Some(Pending { after, name, waiting, .. }) = self.pending.remove(&id) else { continue };
+            let timeout = HookError::Timeout { hook: name.clone(), after };
+            match waiting {
+                Waiting::Job(reply) => {
+                    let _ = reply.send(Err(timeout));
+                    continue;
+                }
+                Waiting::Hook(reply) | Waiting::Verdict(reply) => {
+                    let _ = reply.send(Err(timeout));
+                }
+                Waiting::Bind | Waiting::Start => {}
+            }
+            let after = after.as_secs_f64();
+            return self
+                .failed(&format!("`{name}` did not end within {after:.1} s, and the event loop is blocked"));
+        }
+        ON
+    }
+
+    fn on_bound(&mut self) {
+        if self.life.bound() {
+            self.activity.touch();
+            self.idle_check = Instant::now() + self.shared.settings.deadlines.idle;
+            self.started_serving();
+            self.show_state();
+            self.report(Event::Bound);
+        }
+    }
+}
+
+fn bind_failure(message: String) -> Cause {
+    Cause::NeverServed(StartFailure { stage: StartStage::Bind, message, problems: Vec::new(), hint: None })
+}
+
+/// The values as they leave for the one that needs them.
+fn plain(values: &ConfigValues) -> IndexMap<String, Value> {
+    values.iter().map(|(field, value)| (field.to_owned(), value.clone())).collect()
+}
+
+fn auth(credentials: &Credentials) -> Auth {
+    Auth { method_id: credentials.method_id.clone(), credentials: plain(&credentials.values) }
+}

@@ -1,0 +1,178 @@
+//! The handle through which everybody else uses workers.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hayloft_model::plugin::Package;
+use hayloft_model::{InstanceKey, WorkerId};
+use serde_json::value::RawValue;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::dispatcher::{Command, Dispatcher, Shared};
+use crate::queue::Queue;
+use crate::{
+    Candidate, CandidateError, HookCall, Launch, LaunchSource, LogLine, Observer, ProbeError, Settings,
+    Unavailable, Worker, WorkerStatus,
+};
+
+/// All workers of this host. Clones are the same; when the last one is dropped, every worker is killed.
+#[derive(Clone)]
+pub struct Workers {
+    commands: mpsc::UnboundedSender<Command>,
+    shared: Arc<Shared>,
+    queue: Arc<Queue>,
+}
+
+impl Workers {
+    /// Begins to look after workers. Processes of an earlier host must have been ended before, by
+    /// [`hayloft_sandbox::sweep`] with the same marker; their folders are removed here. Must be called inside a tokio
+    /// runtime.
+    #[must_use]
+    pub fn start(settings: Settings, source: Arc<dyn LaunchSource>, observer: Arc<dyn Observer>) -> Self {
+        let queue = Arc::new(Queue::new(settings.queue));
+        let shared = Arc::new(Shared {
+            settings,
+            source,
+            observer,
+            directory: Default::default(),
+            logs: Default::default(),
+        });
+        let (commands, inbox) = mpsc::unbounded_channel();
+        Dispatcher::start(Arc::clone(&shared), inbox);
+        Self { commands, shared, queue }
+    }
+
+    /// The serving worker of an instance, started if need be: bound, and `onStart` ended, well or not. However many
+    /// wait, one is started.
+    ///
+    /// # Errors
+    /// When there is none and none can be had now.
+    pub async fn ensure(&self, key: &InstanceKey) -> Result<Worker, Unavailable> {
+        if let Some(worker) = self.serving(key) {
+            return Ok(worker);
+        }
+        let _place = self.queue.enter(key.organization)?;
+        let after = self.queue.limits.deadline;
+        let answer = self.ask(|reply| Command::Ensure(key.clone(), reply));
+        match tokio::time::timeout(after, answer).await {
+            Ok(Some(answer)) => answer,
+            Ok(None) => Err(Unavailable::ShuttingDown),
+            Err(_) => Err(Unavailable::Timeout { after }),
+        }
+    }
+
+    /// The serving worker of an instance, if there is one.
+    #[must_use]
+    pub fn serving(&self, key: &InstanceKey) -> Option<Worker> {
+        self.shared.directory.serving(key)
+    }
+
+    /// Starts a plugin without any organization, to learn what it registers. The answer is the worker's own word.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn probe(&self, package: &Package) -> Result<Box<RawValue>, ProbeError> {
+        let package = Box::new(package.clone());
+        self.ask(|reply| Command::Probe(package, reply)).await.unwrap_or(Err(ProbeError::ShuttingDown))
+    }
+
+    /// Starts a worker with new values beside the serving one, and runs `onConfigUpdate`.
+    ///
+    /// # Errors
+    /// When it does not start, or the hook fails. Nothing of it is left then.
+    pub async fn candidate(&self, key: &InstanceKey, launch: Launch) -> Result<Candidate, CandidateError> {
+        let (workers, key, launch) = (self.clone(), key.clone(), Box::new(launch));
+        // A task of its own: if the caller goes away, what it gives is dropped, and that ends the worker.
+        let work = tokio::spawn(async move {
+            let worker = workers
+                .ask(|reply| Command::Candidate(key, launch, reply))
+                .await
+                .unwrap_or(Err(CandidateError::ShuttingDown))?;
+            let candidate = Candidate::new(workers.clone(), worker.clone());
+            match worker.call_hook(HookCall::ConfigUpdate).await {
+                Ok(_) => Ok(candidate),
+                Err(error) => Err(CandidateError::Hook { hook: "onConfigUpdate", error }),
+            }
+        });
+        work.await.unwrap_or(Err(CandidateError::ShuttingDown))
+    }
+
+    pub(crate) async fn promote(&self, worker: WorkerId) -> Result<Worker, CandidateError> {
+        self.ask(|reply| Command::Promote(worker, reply)).await.unwrap_or(Err(CandidateError::ShuttingDown))
+    }
+
+    /// Runs `onDisable`, in a worker that is started for it if none serves, and ends the instance's workers. Whatever
+    /// the hook does, they end; calls are refused from the beginning. The source is asked as for any start, so it
+    /// must give a launch while the hook is to run.
+    pub async fn disable(&self, key: &InstanceKey) {
+        let (workers, key) = (self.clone(), key.clone());
+        // A task of its own: once begun it is finished, even if the caller goes away.
+        let work = tokio::spawn(async move {
+            let worker = workers.ask(|reply| Command::BeginDisable(key.clone(), reply)).await.flatten();
+            if let Some(worker) = worker
+                && let Err(error) = worker.call_hook(HookCall::Disable).await
+            {
+                tracing::warn!(instance = %key, %error, "the plugin's `onDisable` failed");
+            }
+            workers.stop(&key, "the plugin was switched off").await;
+        });
+        if let Err(error) = work.await {
+            tracing::error!(%error, "failed to switch a plugin off in order");
+        }
+    }
+
+    /// Ends the workers that the instance has now, when their calls have ended or the drain's deadline has passed;
+    /// returns when nothing of them is left. A pause after crashes ends too. The next call starts a new worker, which
+    /// nobody waits for here.
+    pub async fn stop(&self, key: &InstanceKey, reason: &str) {
+        self.ask(|reply| Command::Stop(key.clone(), reason.to_owned(), reply)).await;
+    }
+
+    /// Takes one worker out of service, if it is the one that serves; returns when it takes nothing new. Its calls in
+    /// flight go on until the drain's deadline, and the next call starts a new worker at once. One that serves no more
+    /// is left alone, and so is every other worker of the instance.
+    pub async fn retire(&self, key: &InstanceKey, worker: WorkerId, reason: &str) {
+        self.ask(|reply| Command::Retire(key.clone(), worker, reason.to_owned(), reply)).await;
+    }
+
+    /// Forgets the lines that an instance's workers wrote, and its crashes: nobody will ask for them again. Workers that
+    /// still run are left alone.
+    pub fn forget(&self, key: &InstanceKey) {
+        self.shared.logs.forget(key);
+        self.command(Command::Forget(key.clone()));
+    }
+
+    /// All workers that belong to an organization.
+    pub async fn statuses(&self) -> Vec<WorkerStatus> {
+        self.ask(Command::Statuses).await.unwrap_or_default()
+    }
+
+    /// The last lines that an instance's workers wrote, oldest first.
+    #[must_use]
+    pub fn logs(&self, key: &InstanceKey, tail: usize) -> Vec<LogLine> {
+        self.shared.logs.find(key).map(|logs| logs.tail(tail)).unwrap_or_default()
+    }
+
+    /// Ends all workers: calls in flight have so long to end. Returns when nothing is left; nothing starts any more.
+    pub async fn shutdown(&self, calls: Duration) {
+        self.ask(|reply| Command::Shutdown(calls, reply)).await;
+    }
+
+    pub(crate) fn command(&self, command: Command) {
+        // The dispatcher ends only when all handles are gone.
+        let _ = self.commands.send(command);
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).ok()?;
+        answer.await.ok()
+    }
+}
+
+impl fmt::Debug for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Workers")
+    }
+}

