@@ -1,0 +1,3 @@
+//! What was done, by whom.
+
+pub mod list;

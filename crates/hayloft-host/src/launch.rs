@@ -1,0 +1,122 @@
+//! What a worker is started with: the answer to the question that the workers ask when somebody needs one.
+
+use std::sync::Weak;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use hayloft_model::config::{ConfigValues, Credentials, Requirement, missing};
+use hayloft_model::{InstanceKey, InstanceState, Revision};
+use hayloft_workers::{Binding, Launch, LaunchRefused, LaunchSource};
+
+use crate::config::credentials;
+use crate::config::secrets::secrets;
+use crate::plugins::registry::KnownPlugin;
+use crate::{Host, HostInner};
+
+/// The host as the workers ask it. Weak, since the host owns the workers.
+pub(crate) struct Launcher(pub(crate) Weak<HostInner>);
+
+impl LaunchSource for Launcher {
+    fn launch<'a>(&'a self, key: &'a InstanceKey) -> BoxFuture<'a, Result<Launch, LaunchRefused>> {
+        async move {
+            let Some(inner) = self.0.upgrade() else {
+                return Err(LaunchRefused::Failed { reason: String::from("the host is shutting down") });
+            };
+            let host = Host(inner);
+            let launch = host.launch(key).await;
+            if let Err(LaunchRefused::Unconfigured { missing }) = &launch {
+                host.instances.step_to_unconfigured(key, missing);
+            }
+            launch
+        }
+        .boxed()
+    }
+}
+
+impl Host {
+    /// What to start for an instance: the revision that runs, or the wanted one when none ran yet.
+    async fn launch(&self, key: &InstanceKey) -> Result<Launch, LaunchRefused> {
+        let instance =
+            self.instances.get(key).filter(|instance| instance.enabled || self.turns.is_disabling(key));
+        let Some(instance) = instance else { return Err(LaunchRefused::NotEnabled) };
+        if instance.state == InstanceState::Quarantined {
+            let reason = instance.hold_reason.clone().unwrap_or_default();
+            return Err(LaunchRefused::Quarantined { reason });
+        }
+        self.launch_revision(key, instance.active_revision.or(instance.desired_revision)).await
+    }
+
+    /// What to start for one revision of an instance's configuration.
+    pub(crate) async fn launch_revision(
+        &self,
+        key: &InstanceKey,
+        revision: Option<Revision>,
+    ) -> Result<Launch, LaunchRefused> {
+        let failed = |reason: String| LaunchRefused::Failed { reason };
+        let Some(plugin) = self.plugins.get(&key.plugin) else {
+            return Err(failed(format!("the plugin `{}` is not on this host any more", key.plugin)));
+        };
+        let registered = plugin.register(&self.store, &self.workers).await.map_err(|problems| {
+            failed(problems.iter().next().map_or_else(String::new, |problem| problem.message.clone()))
+        })?;
+        let Some(package) = plugin.package.clone() else {
+            return Err(failed(format!("the plugin `{}` cannot be read", key.plugin)));
+        };
+        let saved = match revision {
+            Some(revision) => self.store.configurations().load(key, revision).await.map_err(|error| {
+                tracing::error!(instance = %key, %revision, %error, "failed to read an instance's configuration");
+                failed(String::from("its configuration could not be read, for a reason of the host"))
+            })?,
+            None => None,
+        };
+        let (values, chosen) = saved.map(|saved| (saved.values, saved.credentials)).unwrap_or_default();
+        let missing = self.missing_settings(&plugin, &values);
+        if !missing.is_empty() {
+            return Err(LaunchRefused::Unconfigured {
+                missing: missing.into_iter().map(|m| m.field).collect(),
+            });
+        }
+        let credentials = self.credentials(&plugin, chosen.as_ref(), &values);
+        let allowed = self.environment.allowed(&package.descriptor);
+        let environment: Vec<_> = allowed.map(|(name, value)| (name.to_owned(), value.clone())).collect();
+        let schema = &registered.registration.config_schema;
+        let secrets = secrets(schema, &values, credentials.as_ref(), &environment);
+        let organization_name = self.access.organization_name(key.organization);
+        Ok(Launch {
+            package,
+            binding: Binding {
+                organization: key.organization,
+                organization_name: organization_name.map(|name| name.to_string()).unwrap_or_default(),
+                // An instance without any saved value runs on revision 0.
+                revision: revision.unwrap_or(Revision(0)),
+                config: values,
+                credentials,
+                environment,
+                secrets,
+            },
+        })
+    }
+
+    /// Required settings that neither the organization, nor the environment, nor a default gives.
+    pub(crate) fn missing_settings(&self, plugin: &KnownPlugin, values: &ConfigValues) -> Vec<Requirement> {
+        let Some(registered) = plugin.registered() else { return Vec::new() };
+        let has_environment = |name: &str| self.allowed_variable(plugin, name).is_some();
+        missing(values, &registered.registration.config_schema, has_environment).collect()
+    }
+
+    /// The credentials that a worker on these values gets.
+    pub(crate) fn credentials(
+        &self,
+        plugin: &KnownPlugin,
+        chosen: Option<&Credentials>,
+        values: &ConfigValues,
+    ) -> Option<Credentials> {
+        let registration = &plugin.registered()?.registration;
+        credentials::resolve(chosen, values, registration, |name| self.allowed_variable(plugin, name))
+    }
+
+    fn allowed_variable(&self, plugin: &KnownPlugin, name: &str) -> Option<String> {
+        let value = self.environment.get(plugin.descriptor()?, name)?;
+        Some(value.expose().clone())
+    }
+}

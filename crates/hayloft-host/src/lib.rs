@@ -1,0 +1,161 @@
+//! What Hayloft does: one file per use case, each with its input, its errors and the function.
+//!
+//! | for | see |
+//! |---|---|
+//! | organizations and tokens | [`access`] |
+//! | an organization's plugins | [`plugins`] |
+//! | tools | [`tools`] |
+//! | plugins' HTTP routes | [`routes`] |
+//! | the audit trail | [`audit`] |
+//!
+//! This crate must not know HTTP servers (the `http` crate's types are fine), SQL text or JSON-RPC. Every use case is a
+//! method of [`Host`] that takes the caller first and asks whether the caller may.
+
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use hayloft_model::{Clock, Entropy, Secret};
+use hayloft_store::Store;
+use hayloft_store::journal::Journal;
+use hayloft_workers::Workers;
+use tokio::task::JoinHandle;
+
+pub mod access;
+pub mod audit;
+mod calls;
+mod config;
+mod failure;
+mod instances;
+mod launch;
+mod observe;
+pub mod plugins;
+mod relay;
+pub mod routes;
+mod sessions;
+mod start;
+pub mod tools;
+mod turns;
+mod uninterrupted;
+mod workers;
+
+pub use access::Denied;
+pub use access::create_organization::CreateOrganizationError;
+pub use access::create_token::{CreateToken, CreateTokenError, NewToken};
+pub use access::list_organizations::ListOrganizationsError;
+pub use access::list_tokens::ListTokensError;
+pub use access::revoke_token::RevokeTokenError;
+pub use audit::list::ListAuditError;
+pub use config::environment::HostEnvironment;
+pub use failure::StoreError;
+pub use hayloft_mcp::client::ServerError;
+pub use hayloft_mcp::service::BreakReason;
+pub use hayloft_mcp::{CallTool, Change, ToolFailure, progress_channel};
+pub use hayloft_store::audit::{AuditEntry, Page};
+pub use hayloft_store::organizations::Organization;
+pub use hayloft_store::tokens::Token;
+pub use hayloft_workers::{LogLine, ProxyError, ResponseBody, Unavailable, WorkerStatus};
+pub use plugins::disable::DisablePluginError;
+pub use plugins::get::GetPluginError;
+pub use plugins::list::ListPluginsError;
+pub use plugins::logs::PluginLogsError;
+pub use plugins::metadata::PluginMetadataError;
+pub use plugins::purge::PurgeConfigurationError;
+pub use plugins::save::{SaveOutcome, SavePlugin, SavePluginError};
+pub use plugins::view::{AuthView, McpServerView, MissingView, PluginDetail, PluginSummary};
+pub use routes::proxy::{ProxyRouteError, RouteRequest};
+pub use start::StartError;
+pub use tools::call::CallToolError;
+pub use tools::list::ToolSummary;
+
+/// The version of Hayloft.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct HostDeadlines {
+    /// A tool call, and again from every report of progress.
+    pub tool_call: Duration,
+    /// A tool call altogether, whatever progress it reports.
+    pub tool_call_total: Duration,
+    /// How long a save waits for the plugin to run on the new values before it answers without a verdict.
+    pub save_answer: Duration,
+}
+
+impl Default for HostDeadlines {
+    fn default() -> Self {
+        Self {
+            tool_call: Duration::from_secs(60),
+            tool_call_total: Duration::from_secs(600),
+            save_answer: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What a host is made of.
+pub struct HostOptions {
+    /// Where it remembers.
+    pub store: Store,
+    /// Where calls are noted.
+    pub journal: Journal,
+    /// How workers are run; the host adds itself as the one who is asked and told.
+    pub workers: hayloft_workers::Settings,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+    /// The environment that plugins may read parts of.
+    pub environment: HostEnvironment,
+    /// Folders with plugins.
+    pub plugin_folders: Vec<PathBuf>,
+    /// The bearer token of the administrator.
+    pub administrator_token: Secret<String>,
+    /// How long things may take.
+    pub deadlines: HostDeadlines,
+}
+
+/// A running host. Clones are the same host.
+#[derive(Clone)]
+pub struct Host(Arc<HostInner>);
+
+/// What every use case can reach, by name.
+#[doc(hidden)]
+pub struct HostInner {
+    pub(crate) access: access::AccessTable,
+    pub(crate) plugins: plugins::registry::PluginRegistry,
+    pub(crate) instances: instances::InstanceTable,
+    pub(crate) sessions: sessions::Sessions,
+    pub(crate) catalogues: tools::catalogue::Catalogues,
+    pub(crate) turns: Arc<turns::Turns>,
+    /// Orders what is told of an instance's tools.
+    pub(crate) publishing: turns::Turns,
+    pub(crate) store: Store,
+    pub(crate) journal: Journal,
+    pub(crate) workers: Workers,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) environment: HostEnvironment,
+    pub(crate) deadlines: HostDeadlines,
+    /// Ends with the host, or when it is shut down.
+    relay: JoinHandle<()>,
+}
+
+impl Drop for HostInner {
+    fn drop(&mut self) {
+        self.relay.abort();
+    }
+}
+
+impl Deref for Host {
+    type Target = HostInner;
+
+    fn deref(&self) -> &HostInner {
+        &self.0
+    }
+}
+
+impl Host {
+    fn downgrade(&self) -> Weak<HostInner> {
+        Arc::downgrade(&self.0)
+    }
+}

@@ -1,0 +1,187 @@
+//! What the workers tell the host: states, and MCP servers that come and go.
+
+use std::sync::Weak;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use hayloft_mcp::client::channel::ChannelTransport;
+use hayloft_mcp::client::stdio::StdioTransport;
+use hayloft_mcp::client::{ClientDetails, OpenError};
+use hayloft_mcp::{Upstream, UpstreamOptions};
+use hayloft_model::{InstanceKey, InstanceState, Revision, ServerId, WorkerId};
+use hayloft_workers::{McpTransport, Observer, StateChange, WorkerStatus};
+
+use crate::instances::Instance;
+use crate::sessions::Session;
+use crate::tools::publish::Others;
+use crate::{Host, HostInner};
+
+/// What a frame of a worker's channel holds beside the message of an MCP server, in bytes: the server's name, which has
+/// at most 128, and the keys.
+const ENVELOPE: usize = 256;
+
+/// The host as the workers tell it. Weak, since the host owns the workers.
+pub(crate) struct Watcher(pub(crate) Weak<HostInner>);
+
+impl Watcher {
+    fn host(&self) -> Option<Host> {
+        self.0.upgrade().map(Host)
+    }
+}
+
+impl Observer for Watcher {
+    fn state_changed(&self, key: &InstanceKey, worker: &WorkerStatus, change: StateChange) {
+        if let Some(host) = self.host() {
+            host.worker_changed(key, worker, change);
+        }
+    }
+
+    fn open_mcp(
+        &self,
+        key: &InstanceKey,
+        worker: WorkerId,
+        server: ServerId,
+        transport: McpTransport,
+    ) -> BoxFuture<'static, Result<(), String>> {
+        let (host, key) = (self.host(), key.clone());
+        async move {
+            let host = host.ok_or_else(|| String::from("the host is shutting down"))?;
+            host.connect_server(&key, worker, server, transport).await
+        }
+        .boxed()
+    }
+
+    fn close_mcp(&self, key: &InstanceKey, worker: WorkerId, server: &ServerId) {
+        if let Some(host) = self.host() {
+            host.server_gone(key, worker, server);
+        }
+    }
+
+    fn worker_gone(&self, _: &InstanceKey, worker: WorkerId) {
+        if let Some(host) = self.host() {
+            host.sessions.forget(worker);
+        }
+    }
+}
+
+impl Host {
+    fn worker_changed(&self, key: &InstanceKey, status: &WorkerStatus, change: StateChange) {
+        let worker = status.worker_id;
+        match change {
+            StateChange::Starting => self.instances.step(key, InstanceState::Starting, |_| {}),
+            StateChange::Ready => {
+                self.instances.step(key, InstanceState::Ready, |instance| instance.last_error = None);
+                self.publish_in_background(key, worker, status.revision, Others::Forget);
+            }
+            StateChange::Degraded { error } => {
+                self.instances
+                    .step(key, InstanceState::Degraded, |instance| instance.last_error = Some(error));
+                self.publish_in_background(key, worker, status.revision, Others::Keep);
+            }
+            StateChange::Draining => {
+                if self.instances.get(key).is_some_and(|instance| instance.state.serves()) {
+                    self.instances.step(key, InstanceState::Draining, |_| {});
+                }
+            }
+            StateChange::Stopped => self.worker_ended(key, InstanceState::Stopped, |_| {}),
+            StateChange::Crashed { error, .. } => {
+                metrics::counter!("hayloft_worker_crashes_total").increment(1);
+                self.worker_ended(key, InstanceState::Backoff, |instance| instance.last_error = Some(error));
+            }
+        }
+    }
+
+    /// The end of the serving worker, unless what told it to end has said a better word of the instance already.
+    fn worker_ended(&self, key: &InstanceKey, to: InstanceState, also: impl FnOnce(&mut Instance)) {
+        use InstanceState as S;
+        let Some(instance) = self.instances.get(key) else { return };
+        match instance.state {
+            _ if !instance.enabled => self.instances.step(key, S::Disabled, |_| {}),
+            S::Starting | S::Ready | S::Degraded | S::Draining | S::Backoff => {
+                self.instances.step(key, to, also)
+            }
+            S::Disabled | S::Unconfigured | S::Installing | S::Stopped | S::Quarantined | S::Failed => {}
+        }
+    }
+
+    /// Opens the MCP session with a server that a worker has just started and learns its tools.
+    async fn connect_server(
+        &self,
+        key: &InstanceKey,
+        worker: WorkerId,
+        server: ServerId,
+        transport: McpTransport,
+    ) -> Result<(), String> {
+        let options = UpstreamOptions::new(ClientDetails {
+            name: "hayloft".into(),
+            title: Some("Hayloft".into()),
+            version: crate::VERSION.into(),
+        });
+        let opened = match transport {
+            McpTransport::Stdio { stdin, stdout } => {
+                Upstream::open(StdioTransport::new(stdout, stdin), options).await
+            }
+            McpTransport::Channel { to_server, from_server } => {
+                // What does not fit into a frame is refused before it is sent; the envelope takes its part.
+                let options = UpstreamOptions {
+                    max_message_bytes: hayloft_workers::MAXIMAL_PAYLOAD - ENVELOPE,
+                    ..options
+                };
+                Upstream::open(ChannelTransport::new(to_server, from_server), options).await
+            }
+        };
+        let upstream = opened.map_err(|error: OpenError| error.to_string())?;
+        let listing =
+            upstream.list_tools().await.map_err(|error| format!("failed to list its tools: {error}"))?;
+        for problem in &listing.problems {
+            tracing::warn!(instance = %key, %server, at = problem.at, "{}", problem.message);
+        }
+        self.follow_changes(key, worker, &server, &upstream);
+        self.sessions.open(worker, server, Session { upstream, listing });
+        // A server that a plugin starts later than `onStart` is published as soon as it is there.
+        self.publish_if_serving(key, worker);
+        Ok(())
+    }
+
+    /// Lists the server's tools anew whenever it says that they changed, until its session ends.
+    fn follow_changes(&self, key: &InstanceKey, worker: WorkerId, server: &ServerId, upstream: &Upstream) {
+        let mut changes = upstream.tools_changed();
+        let (host, key, server) = (self.downgrade(), key.clone(), server.clone());
+        tokio::spawn(async move {
+            while changes.changed().await.is_ok() {
+                let Some(host) = host.upgrade().map(Self) else { return };
+                let Some(upstream) = host.sessions.upstream(worker, &server) else { return };
+                match upstream.list_tools().await {
+                    Ok(listing) => {
+                        host.sessions.relist(worker, &server, listing);
+                        host.publish_if_serving(&key, worker);
+                    }
+                    Err(error) => {
+                        tracing::warn!(instance = %key, %server, %error, "failed to list the server's tools anew");
+                    }
+                }
+            }
+        });
+    }
+
+    fn publish_if_serving(&self, key: &InstanceKey, worker: WorkerId) {
+        if let Some(serving) = self.workers.serving(key).filter(|serving| serving.id() == worker) {
+            self.publish_in_background(key, worker, serving.revision(), Others::Keep);
+        }
+    }
+
+    fn server_gone(&self, key: &InstanceKey, worker: WorkerId, server: &ServerId) {
+        if self.sessions.close(worker, server) {
+            tracing::info!(instance = %key, %worker, %server, "an MCP server of the plugin has ended");
+        }
+    }
+
+    fn publish_in_background(&self, key: &InstanceKey, worker: WorkerId, revision: Revision, others: Others) {
+        let (host, key) = (self.clone(), key.clone());
+        tokio::spawn(async move {
+            if let Err(error) = host.publish_tools(&key, worker, revision, others).await {
+                tracing::error!(instance = %key, %error, "failed to publish the plugin's tools");
+            }
+        });
+    }
+}

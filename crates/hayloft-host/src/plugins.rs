@@ -1,0 +1,11 @@
+//! An organization's plugins: find, show, configure, switch on and off.
+
+pub mod disable;
+pub mod get;
+pub mod list;
+pub mod logs;
+pub mod metadata;
+pub mod purge;
+pub(crate) mod registry;
+pub mod save;
+pub mod view;

@@ -1,0 +1,68 @@
+//! Switch a plugin off in an organization. Its sealed settings stay for the day when it is switched on again.
+
+use hayloft_model::{Caller, InstanceKey, InstanceState, OrganizationId, PluginId, Scope};
+
+use hayloft_store::instances::InstanceChange;
+
+use super::view::PluginDetail;
+use crate::access::Denied;
+use crate::uninterrupted::uninterrupted;
+use crate::{Host, StoreError};
+
+/// Why it was not switched off.
+#[derive(Debug, thiserror::Error)]
+pub enum DisablePluginError {
+    /// The caller may not.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// This host has no such plugin.
+    #[error("there is no plugin `{0}`")]
+    UnknownPlugin(PluginId),
+    /// We broke.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Host {
+    /// Switches the plugin off: nothing starts it any more, its `onDisable` runs, its worker ends. What the hook does
+    /// cannot keep it on. Switching off what is off is no error.
+    ///
+    /// # Errors
+    /// See [`DisablePluginError`].
+    pub async fn disable_plugin(
+        &self,
+        caller: &Caller,
+        organization: OrganizationId,
+        id: &PluginId,
+    ) -> Result<PluginDetail, DisablePluginError> {
+        self.authorize(caller, organization, Scope::PluginsWrite)?;
+        let plugin = self.plugins.get(id).ok_or_else(|| DisablePluginError::UnknownPlugin(id.clone()))?;
+        let key = InstanceKey { organization, plugin: id.clone() };
+        let (host, caller) = (self.clone(), caller.clone());
+        uninterrupted(async move {
+            let _turn = host.turns.take(&key).await;
+            if host.instances.get(&key).is_some_and(|instance| instance.enabled) {
+                let off = InstanceChange::new().enabled(false);
+                let changed = host.store.instances().change(&key, off, Some(&caller)).await;
+                host.instances.saved(changed.map_err(StoreError::from)?);
+                host.switch_off(&key, true).await?;
+            }
+            let instance = host.instances.get(&key);
+            Ok(host.plugin_detail(&plugin, instance.as_deref()).await?)
+        })
+        .await
+    }
+
+    /// What follows once the row says that an instance is off.
+    pub(crate) async fn switch_off(&self, key: &InstanceKey, was_enabled: bool) -> Result<(), StoreError> {
+        self.load_tools(key).await?;
+        if was_enabled {
+            let disabling = self.turns.disabling(key);
+            self.workers.disable(key).await;
+            drop(disabling);
+        }
+        self.instances.step(key, InstanceState::Disabled, |instance| instance.last_error = None);
+        self.instances.flush().await;
+        Ok(())
+    }
+}

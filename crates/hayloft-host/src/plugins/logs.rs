@@ -1,0 +1,38 @@
+//! What a plugin's worker wrote lately.
+
+use hayloft_model::{Caller, InstanceKey, OrganizationId, PluginId, Scope};
+use hayloft_workers::LogLine;
+
+use crate::Host;
+use crate::access::Denied;
+
+/// Why there are no lines.
+#[derive(Debug, thiserror::Error)]
+pub enum PluginLogsError {
+    /// The caller may not.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// This host has no such plugin.
+    #[error("there is no plugin `{0}`")]
+    UnknownPlugin(PluginId),
+}
+
+impl Host {
+    /// The last `tail` lines, oldest first.
+    ///
+    /// # Errors
+    /// See [`PluginLogsError`].
+    pub async fn plugin_logs(
+        &self,
+        caller: &Caller,
+        organization: OrganizationId,
+        id: &PluginId,
+        tail: usize,
+    ) -> Result<Vec<LogLine>, PluginLogsError> {
+        self.authorize(caller, organization, Scope::PluginsRead)?;
+        if self.plugins.get(id).is_none() {
+            return Err(PluginLogsError::UnknownPlugin(id.clone()));
+        }
+        Ok(self.workers.logs(&InstanceKey { organization, plugin: id.clone() }, tail))
+    }
+}

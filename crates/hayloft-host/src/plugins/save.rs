@@ -1,0 +1,243 @@
+//! Switch a plugin on, give it settings and credentials.
+//!
+//! All problems of the values are found at once and then nothing is stored. Otherwise the values become a revision,
+//! and a candidate worker shows whether they work: it takes over, or it is thrown away and the old one stays.
+
+use hayloft_model::config::{ConfigValues, Credentials, check};
+use hayloft_model::{
+    Caller, InstanceKey, InstanceState, OrganizationId, PluginId, Problems, Registration, Revision, Scope,
+};
+use hayloft_store::configurations::{Current, NewConfiguration, SaveError};
+use hayloft_store::instances::{AuthVerdict, InstanceChange};
+
+use super::registry::KnownPlugin;
+use super::view::PluginDetail;
+use crate::access::Denied;
+use crate::config::credentials;
+use crate::tools::publish::Others;
+use crate::turns::Turn;
+use crate::uninterrupted::uninterrupted;
+use crate::{Host, StoreError};
+
+/// What is to change. What is absent stays.
+#[derive(Clone, Debug, Default)]
+pub struct SavePlugin {
+    /// Whether the plugin is on.
+    pub enabled: Option<bool>,
+    /// Settings: `null` clears one, the mask keeps it.
+    pub config: Option<ConfigValues>,
+    /// The chosen auth method and what it needs.
+    pub auth: Option<Credentials>,
+}
+
+/// What came of a save.
+#[derive(Clone, Debug)]
+pub struct SaveOutcome {
+    /// The plugin as it is now.
+    pub detail: PluginDetail,
+    /// Whether the candidate's verdict is still to come.
+    pub pending: bool,
+}
+
+/// Why nothing was saved.
+#[derive(Debug, thiserror::Error)]
+pub enum SavePluginError {
+    /// The caller may not.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// This host has no such plugin.
+    #[error("there is no plugin `{0}`")]
+    UnknownPlugin(PluginId),
+    /// The plugin or the values cannot be used.
+    #[error("the plugin or its settings are not valid")]
+    Invalid(Problems),
+    /// We broke.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Host {
+    /// Saves what is given. The answer waits a while for the plugin to run on it.
+    ///
+    /// # Errors
+    /// See [`SavePluginError`]. When it is an error, nothing was stored.
+    pub async fn save_plugin(
+        &self,
+        caller: &Caller,
+        organization: OrganizationId,
+        id: &PluginId,
+        wish: SavePlugin,
+    ) -> Result<SaveOutcome, SavePluginError> {
+        self.authorize(caller, organization, Scope::PluginsWrite)?;
+        let plugin = self.plugins.get(id).ok_or_else(|| SavePluginError::UnknownPlugin(id.clone()))?;
+        let key = InstanceKey { organization, plugin: id.clone() };
+        let (host, caller) = (self.clone(), caller.clone());
+        uninterrupted(async move { host.save_in_turn(&caller, &plugin, &key, wish).await }).await
+    }
+
+    async fn save_in_turn(
+        &self,
+        caller: &Caller,
+        plugin: &KnownPlugin,
+        key: &InstanceKey,
+        wish: SavePlugin,
+    ) -> Result<SaveOutcome, SavePluginError> {
+        let turn = self.turns.take(key).await;
+        let before = self.instances.get(key);
+        let was_enabled = before.as_ref().is_some_and(|instance| instance.enabled);
+        let enabled = wish.enabled.unwrap_or(was_enabled);
+        let registered =
+            plugin.register(&self.store, &self.workers).await.map_err(SavePluginError::Invalid)?;
+        if enabled && registered.problems.has_errors() {
+            return Err(SavePluginError::Invalid(registered.problems.clone()));
+        }
+        let change = InstanceChange::new().enabled(enabled);
+        let change = match &plugin.package {
+            Some(package) => change.content_hash(package.content_hash),
+            None => change,
+        };
+        let saved = self
+            .store
+            .configurations()
+            .save(key, caller, |current| prepare(&wish, current, &registered.registration, change))
+            .await
+            .map_err(|error| match error {
+                SaveError::Refused(problems) => SavePluginError::Invalid(problems),
+                SaveError::Configuration(error) => StoreError::from(error).into(),
+                SaveError::Instance(error) => StoreError::from(error).into(),
+            })?;
+        let values = saved.configuration.values;
+        let revision = saved.configuration.revision;
+        self.instances.saved(saved.instance);
+
+        let pending = if enabled {
+            let missing = self.missing_settings(plugin, &values);
+            if missing.is_empty() {
+                self.try_out(key.clone(), revision, was_enabled, turn).await
+            } else {
+                let names = missing.into_iter().map(|requirement| requirement.field);
+                self.unconfigure(key, revision, names.collect()).await;
+                false
+            }
+        } else {
+            self.switch_off(key, was_enabled).await?;
+            false
+        };
+        let instance = self.instances.get(key);
+        Ok(SaveOutcome { detail: self.plugin_detail(plugin, instance.as_deref()).await?, pending })
+    }
+
+    /// Lets a candidate show whether the revision works. Gives whether that is still open after the waiting time.
+    async fn try_out(&self, key: InstanceKey, revision: Revision, was_enabled: bool, turn: Turn) -> bool {
+        let host = self.clone();
+        // A task of its own, so that the waiting time does not end it half way. The turn goes with it.
+        let work = tokio::spawn(async move {
+            host.swap_in(&key, revision, was_enabled).await;
+            host.instances.flush().await;
+            drop(turn);
+        });
+        match tokio::time::timeout(self.deadlines.save_answer, work).await {
+            Ok(Ok(())) => false,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the trial of a configuration ended early");
+                false
+            }
+            Err(_) => true,
+        }
+    }
+
+    async fn swap_in(&self, key: &InstanceKey, revision: Revision, was_enabled: bool) {
+        if self.workers.serving(key).is_none() {
+            self.instances.step(key, InstanceState::Starting, |_| {});
+        }
+        let launch = match self.launch_revision(key, Some(revision)).await {
+            Ok(launch) => launch,
+            Err(refused) => return self.reject(key, refused.to_string()),
+        };
+        let candidate = match self.workers.candidate(key, launch).await {
+            Ok(candidate) => candidate,
+            Err(error) => return self.reject(key, error.to_string()),
+        };
+        if !was_enabled && let Err(error) = candidate.enable().await {
+            tracing::warn!(instance = %key, %error, "the plugin's `onEnable` failed");
+        }
+        let verdict = match candidate.validate_auth().await {
+            Ok(verdict) => AuthVerdict { valid: verdict.valid, message: verdict.error, at: self.clock.now() },
+            // A check that broke is a failed check: the settings stay, and the person reads why.
+            Err(error) => {
+                AuthVerdict { valid: false, message: Some(error.to_string()), at: self.clock.now() }
+            }
+        };
+        self.instances.change(key, |instance| instance.auth_verdict = Some(verdict));
+        match candidate.promote().await {
+            Ok(worker) => {
+                let (id, revision) = (worker.id(), worker.revision());
+                self.instances.change(key, |instance| {
+                    instance.active_revision = Some(revision);
+                    instance.hold_reason = None;
+                });
+                let degraded =
+                    self.instances.get(key).is_some_and(|instance| instance.state == InstanceState::Degraded);
+                let others = if degraded { Others::Keep } else { Others::Forget };
+                if let Err(error) = self.publish_tools(key, id, revision, others).await {
+                    tracing::error!(instance = %key, %error, "failed to publish the plugin's tools");
+                }
+            }
+            Err(error) => self.reject(key, error.to_string()),
+        }
+    }
+
+    /// The candidate did not come up. What served goes on serving.
+    fn reject(&self, key: &InstanceKey, reason: String) {
+        tracing::warn!(instance = %key, reason, "a configuration was rejected");
+        if self.workers.serving(key).is_some() {
+            self.instances.change(key, |instance| instance.last_error = Some(reason));
+        } else {
+            self.instances.step(key, InstanceState::Failed, |instance| instance.last_error = Some(reason));
+        }
+    }
+
+    /// Something that is required has no value: nothing may run on it.
+    async fn unconfigure(&self, key: &InstanceKey, revision: Revision, missing: Vec<String>) {
+        self.instances.change(key, |instance| {
+            instance.active_revision = Some(revision);
+            instance.auth_verdict = None;
+        });
+        self.instances.step_to_unconfigured(key, &missing);
+        self.workers.stop(key, "a required setting has no value").await;
+        self.instances.flush().await;
+    }
+}
+
+/// The settings and credentials after the change, or everything that is wrong with it.
+fn prepare(
+    wish: &SavePlugin,
+    current: Current<'_>,
+    registration: &Registration,
+    instance: InstanceChange,
+) -> Result<NewConfiguration, Problems> {
+    let stored_values = current.configuration.map(|stored| stored.values.clone()).unwrap_or_default();
+    let stored_credentials = current.configuration.and_then(|stored| stored.credentials.as_ref());
+    let schema = &registration.config_schema;
+    let change = wish.config.clone().unwrap_or_default();
+    let mut values = stored_values.merged(&change);
+    // Settings that an older version of the plugin had are not this person's mistake; they go with the next save.
+    let strangers: Vec<String> = values
+        .iter()
+        .map(|(name, _)| name)
+        .filter(|name| schema.field(name).is_none() && change.get(name).is_none())
+        .map(str::to_owned)
+        .collect();
+    for stranger in &strangers {
+        values.remove(stranger);
+    }
+    let mut problems = check(&values, schema, "config.");
+    let credentials = match &wish.auth {
+        Some(auth) => {
+            problems.extend(credentials::check(auth, stored_credentials, registration));
+            Some(credentials::merged(stored_credentials, auth))
+        }
+        None => stored_credentials.cloned(),
+    };
+    if problems.has_errors() { Err(problems) } else { Ok(NewConfiguration { values, credentials, instance }) }
+}

@@ -1,0 +1,203 @@
+//! What people and programs see of a plugin in an organization.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use hayloft_model::config::{ConfigSchema, masked};
+use hayloft_model::plugin::{AuthMethod, CronDeclaration, Page, RouteDeclaration, UiExtension};
+use hayloft_model::{InstanceKey, InstanceState, PluginId, Problems, Revision, ServerId};
+use indexmap::IndexMap;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::registry::KnownPlugin;
+use crate::instances::Instance;
+use crate::{Host, StoreError};
+
+/// A plugin in a list.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginSummary {
+    /// Its id.
+    pub id: PluginId,
+    /// The name that people read.
+    pub name: String,
+    /// The version that the package gives itself.
+    pub version: Option<String>,
+    /// The format that it is written in.
+    pub format: Option<String>,
+    /// One line about it.
+    pub description: Option<String>,
+    /// Where the marketplace files it.
+    pub category: Option<String>,
+    /// Whether the organization switched it on.
+    pub enabled: bool,
+    /// What its instance is now.
+    pub state: InstanceState,
+    /// What went wrong last, for people.
+    pub last_error: Option<String>,
+    /// What is wrong with the plugin itself.
+    pub problems: Problems,
+}
+
+/// A plugin with all that an organization's administrator needs to run it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginDetail {
+    /// What a list shows.
+    #[serde(flatten)]
+    pub summary: PluginSummary,
+    /// The revision of the configuration that was saved last.
+    pub revision: Option<Revision>,
+    /// The revision that its worker runs on.
+    pub active_revision: Option<Revision>,
+    /// The saved values, secrets masked.
+    pub config: IndexMap<String, Value>,
+    /// The settings that it asks for.
+    pub config_schema: ConfigSchema,
+    /// The ways in which it can be given credentials.
+    pub auth_methods: Vec<AuthMethod>,
+    /// The chosen way, and whether it was found valid.
+    pub auth: Option<AuthView>,
+    /// Its HTTP routes.
+    pub routes: Vec<RouteDeclaration>,
+    /// Its MCP servers, announced or seen running.
+    pub mcp_servers: Vec<McpServerView>,
+    /// Its components in places of the dashboard.
+    pub ui_extensions: Vec<UiExtension>,
+    /// Its pages.
+    pub pages: Vec<Page>,
+    /// Its scheduled jobs.
+    pub crons: Vec<CronDeclaration>,
+    /// Required settings that nothing gives a value.
+    pub missing: Vec<MissingView>,
+}
+
+/// An organization's credentials for a plugin, without the credentials.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthView {
+    /// The chosen method; absent when the verdict was given without credentials.
+    pub method_id: Option<String>,
+    /// Whether the plugin found them valid; absent before it was asked.
+    pub valid: Option<bool>,
+    /// What the plugin said, for people.
+    pub message: Option<String>,
+    /// When it was asked.
+    pub checked_at: Option<DateTime<Utc>>,
+}
+
+/// An MCP server of a plugin in an organization.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct McpServerView {
+    /// Its id.
+    pub id: String,
+    /// How many tools it is known to have.
+    pub tools: usize,
+    /// Whether it can be called at this moment without starting anything.
+    pub connected: bool,
+}
+
+/// A required setting without a value.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MissingView {
+    /// The field.
+    pub field: String,
+    /// What a person reads beside it.
+    pub label: Option<String>,
+}
+
+impl PluginSummary {
+    pub(crate) fn new(plugin: &KnownPlugin, instance: Option<&Instance>) -> Self {
+        let descriptor = plugin.descriptor();
+        let problems = plugin.all_problems();
+        let state = match instance {
+            Some(instance) if instance.enabled && plugin.package.is_none() => InstanceState::Failed,
+            Some(instance) => instance.state,
+            None => InstanceState::Disabled,
+        };
+        Self {
+            id: plugin.id.clone(),
+            name: descriptor
+                .map_or_else(|| plugin.id.to_string(), |descriptor| descriptor.display_name.clone()),
+            version: descriptor.map(|descriptor| descriptor.version.clone()),
+            format: descriptor.map(|descriptor| descriptor.format.to_string()),
+            description: descriptor.and_then(|descriptor| descriptor.description.clone()),
+            category: descriptor.and_then(|descriptor| descriptor.category.clone()),
+            enabled: instance.is_some_and(|instance| instance.enabled),
+            state,
+            last_error: instance.and_then(|instance| instance.last_error.clone()),
+            problems,
+        }
+    }
+}
+
+impl Host {
+    /// The detail of a plugin in an organization, from what is known now.
+    pub(crate) async fn plugin_detail(
+        &self,
+        plugin: &KnownPlugin,
+        instance: Option<&Instance>,
+    ) -> Result<PluginDetail, StoreError> {
+        let registration =
+            plugin.registered().map(|registered| registered.registration.clone()).unwrap_or_default();
+        let (mut config, mut missing) = (IndexMap::new(), Vec::new());
+        let mut method_id = None;
+        if let Some(instance) = instance
+            && let Some(revision) = instance.desired_revision
+            && let Some(saved) = self.store.configurations().load(&instance.key, revision).await?
+        {
+            config = masked(&saved.values, &registration.config_schema);
+            let chosen = saved.credentials.as_ref();
+            method_id =
+                self.credentials(plugin, chosen, &saved.values).map(|credentials| credentials.method_id);
+            missing = self
+                .missing_settings(plugin, &saved.values)
+                .into_iter()
+                .map(|requirement| MissingView { field: requirement.field, label: requirement.label })
+                .collect();
+        }
+        let verdict = instance.and_then(|instance| instance.auth_verdict.clone());
+        let auth = (method_id.is_some() || verdict.is_some()).then(|| AuthView {
+            method_id,
+            valid: verdict.as_ref().map(|verdict| verdict.valid),
+            message: verdict.as_ref().and_then(|verdict| verdict.message.clone()),
+            checked_at: verdict.map(|verdict| verdict.at),
+        });
+        Ok(PluginDetail {
+            summary: PluginSummary::new(plugin, instance),
+            revision: instance.and_then(|instance| instance.desired_revision),
+            active_revision: instance.and_then(|instance| instance.active_revision),
+            config,
+            config_schema: registration.config_schema,
+            auth_methods: registration.auth_methods,
+            auth,
+            routes: registration.routes,
+            mcp_servers: instance.map(|instance| self.mcp_servers(&instance.key)).unwrap_or_default(),
+            ui_extensions: registration.ui_extensions,
+            pages: registration.pages,
+            crons: registration.crons,
+            missing,
+        })
+    }
+}
+
+impl Host {
+    /// The servers of an instance that are known from earlier or run now.
+    fn mcp_servers(&self, key: &InstanceKey) -> Vec<McpServerView> {
+        let worker = self.workers.serving(key).map(|worker| worker.id());
+        let running = worker.map(|worker| self.sessions.of(worker)).unwrap_or_default();
+        let mut tools: BTreeMap<ServerId, usize> = self.catalogues.counts(key);
+        for (server, connected) in &running {
+            tools.entry(server.clone()).or_insert(connected.listing.tools.len());
+        }
+        let view = |(server, tools): (ServerId, usize)| McpServerView {
+            connected: running.contains_key(&server),
+            id: server.to_string(),
+            tools,
+        };
+        tools.into_iter().map(view).collect()
+    }
+}

@@ -1,0 +1,189 @@
+//! Start a host from what it remembers, and stop it so that nothing is lost.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use futures::{StreamExt, stream};
+use hayloft_model::plugin::Package;
+use hayloft_model::{InstanceKey, InstanceState, PluginId};
+use hayloft_workers::{LaunchRefused, Workers};
+
+use crate::access::AccessTable;
+use crate::instances::{Instance, InstanceTable};
+use crate::launch::Launcher;
+use crate::observe::Watcher;
+use crate::plugins::registry::PluginRegistry;
+use crate::{Host, HostInner, HostOptions, StoreError, relay};
+
+/// How many plugins are asked, or started, at once while the host serves already.
+const WARMED_AT_ONCE: usize = 4;
+
+/// How long single calls are kept. Their sums by day stay.
+const CALLS_KEPT: TimeDelta = TimeDelta::days(30);
+
+/// Why a host did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// What it remembers cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Host {
+    /// Starts a host: reads what it remembers and finds its plugins. No worker runs yet, and whatever an earlier host
+    /// left in the rows as running is not.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(options: HostOptions) -> Result<Self, StartError> {
+        let access = AccessTable::new(&options.administrator_token);
+        let organizations = options.store.organizations().list().await.map_err(StoreError::from)?;
+        let tokens = options.store.tokens().all_active().await.map_err(StoreError::from)?;
+        access.replace(
+            organizations
+                .into_iter()
+                .map(|organization| (organization.id, Arc::from(organization.name)))
+                .collect(),
+            tokens.into_iter().map(|token| (token.hash, token.caller())).collect::<HashMap<_, _>>(),
+        );
+        let plugins = PluginRegistry::default();
+        plugins.discover(&options.plugin_folders);
+        plugins.recall(&options.store.registrations().all().await.map_err(StoreError::from)?);
+        let instances = options.store.instances().all().await.map_err(StoreError::from)?;
+        let instances = InstanceTable::new(instances, options.store.clone());
+
+        let host = Self(Arc::new_cyclic(|host| HostInner {
+            access,
+            plugins,
+            instances,
+            sessions: Default::default(),
+            catalogues: Default::default(),
+            turns: Default::default(),
+            publishing: Default::default(),
+            workers: Workers::start(
+                options.workers,
+                Arc::new(Launcher(host.clone())),
+                Arc::new(Watcher(host.clone())),
+            ),
+            relay: tokio::spawn(relay::run(options.store.clone())),
+            store: options.store,
+            journal: options.journal,
+            clock: options.clock,
+            environment: options.environment,
+            deadlines: options.deadlines,
+        }));
+        host.settle().await?;
+        Ok(host)
+    }
+
+    /// Makes rows and catalogue agree with the fact that nothing runs yet.
+    async fn settle(&self) -> Result<(), StoreError> {
+        for instance in self.instances.all() {
+            if let Some(state) = after_restart(&instance) {
+                // What was said of a process that is gone is not a step of a life, so it is set, not stepped.
+                self.instances.change(&instance.key, |instance| instance.state = state);
+            }
+        }
+        self.load_all_tools().await?;
+        for instance in self.instances.all().into_iter().filter(|instance| instance.enabled) {
+            let plugin = self.plugins.get(&instance.key.plugin);
+            if plugin.is_some_and(|plugin| plugin.has_requirements()) {
+                self.settle_requirements(&instance.key).await;
+            }
+        }
+        self.instances.flush().await;
+        Ok(())
+    }
+
+    /// Asks the code of every plugin that is new to this host what it registers, and starts what is to run from the
+    /// beginning. Meant to go on while the host serves already.
+    pub async fn warm_up(&self) {
+        if let Err(error) = self.remember_packages().await {
+            tracing::error!(%error, "failed to remember the plugins of this host");
+        }
+        if let Err(error) = self.store.calls().forget_before(self.clock.now() - CALLS_KEPT).await {
+            tracing::error!(%error, "failed to forget old calls");
+        }
+        let plugins = self.plugins.all();
+        let unknown = plugins.values().filter(|plugin| plugin.is_readable() && plugin.registered().is_none());
+        stream::iter(unknown)
+            .for_each_concurrent(WARMED_AT_ONCE, async |plugin| {
+                if let Err(problems) = plugin.register(&self.store, &self.workers).await {
+                    tracing::warn!(plugin = %plugin.id, %problems, "the plugin cannot be loaded");
+                }
+            })
+            .await;
+        let enabled = self.instances.all().into_iter().filter(|instance| instance.enabled);
+        let activated = enabled.filter(|instance| {
+            let plugin = self.plugins.get(&instance.key.plugin);
+            plugin.is_some_and(|plugin| plugin.descriptor().is_some_and(|found| found.auto_activate))
+        });
+        stream::iter(activated)
+            .for_each_concurrent(WARMED_AT_ONCE, async |instance| {
+                if let Err(error) = self.workers.ensure(&instance.key).await {
+                    tracing::warn!(instance = %instance.key, %error, "failed to start a plugin with the host");
+                }
+            })
+            .await;
+    }
+
+    /// What an instance requires can come and go with the host's environment while the host is down.
+    async fn settle_requirements(&self, key: &InstanceKey) {
+        let _turn = self.turns.take(key).await;
+        let Some(instance) = self.instances.get(key).filter(|instance| instance.enabled) else { return };
+        let revision = instance.active_revision.or(instance.desired_revision);
+        match self.launch_revision(key, revision).await {
+            Ok(_) if instance.state == InstanceState::Unconfigured => {
+                self.instances
+                    .step(&instance.key, InstanceState::Stopped, |instance| instance.last_error = None);
+            }
+            Err(LaunchRefused::Unconfigured { missing }) => {
+                self.instances.step_to_unconfigured(key, &missing);
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+
+    /// Notes which content of each plugin is the current one. What is noted already is not written again.
+    async fn remember_packages(&self) -> Result<(), StoreError> {
+        let remembered: HashMap<PluginId, Package> = self
+            .store
+            .packages()
+            .list()
+            .await?
+            .into_iter()
+            .map(|stored| (stored.package.descriptor.id.clone(), stored.package))
+            .collect();
+        for plugin in self.plugins.all().values() {
+            let Some(package) = &plugin.package else { continue };
+            if remembered.get(&plugin.id) != Some(package) {
+                self.store.packages().upsert(package, &plugin.problems).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends every worker within the time, then writes down what is still to be written.
+    pub async fn shutdown(&self, within: Duration) {
+        self.workers.shutdown(within).await;
+        self.instances.flush().await;
+        // What it did not tell by now is told after the next start.
+        self.relay.abort();
+        if let Err(error) = self.journal.close().await {
+            tracing::error!(%error, "failed to close the journal");
+        }
+    }
+}
+
+/// What an instance is when the host that ran it is gone; nothing, when that changes nothing.
+fn after_restart(instance: &Instance) -> Option<InstanceState> {
+    use InstanceState as S;
+    match instance.state {
+        _ if !instance.enabled => (instance.state != S::Disabled).then_some(S::Disabled),
+        S::Starting | S::Ready | S::Degraded | S::Draining | S::Backoff | S::Installing => Some(S::Stopped),
+        S::Disabled => Some(S::Stopped),
+        S::Stopped | S::Unconfigured | S::Quarantined | S::Failed => None,
+    }
+}

@@ -1,0 +1,7 @@
+//! An organization's tools: one list over all of its plugins, and calls into the right server.
+
+pub mod call;
+pub(crate) mod catalogue;
+pub mod list;
+pub(crate) mod publish;
+pub(crate) mod schema;

@@ -1,0 +1,129 @@
+//! What MCP servers list, brought into the organization's catalogue and remembered for when nothing runs.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use hayloft_mcp::{ToolDefinition, names, tools_array};
+use hayloft_model::{InstanceKey, Revision, ServerId, WorkerId};
+use hayloft_store::tool_names::WantedName;
+use hayloft_store::tools::ToolListing;
+use serde_json::value::RawValue;
+
+use super::catalogue::{ToolEntry, ToolsByServer};
+use crate::sessions::Session;
+use crate::{Host, StoreError};
+
+/// Whether servers that a worker did not start are to be forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Others {
+    /// The worker started all that it wanted: what else was known is gone.
+    Forget,
+    /// The worker's start went wrong, or it is one server that is new: what else was known stays.
+    Keep,
+}
+
+impl Host {
+    /// Brings the tools of a worker's servers into the catalogue, if it serves. What is told of one instance is told in
+    /// turns, so that of two tellings the later one stays.
+    pub(crate) async fn publish_tools(
+        &self,
+        key: &InstanceKey,
+        worker: WorkerId,
+        revision: Revision,
+        others: Others,
+    ) -> Result<(), StoreError> {
+        let _turn = self.publishing.take(key).await;
+        let sessions = self.sessions.of(worker);
+        // Asked after the look at the sessions: a worker that serves now had them all then.
+        if self.workers.serving(key).is_none_or(|serving| serving.id() != worker) {
+            return Ok(());
+        }
+        for (server, Session { listing, .. }) in &sessions {
+            let definitions = tools_array(listing.tools.iter().map(ToolDefinition::raw));
+            match serde_json::from_slice::<&RawValue>(&definitions) {
+                Ok(definitions) => self.store.tools().replace(key, server, revision, definitions).await?,
+                Err(error) => {
+                    tracing::error!(instance = %key, %server, %error, "failed to remember the tools")
+                }
+            }
+        }
+        let mut listings = self.store.tools().of(key).await?;
+        if others == Others::Forget {
+            for stale in listings.extract_if(.., |known| !sessions.contains_key(&known.server)) {
+                self.store.tools().forget(key, &stale.server).await?;
+            }
+        }
+        self.show_tools(key, &listings).await
+    }
+
+    /// Fills the catalogue with what is remembered of an instance's servers, or empties it when the instance is off.
+    pub(crate) async fn load_tools(&self, key: &InstanceKey) -> Result<(), StoreError> {
+        let _turn = self.publishing.take(key).await;
+        let listings = self.store.tools().of(key).await?;
+        self.show_tools(key, &listings).await
+    }
+
+    /// The same for every instance at once, when the host starts.
+    pub(crate) async fn load_all_tools(&self) -> Result<(), StoreError> {
+        let mut instances: HashMap<InstanceKey, Vec<ToolListing>> = HashMap::new();
+        for listing in self.store.tools().all().await? {
+            let key = InstanceKey { organization: listing.organization, plugin: listing.plugin.clone() };
+            if self.instances.get(&key).is_some_and(|instance| instance.enabled) {
+                instances.entry(key).or_default().push(listing);
+            }
+        }
+        for (key, listings) in instances {
+            self.show_tools(&key, &listings).await?;
+        }
+        Ok(())
+    }
+
+    async fn show_tools(&self, key: &InstanceKey, listings: &[ToolListing]) -> Result<(), StoreError> {
+        let slug = self.plugins.get(&key.plugin).and_then(|plugin| Some(plugin.descriptor()?.slug.clone()));
+        let slug = slug.unwrap_or_else(|| key.plugin.to_string());
+        let tools: Vec<(ServerId, ToolDefinition)> =
+            listings.iter().flat_map(|listing| parse(key, listing)).collect();
+        let wanted: Vec<WantedName> = tools
+            .iter()
+            .map(|(server, tool)| WantedName {
+                server: server.clone(),
+                tool: tool.name().to_owned(),
+                name: names::public_name(&slug, tool.name()),
+            })
+            .collect();
+        let names = self.store.tool_names().allot(key, &wanted, names::MAX_NAME).await?;
+        // Asked last, and switching off takes its turn after this one: what is off is never shown.
+        if !self.instances.get(key).is_some_and(|instance| instance.enabled) {
+            self.catalogues.replace(key, BTreeMap::new());
+            return Ok(());
+        }
+        let mut servers: ToolsByServer = BTreeMap::new();
+        for ((server, tool), name) in tools.into_iter().zip(names) {
+            let entry = Arc::new(ToolEntry::new(key.clone(), server.clone(), name, &tool));
+            servers.entry(server).or_default().push(entry);
+        }
+        self.catalogues.replace(key, servers);
+        Ok(())
+    }
+}
+
+/// The usable definitions of a listing. One that is not usable hides no other.
+fn parse(key: &InstanceKey, listing: &ToolListing) -> Vec<(ServerId, ToolDefinition)> {
+    let definitions: Vec<Box<RawValue>> = match serde_json::from_str(listing.definitions.get()) {
+        Ok(definitions) => definitions,
+        Err(error) => {
+            tracing::error!(instance = %key, server = %listing.server, %error, "failed to read the remembered tools");
+            return Vec::new();
+        }
+    };
+    let mut tools = Vec::with_capacity(definitions.len());
+    for definition in definitions {
+        match ToolDefinition::parse(definition) {
+            Ok(definition) => tools.push((listing.server.clone(), definition)),
+            Err(problem) => {
+                tracing::warn!(instance = %key, server = %listing.server, at = problem.at, "a tool is left out: {}", problem.message);
+            }
+        }
+    }
+    tools
+}
