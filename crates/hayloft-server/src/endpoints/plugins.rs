@@ -1,0 +1,10 @@
+//! An organization's plugins.
+
+pub(crate) mod body;
+pub(crate) mod disable;
+pub(crate) mod get;
+pub(crate) mod list;
+pub(crate) mod logs;
+pub(crate) mod metadata;
+pub(crate) mod purge;
+pub(crate) mod save;

@@ -1,0 +1,254 @@
+//! A plugin as this API shows it.
+
+use chrono::{DateTime, Utc};
+use hayloft_host::{AuthView, McpServerView, MissingView, PluginDetail, PluginSummary};
+use hayloft_model::InstanceState;
+use hayloft_model::config::ConfigSchema;
+use hayloft_model::plugin::{AuthMethod, CronDeclaration, Page, RouteDeclaration, UiExtension};
+use indexmap::IndexMap;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::openapi;
+use crate::problem::{ProblemEntry, entries};
+
+/// A plugin in a list.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = PluginSummary)]
+pub(crate) struct SummaryBody {
+    /// Its id, an npm name.
+    #[schema(example = "hay-plugin-shopify")]
+    id: String,
+    /// The name that people read.
+    name: String,
+    /// The version that the package gives itself.
+    version: Option<String>,
+    /// The format that it is written in.
+    format: Option<String>,
+    /// One line about it.
+    description: Option<String>,
+    /// Where the marketplace files it.
+    category: Option<String>,
+    /// Whether the organization switched it on.
+    enabled: bool,
+    /// What its instance is now.
+    state: StateName,
+    /// What went wrong last, for people.
+    last_error: Option<String>,
+    /// What is wrong with the plugin itself.
+    problems: Vec<ProblemEntry>,
+}
+
+/// A plugin with all that an organization's administrator needs to run it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = PluginDetail)]
+pub(crate) struct DetailBody {
+    #[serde(flatten)]
+    summary: SummaryBody,
+    /// The revision of the settings that was saved last, counted from 1.
+    revision: Option<u32>,
+    /// The revision that its worker runs on.
+    active_revision: Option<u32>,
+    /// The saved values by field; secrets are masked. A mask that is sent back keeps the stored value.
+    #[schema(value_type = Object)]
+    config: IndexMap<String, Value>,
+    /// The settings that it asks for.
+    #[schema(schema_with = openapi::config_schema)]
+    config_schema: ConfigSchema,
+    /// The ways in which it can be given credentials.
+    #[schema(schema_with = openapi::auth_methods)]
+    auth_methods: Vec<AuthMethod>,
+    /// The chosen way, and whether the plugin found it valid. Absent before credentials were given or asked about.
+    auth: Option<AuthBody>,
+    /// Its HTTP routes, below `/v1/plugins/{id}`.
+    #[schema(schema_with = openapi::routes)]
+    routes: Vec<RouteDeclaration>,
+    /// Its MCP servers that are known from earlier or run now.
+    mcp_servers: Vec<McpServerBody>,
+    /// Its components in places of the dashboard.
+    #[schema(schema_with = openapi::ui_extensions)]
+    ui_extensions: Vec<UiExtension>,
+    /// Its pages.
+    #[schema(schema_with = openapi::pages)]
+    pages: Vec<Page>,
+    /// Its scheduled jobs.
+    #[schema(schema_with = openapi::crons)]
+    crons: Vec<CronDeclaration>,
+    /// Required settings that nothing gives a value.
+    missing: Vec<MissingBody>,
+}
+
+/// An organization's credentials for a plugin, without the credentials.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = AuthState)]
+pub(crate) struct AuthBody {
+    /// The chosen method; `null` when the verdict was given without credentials.
+    method_id: Option<String>,
+    /// Whether the plugin found them valid; `null` before it was asked.
+    valid: Option<bool>,
+    /// Why they are not valid, in the plugin's words for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// When it was asked.
+    checked_at: Option<DateTime<Utc>>,
+}
+
+/// An MCP server of a plugin in an organization.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = McpServer)]
+pub(crate) struct McpServerBody {
+    /// Its id.
+    id: String,
+    /// How many tools it is known to have.
+    tools: usize,
+    /// Whether it can be called at this moment without starting anything.
+    connected: bool,
+}
+
+/// A required setting without a value.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MissingSetting)]
+pub(crate) struct MissingBody {
+    /// The field.
+    field: String,
+    /// What a person reads beside it.
+    label: Option<String>,
+}
+
+/// What an instance is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = InstanceState)]
+pub(crate) enum StateName {
+    /// Not wanted.
+    Disabled,
+    /// Wanted, but a required value or grant is missing.
+    Unconfigured,
+    /// Its package is being installed or built.
+    Installing,
+    /// Wanted and configured; nobody needs it at the moment.
+    Stopped,
+    /// A worker is being started for it.
+    Starting,
+    /// A worker serves.
+    Ready,
+    /// A worker serves, but `onStart` failed.
+    Degraded,
+    /// Its worker ends what it has and then stops.
+    Draining,
+    /// Its worker crashed; the next start waits.
+    Backoff,
+    /// It crashed too often.
+    Quarantined,
+    /// Its package cannot be used.
+    Failed,
+}
+
+impl From<InstanceState> for StateName {
+    fn from(state: InstanceState) -> Self {
+        match state {
+            InstanceState::Disabled => Self::Disabled,
+            InstanceState::Unconfigured => Self::Unconfigured,
+            InstanceState::Installing => Self::Installing,
+            InstanceState::Stopped => Self::Stopped,
+            InstanceState::Starting => Self::Starting,
+            InstanceState::Ready => Self::Ready,
+            InstanceState::Degraded => Self::Degraded,
+            InstanceState::Draining => Self::Draining,
+            InstanceState::Backoff => Self::Backoff,
+            InstanceState::Quarantined => Self::Quarantined,
+            InstanceState::Failed => Self::Failed,
+        }
+    }
+}
+
+impl From<PluginSummary> for SummaryBody {
+    fn from(summary: PluginSummary) -> Self {
+        Self {
+            id: summary.id.to_string(),
+            name: summary.name,
+            version: summary.version,
+            format: summary.format,
+            description: summary.description,
+            category: summary.category,
+            enabled: summary.enabled,
+            state: summary.state.into(),
+            last_error: summary.last_error,
+            problems: entries(summary.problems),
+        }
+    }
+}
+
+impl From<PluginDetail> for DetailBody {
+    fn from(detail: PluginDetail) -> Self {
+        Self {
+            summary: detail.summary.into(),
+            revision: detail.revision.map(|revision| revision.0),
+            active_revision: detail.active_revision.map(|revision| revision.0),
+            config: detail.config,
+            config_schema: detail.config_schema,
+            auth_methods: detail.auth_methods,
+            auth: detail.auth.map(AuthBody::from),
+            routes: detail.routes,
+            mcp_servers: detail.mcp_servers.into_iter().map(McpServerBody::from).collect(),
+            ui_extensions: detail.ui_extensions,
+            pages: detail.pages,
+            crons: detail.crons,
+            missing: detail.missing.into_iter().map(MissingBody::from).collect(),
+        }
+    }
+}
+
+impl From<AuthView> for AuthBody {
+    fn from(auth: AuthView) -> Self {
+        Self {
+            method_id: auth.method_id,
+            valid: auth.valid,
+            error: auth.message.filter(|_| auth.valid == Some(false)),
+            checked_at: auth.checked_at,
+        }
+    }
+}
+
+impl From<McpServerView> for McpServerBody {
+    fn from(server: McpServerView) -> Self {
+        Self { id: server.id, tools: server.tools, connected: server.connected }
+    }
+}
+
+impl From<MissingView> for MissingBody {
+    fn from(missing: MissingView) -> Self {
+        Self { field: missing.field, label: missing.label }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn states_have_the_names_of_the_model() {
+        for state in InstanceState::ALL {
+            assert_eq!(serde_json::to_value(StateName::from(state)).unwrap(), json!(state.as_str()));
+        }
+    }
+
+    #[test]
+    fn an_error_is_shown_only_with_what_is_not_valid() {
+        for (valid, shown) in [(Some(true), None), (Some(false), Some("no")), (None, None)] {
+            let view = AuthView {
+                method_id: Some("key".into()),
+                valid,
+                message: Some("no".into()),
+                checked_at: None,
+            };
+            assert_eq!(AuthBody::from(view).error.as_deref(), shown);
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! HTTP routes and webhooks of plugins.
+
+pub(crate) mod proxy;

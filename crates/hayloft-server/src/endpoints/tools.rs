@@ -1,0 +1,4 @@
+//! Tools of an organization's plugins, for programs that do not speak MCP.
+
+pub(crate) mod call;
+pub(crate) mod list;

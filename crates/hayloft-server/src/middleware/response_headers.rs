@@ -1,0 +1,103 @@
+//! Header fields that protect readers of an answer.
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// Marks an answer that a plugin wrote. It comes from our origin, so it must not act in its name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WrittenByPlugin;
+
+/// Adds the fields to every answer.
+pub(super) async fn add(request: Request, next: Next) -> Response {
+    let authenticated = request.headers().contains_key(AUTHORIZATION);
+    let mut response = next.run(request).await;
+    let by_plugin = response.extensions().get::<WrittenByPlugin>().is_some();
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if by_plugin {
+        sandbox(headers)
+    } else {
+        close(headers, authenticated)
+    }
+    response
+}
+
+/// What a plugin serves runs in an origin of its own (a `sandbox` policy without `allow-same-origin`). Its own policy
+/// stays beside ours: a browser applies both.
+fn sandbox(headers: &mut HeaderMap) {
+    headers.append(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "sandbox allow-downloads allow-forms allow-modals allow-popups allow-scripts",
+        ),
+    );
+}
+
+/// Our own answers are for programs: nothing in them may run, be framed or be kept.
+fn close(headers: &mut HeaderMap, authenticated: bool) {
+    let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert(policy);
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+    if authenticated {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn;
+    use axum::response::IntoResponse as _;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn headers(path: &str, token: Option<&str>) -> HeaderMap {
+        async fn own() -> &'static str {
+            "own"
+        }
+        async fn plugin() -> Response {
+            let mut response =
+                ([(CACHE_CONTROL, "max-age=60"), (CONTENT_SECURITY_POLICY, "img-src 'self'")], "x")
+                    .into_response();
+            response.extensions_mut().insert(WrittenByPlugin);
+            response
+        }
+        let router: Router =
+            Router::new().route("/own", get(own)).route("/plugin", get(plugin)).layer(from_fn(add));
+        let mut request = Request::builder().uri(path);
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, token);
+        }
+        router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap().headers().clone()
+    }
+
+    #[tokio::test]
+    async fn answers_to_somebody_are_never_kept() {
+        assert_eq!(headers("/own", Some("Bearer x")).await[CACHE_CONTROL], "private, no-store");
+        assert!(!headers("/own", None).await.contains_key(CACHE_CONTROL));
+        assert_eq!(headers("/own", None).await[X_CONTENT_TYPE_OPTIONS], "nosniff");
+    }
+
+    #[tokio::test]
+    async fn what_a_plugin_wrote_is_sandboxed_and_otherwise_its_own() {
+        let headers = headers("/plugin", Some("Bearer x")).await;
+        assert_eq!(headers[CACHE_CONTROL], "max-age=60");
+        let policies: Vec<_> = headers.get_all(CONTENT_SECURITY_POLICY).iter().collect();
+        assert_eq!(policies.len(), 2);
+        assert!(policies[1].to_str().unwrap().starts_with("sandbox "));
+        assert_eq!(headers[X_CONTENT_TYPE_OPTIONS], "nosniff");
+    }
+}

@@ -1,0 +1,67 @@
+//! Every route on one screen. The path of each is in its endpoint file, beside its documentation.
+
+use axum::Router;
+use axum::routing::any;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::endpoints::{
+    audit, fallback, mcp, operations, organizations, plugins, routes as plugin_routes, tokens, tools,
+};
+use crate::middleware;
+use crate::openapi::Document;
+use crate::state::AppState;
+
+/// The routes and the document of them.
+#[rustfmt::skip]
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        // /
+        .routes(routes!(operations::index::index))
+        // /health /ready /metrics /openapi.json
+        .routes(routes!(operations::health::health))
+        .routes(routes!(operations::ready::ready))
+        .routes(routes!(operations::metrics::metrics))
+        .routes(routes!(operations::openapi::openapi))
+        // /v1/workers
+        .routes(routes!(operations::workers::list))
+        // /v1/orgs
+        .routes(routes!(organizations::create::create, organizations::list::list))
+        // /v1/orgs/{org}/tokens /v1/orgs/{org}/tokens/{token}
+        .routes(routes!(tokens::create::create, tokens::list::list))
+        .routes(routes!(tokens::revoke::revoke))
+        // /v1/orgs/{org}/audit
+        .routes(routes!(audit::list::list))
+        // /v1/orgs/{org}/plugins /v1/orgs/{org}/plugins/{plugin}
+        .routes(routes!(plugins::list::list))
+        .routes(routes!(plugins::get::get, plugins::save::save, plugins::disable::disable))
+        // /v1/orgs/{org}/plugins/{plugin}/configuration …/metadata …/logs
+        .routes(routes!(plugins::purge::purge))
+        .routes(routes!(plugins::metadata::metadata))
+        .routes(routes!(plugins::logs::logs))
+        // /v1/orgs/{org}/tools /v1/orgs/{org}/tools/{tool}/call
+        .routes(routes!(tools::list::list))
+        .routes(routes!(tools::call::call))
+        // /v1/mcp
+        .routes(routes!(mcp::call::post, mcp::call::listen, mcp::call::leave))
+}
+
+/// Routes that OpenAPI cannot write down: any method, and a rest of the path with slashes in it. The document has them
+/// as `/v1/plugins/{plugin}/{path}`.
+fn of_plugins() -> Router<AppState> {
+    Router::new()
+        .route("/v1/plugins/{plugin}", any(plugin_routes::proxy::proxy))
+        .route("/v1/plugins/{plugin}/", any(plugin_routes::proxy::proxy))
+        .route("/v1/plugins/{plugin}/{*path}", any(plugin_routes::proxy::proxy))
+}
+
+/// The whole application.
+pub(crate) fn router(state: &AppState) -> Router {
+    let (router, _) = routes().split_for_parts();
+    let router = router
+        .merge(of_plugins())
+        .fallback(fallback::unknown_path)
+        .method_not_allowed_fallback(fallback::unknown_method);
+    middleware::apply(router, state).with_state(state.clone())
+}

@@ -1,0 +1,136 @@
+//! An application over a real host with an empty memory, two organizations and no plugin.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use chrono::{DateTime, Utc};
+use hayloft_host::{CreateToken, Host, HostDeadlines, HostEnvironment, HostOptions};
+use hayloft_model::{Caller, Clock, Entropy, OrganizationId, Role, Secret};
+use hayloft_sandbox::Spawner;
+use hayloft_store::journal::{Journal, JournalOptions};
+use hayloft_store::{MasterKey, Options, Store};
+use hayloft_workers::{Runtime, Settings};
+use tempfile::TempDir;
+
+use crate::{App, Isolation, Metrics, ServerLimits, ServerOptions, Shutdown};
+
+const ADMINISTRATOR: &str = "the-administrator-of-this-test";
+
+/// The application and what its tests need to know of it.
+pub(crate) struct Fixture {
+    pub(crate) router: Router,
+    pub(crate) administrator: String,
+    /// Of an administrator of `organization`.
+    pub(crate) token: String,
+    pub(crate) organization: OrganizationId,
+    pub(crate) foreign: OrganizationId,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) app: App,
+    pub(crate) folder: TempDir,
+}
+
+/// A clock that moves only forward, and chance that repeats.
+#[derive(Default)]
+struct Ports(AtomicU64);
+
+impl Clock for Ports {
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + Duration::from_millis(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Entropy for Ports {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            // Distinct numbers are all that ids need in a test (the multiplier spreads them over all bytes).
+            let number = (self.0.fetch_add(1, Ordering::Relaxed) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            chunk.copy_from_slice(&number.to_be_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+impl Fixture {
+    pub(crate) async fn start() -> Self {
+        Self::with_limits(ServerLimits::default()).await
+    }
+
+    pub(crate) async fn with_limits(limits: ServerLimits) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let scratch = folder.path().join("scratch");
+        std::fs::create_dir(&scratch).unwrap();
+        let ports = Arc::new(Ports::default());
+        let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::clone(&ports) as _, ports);
+        let store = Store::open(Options {
+            url: format!("sqlite:{}", folder.path().join("test.db").display()),
+            master_key: MasterKey::load_or_create(&folder.path().join("key"), &*entropy).unwrap(),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+        })
+        .await
+        .unwrap();
+        let (journal, _) = Journal::open(JournalOptions {
+            folder: folder.path().join("journal"),
+            store: store.clone(),
+            replay_every: Duration::from_secs(60),
+            capacity: 16,
+        })
+        .await
+        .unwrap();
+        let host = Host::start(HostOptions {
+            store,
+            journal,
+            workers: Settings {
+                // No plugin, no worker.
+                runtime: Runtime { node: "/nonexistent".into(), runner: "/nonexistent".into() },
+                spawner: Spawner::start().unwrap(),
+                instance_marker: String::from("test"),
+                scratch,
+                clock: Arc::clone(&clock),
+                entropy: Arc::clone(&entropy),
+                deadlines: Default::default(),
+                resources: Default::default(),
+                logs: Default::default(),
+                queue: Default::default(),
+                routes: Default::default(),
+            },
+            clock,
+            entropy: Arc::clone(&entropy),
+            environment: HostEnvironment::default(),
+            plugin_folders: Vec::new(),
+            administrator_token: Secret::new(ADMINISTRATOR.to_owned()),
+            deadlines: HostDeadlines::default(),
+        })
+        .await
+        .unwrap();
+        let administrator = Caller::Administrator;
+        let organization = host.create_organization(&administrator, "Home").await.unwrap().id;
+        let foreign = host.create_organization(&administrator, "Abroad").await.unwrap().id;
+        let wish = CreateToken { role: Role::Admin, name: None };
+        let token =
+            host.create_token(&administrator, organization, wish).await.unwrap().token.expose().clone();
+        let shutdown = Shutdown::new();
+        let options = ServerOptions {
+            host,
+            entropy,
+            metrics: Metrics::detached().unwrap(),
+            isolation: Isolation { tier: String::from("off"), missing: Vec::new() },
+            public_url: None,
+            allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            limits,
+        };
+        let app = App::new(options, "127.0.0.1:3001".parse().unwrap(), &shutdown);
+        Self {
+            router: app.router.clone(),
+            administrator: ADMINISTRATOR.to_owned(),
+            token,
+            organization,
+            foreign,
+            shutdown,
+            app,
+            folder,
+        }
+    }
+}
