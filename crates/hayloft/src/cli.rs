@@ -1,0 +1,424 @@
+//! What can be written on the command line.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use hayloft_model::{PluginId, TokenId};
+use hayloft_sandbox::Tier;
+use hayloft_server::{AddressRange, PublicUrl};
+
+use crate::config::{Flag, LogFormat};
+
+/// A plugin host for many organizations.
+///
+/// Every flag of `serve` can also be set as `HAYLOFT_…` in the environment and in `hayloft.toml`; `hayloft config show`
+/// prints what came of it.
+#[derive(Debug, Parser)]
+#[command(name = "hayloft", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// The configuration file [default: `hayloft.toml`, if it is there] [env: HAYLOFT_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve plugins to organizations.
+    Serve(ServeArgs),
+    /// The configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Say what is enforced on this machine, what is missing, and how to get it.
+    Doctor(DoctorArgs),
+    /// Organizations.
+    #[command(subcommand)]
+    Org(OrgCommand),
+    /// Bearer tokens of an organization.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Plugins.
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+    /// List the workers that run.
+    Workers(WorkersArgs),
+    /// Print the OpenAPI document of the REST API.
+    Openapi,
+}
+
+/// Flags of `serve`.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+}
+
+/// Flags that are settings.
+#[derive(Debug, Default, Args)]
+pub(crate) struct SettingsArgs {
+    /// The address to listen on; port 0 takes a free one [default: 127.0.0.1:3001]
+    #[arg(long, value_name = "ADDRESS", value_parser = checked::<std::net::SocketAddr>)]
+    pub(crate) listen: Option<String>,
+    /// The folder that Hayloft has for itself [default: ./data]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) data_dir: Option<String>,
+    /// A folder with plugins; may be repeated [default: ./plugins]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) plugins_dir: Vec<String>,
+    /// The database [default: the embedded one in the data folder]
+    #[arg(long, value_name = "URL")]
+    pub(crate) database_url: Option<String>,
+    /// The address under which the outside reaches this server
+    #[arg(long, value_name = "URL", value_parser = checked::<PublicUrl>)]
+    pub(crate) public_url: Option<String>,
+    /// Proxies whose `x-forwarded-host` and `x-forwarded-proto` count; may be repeated
+    #[arg(long, value_name = "ADDRESS", value_parser = checked::<AddressRange>)]
+    pub(crate) trusted_proxies: Vec<String>,
+    /// The weakest isolation of plugins that is accepted: A, B, C or off [default: off]
+    #[arg(long, value_name = "TIER", value_parser = checked::<Tier>)]
+    pub(crate) isolation: Option<String>,
+    /// The folder with the worker's runner [default: `runtime` beside this program]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) runtime_dir: Option<String>,
+    /// The Node executable for workers [default: the one in the runtime folder, else `node` in PATH]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) node: Option<String>,
+    /// What is logged, such as `info` or `hayloft_workers=debug,info` [default: info]
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+    /// How a log line looks: auto, text or json [default: auto]
+    #[arg(long, value_name = "FORMAT", value_parser = checked::<LogFormat>)]
+    pub(crate) log_format: Option<String>,
+}
+
+impl SettingsArgs {
+    /// The flags that were given.
+    pub(crate) fn flags(self) -> Vec<Flag> {
+        let one = |key, name, value: Option<String>| Flag { key, name, values: value.into_iter().collect() };
+        let many = |key, name, values| Flag { key, name, values };
+        let mut flags = vec![
+            one("server.listen", "--listen", self.listen),
+            one("storage.data_dir", "--data-dir", self.data_dir),
+            many("plugins.dirs", "--plugins-dir", self.plugins_dir),
+            one("storage.database_url", "--database-url", self.database_url),
+            one("server.public_url", "--public-url", self.public_url),
+            many("server.trusted_proxies", "--trusted-proxies", self.trusted_proxies),
+            one("runtime.isolation", "--isolation", self.isolation),
+            one("runtime.dir", "--runtime-dir", self.runtime_dir),
+            one("runtime.node", "--node", self.node),
+            one("telemetry.log", "--log", self.log),
+            one("telemetry.log_format", "--log-format", self.log_format),
+        ];
+        flags.retain(|flag| !flag.values.is_empty());
+        flags
+    }
+}
+
+/// Commands about the configuration.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every setting with its value and where that came from; secrets are masked.
+    Show {
+        #[command(flatten)]
+        settings: SettingsArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+}
+
+/// Flags of `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// Commands about organizations.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OrgCommand {
+    /// Make an organization and print its id.
+    Create {
+        /// The name that people read.
+        name: String,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// List the organizations that the token can see.
+    List {
+        #[command(flatten)]
+        connection: ConnectionArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+}
+
+/// Commands about tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token and print it. It cannot be shown again.
+    Create {
+        #[command(flatten)]
+        org: OrgArgs,
+        /// What it may do.
+        #[arg(long, value_enum, default_value_t = RoleArg::Member)]
+        role: RoleArg,
+        /// A note on who uses it.
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// List the tokens of an organization.
+    List {
+        #[command(flatten)]
+        org: OrgArgs,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Take a token back.
+    Revoke {
+        /// The token's public name, `tok_…`.
+        token_id: TokenId,
+        #[command(flatten)]
+        org: OrgArgs,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+    },
+}
+
+/// What a token may do.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum RoleArg {
+    /// Configures plugins and hands out tokens.
+    Admin,
+    /// Reads everything but secrets and calls tools.
+    Member,
+    /// An AI agent: lists and calls tools, nothing else.
+    Agent,
+}
+
+impl From<RoleArg> for hayloft_model::Role {
+    fn from(role: RoleArg) -> Self {
+        match role {
+            RoleArg::Admin => Self::Admin,
+            RoleArg::Member => Self::Member,
+            RoleArg::Agent => Self::Agent,
+        }
+    }
+}
+
+/// Commands about plugins.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// Check a plugin's folder without running any of its code.
+    Check {
+        /// The folder.
+        folder: PathBuf,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// List the plugins that an organization can have.
+    List {
+        #[command(flatten)]
+        org: OrgArgs,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Show a plugin with its settings (secrets masked) and its state.
+    Get {
+        /// The plugin's id.
+        plugin: PluginId,
+        #[command(flatten)]
+        org: OrgArgs,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Switch a plugin on, and give it settings and credentials.
+    Enable(EnableArgs),
+    /// Switch a plugin off. Its settings stay.
+    Disable {
+        /// The plugin's id.
+        plugin: PluginId,
+        #[command(flatten)]
+        org: OrgArgs,
+        /// Delete its settings and credentials too, for good.
+        #[arg(long)]
+        purge: bool,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Call a tool and print its result. The exit code is 1 when the tool says no.
+    Call {
+        /// The tool's public name, such as `shopify__get_order`.
+        tool: String,
+        /// The arguments as a JSON object; `-` reads them from standard input.
+        #[arg(value_name = "JSON", default_value = "{}")]
+        arguments: String,
+        #[command(flatten)]
+        org: OrgArgs,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+        /// Print the whole result as JSON instead of its text.
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Print what a plugin's workers wrote last.
+    Logs {
+        /// The plugin's id.
+        plugin: PluginId,
+        #[command(flatten)]
+        org: OrgArgs,
+        /// How many lines.
+        #[arg(long, value_name = "LINES", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+        tail: u32,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+}
+
+/// Flags of `plugin enable`.
+#[derive(Debug, Args)]
+pub(crate) struct EnableArgs {
+    /// The plugin's id.
+    pub(crate) plugin: PluginId,
+    #[command(flatten)]
+    pub(crate) org: OrgArgs,
+    /// A setting; may be repeated. The value is JSON if it reads as such, else text.
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    pub(crate) settings: Vec<String>,
+    /// Settings as a JSON object; `-` reads them from standard input, which keeps secrets out of the list of processes.
+    #[arg(long = "settings", value_name = "JSON", conflicts_with = "settings")]
+    pub(crate) settings_json: Option<String>,
+    /// The id of the auth method to use.
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) auth: Option<String>,
+    /// What the auth method needs; may be repeated.
+    #[arg(long = "credential", value_name = "NAME=VALUE", requires = "auth")]
+    pub(crate) credentials: Vec<String>,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// Flags of `workers`.
+#[derive(Debug, Args)]
+pub(crate) struct WorkersArgs {
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// Which organization.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct OrgArgs {
+    /// The organization's id or name; may be left out when the token sees only one
+    #[arg(long, value_name = "ORG")]
+    pub(crate) org: Option<String>,
+}
+
+/// How to reach the server.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ConnectionArgs {
+    /// The server's address [default: the one that serves the data folder] [env: HAYLOFT_URL]
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// A bearer token [default: the administrator's, from the data folder] [env: HAYLOFT_TOKEN]
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) token: Option<String>,
+    /// The data folder of the server [default: ./data]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) data_dir: Option<String>,
+}
+
+/// How the answer is printed.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct FormatArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Checks a value where it is written, and keeps it as text for the merge with the other sources.
+fn checked<T: FromStr<Err: Display>>(text: &str) -> Result<String, String> {
+    text.parse::<T>().map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::config::settings;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_is_a_setting_under_its_own_name() {
+        let args = [
+            "hayloft",
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--data-dir",
+            "d",
+            "--plugins-dir",
+            "p",
+            "--plugins-dir",
+            "q",
+            "--database-url",
+            "sqlite:x",
+            "--public-url",
+            "https://x.example",
+            "--trusted-proxies",
+            "::1",
+            "--isolation",
+            "off",
+            "--runtime-dir",
+            "r",
+            "--node",
+            "n",
+            "--log",
+            "debug",
+            "--log-format",
+            "json",
+        ];
+        let Command::Serve(serve) = Cli::parse_from(args).command else {
+            panic!("it is `serve`");
+        };
+        let flags = serve.settings.flags();
+        assert_eq!(flags.len(), 11);
+        for flag in &flags {
+            let setting = settings().find(|setting| setting.key == flag.key);
+            let variable = format!("HAYLOFT_{}", flag.name[2..].replace('-', "_").to_uppercase());
+            assert_eq!(setting.map(|setting| setting.variable), Some(variable.as_str()), "{}", flag.name);
+            assert!(args.contains(&flag.name));
+        }
+        assert_eq!(flags[2].values, ["p", "q"]);
+    }
+}

@@ -1,0 +1,155 @@
+//! One file per command. A command reads its input, asks the server or the machine, and prints.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command, ConfigCommand, ConnectionArgs, OrgCommand, PluginCommand, TokenCommand};
+use crate::client::{Client, Reached};
+use crate::config::{self, Flag, Loaded, Sources};
+use crate::failure::Failure;
+
+mod config_show;
+mod doctor;
+mod offline;
+mod openapi;
+mod org_create;
+mod org_list;
+mod plugin_call;
+mod plugin_check;
+mod plugin_disable;
+mod plugin_enable;
+mod plugin_get;
+mod plugin_list;
+mod plugin_logs;
+mod serve;
+mod token_create;
+mod token_list;
+mod token_revoke;
+mod workers;
+
+/// What every command can reach.
+pub(crate) struct Context<'a> {
+    /// The environment.
+    pub(crate) environment: &'a HashMap<String, String>,
+    /// The configuration file that was named.
+    pub(crate) config_file: Option<PathBuf>,
+}
+
+impl Context<'_> {
+    /// The configuration with these flags. What is odd about it goes to standard error.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub(crate) fn load(&self, flags: Vec<Flag>) -> Result<Loaded, Failure> {
+        let sources = Sources { file: self.config_file.as_deref(), environment: self.environment, flags };
+        let loaded = config::load(sources)
+            .map_err(|problems| Failure::wrong_use("the configuration is not valid").problems(problems))?;
+        for warning in &loaded.warnings {
+            eprintln!("{warning}");
+        }
+        Ok(loaded)
+    }
+
+    /// The configuration as far as a client of the server needs it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub(crate) fn load_for(&self, connection: &ConnectionArgs) -> Result<Loaded, Failure> {
+        let flag = |data_dir: &String| Flag {
+            key: "storage.data_dir",
+            name: "--data-dir",
+            values: vec![data_dir.clone()],
+        };
+        self.load(connection.data_dir.iter().map(flag).collect())
+    }
+
+    /// The server, if somebody serves.
+    ///
+    /// # Errors
+    /// When an address or a token cannot be used.
+    pub(crate) async fn reach(&self, connection: &ConnectionArgs) -> Result<Reached, Failure> {
+        let loaded = self.load_for(connection)?;
+        Client::find(connection, &loaded.config.storage, self.environment).await
+    }
+
+    /// The running server.
+    ///
+    /// # Errors
+    /// When nobody serves.
+    pub(crate) async fn client(&self, connection: &ConnectionArgs) -> Result<Client, Failure> {
+        match self.reach(connection).await? {
+            Reached::Server(client) => Ok(client),
+            Reached::Nobody { data_dir } => Err(Failure::new(format!(
+                "no server is running for the data folder `{}`",
+                data_dir.display()
+            ))
+            .hint("start one with `hayloft serve`, or name one with `--url`")),
+        }
+    }
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// When it fails.
+pub(crate) fn run(cli: Cli, environment: &HashMap<String, String>) -> Result<ExitCode, Failure> {
+    let context = Context { environment, config_file: cli.config };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::caused("failed to start", &error))?;
+    runtime.block_on(dispatch(&context, cli.command))
+}
+
+async fn dispatch(context: &Context<'_>, command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Serve(args) => serve::run(context, args).await?,
+        Command::Config(ConfigCommand::Show { settings, format }) => {
+            config_show::run(context, settings, format)?
+        }
+        Command::Doctor(args) => return doctor::run(context, args).await,
+        Command::Openapi => openapi::run()?,
+        Command::Workers(args) => workers::run(context, args).await?,
+        Command::Org(OrgCommand::Create { name, connection, format }) => {
+            org_create::run(context, &name, &connection, format).await?;
+        }
+        Command::Org(OrgCommand::List { connection, format }) => {
+            org_list::run(context, &connection, format).await?
+        }
+        Command::Token(TokenCommand::Create { org, role, name, connection, format }) => {
+            token_create::run(context, &org, role, name, &connection, format).await?;
+        }
+        Command::Token(TokenCommand::List { org, connection, format }) => {
+            token_list::run(context, &org, &connection, format).await?;
+        }
+        Command::Token(TokenCommand::Revoke { token_id, org, connection }) => {
+            token_revoke::run(context, token_id, &org, &connection).await?;
+        }
+        Command::Plugin(command) => return plugin(context, command).await,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn plugin(context: &Context<'_>, command: PluginCommand) -> Result<ExitCode, Failure> {
+    match command {
+        PluginCommand::Check { folder, format } => return plugin_check::run(&folder, format),
+        PluginCommand::List { org, connection, format } => {
+            plugin_list::run(context, &org, &connection, format).await?;
+        }
+        PluginCommand::Get { plugin, org, connection, format } => {
+            plugin_get::run(context, &plugin, &org, &connection, format).await?;
+        }
+        PluginCommand::Enable(args) => plugin_enable::run(context, args).await?,
+        PluginCommand::Disable { plugin, org, purge, connection, format } => {
+            plugin_disable::run(context, &plugin, &org, purge, &connection, format).await?;
+        }
+        PluginCommand::Call { tool, org, arguments, connection, format } => {
+            return plugin_call::run(context, &tool, &org, &arguments, &connection, format).await;
+        }
+        PluginCommand::Logs { plugin, org, tail, connection, format } => {
+            plugin_logs::run(context, &plugin, &org, tail, &connection, format).await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

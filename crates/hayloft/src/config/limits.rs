@@ -1,0 +1,118 @@
+//! `[limits]`: limits and deadlines. The defaults are those of the crates that keep them.
+
+use hayloft_host::HostDeadlines;
+use hayloft_server::ServerLimits;
+use hayloft_workers::{Deadlines, LogLimits, QueueLimits, Resources, RouteLimits};
+
+use super::reader::SettingsReader;
+use super::setting::Setting;
+
+/// The settings of this section.
+pub(super) const SETTINGS: &[Setting] = &[
+    Setting::new("limits.on_initialize", "HAYLOFT_LIMITS_ON_INITIALIZE"),
+    Setting::new("limits.on_start", "HAYLOFT_LIMITS_ON_START"),
+    Setting::new("limits.on_validate_auth", "HAYLOFT_LIMITS_ON_VALIDATE_AUTH"),
+    Setting::new("limits.on_config_update", "HAYLOFT_LIMITS_ON_CONFIG_UPDATE"),
+    Setting::new("limits.on_disable", "HAYLOFT_LIMITS_ON_DISABLE"),
+    Setting::new("limits.open_mcp", "HAYLOFT_LIMITS_OPEN_MCP"),
+    Setting::new("limits.idle", "HAYLOFT_LIMITS_IDLE"),
+    Setting::new("limits.drain", "HAYLOFT_LIMITS_DRAIN"),
+    Setting::new("limits.tool_call", "HAYLOFT_LIMITS_TOOL_CALL"),
+    Setting::new("limits.tool_call_total", "HAYLOFT_LIMITS_TOOL_CALL_TOTAL"),
+    Setting::new("limits.save_answer", "HAYLOFT_LIMITS_SAVE_ANSWER"),
+    Setting::new("limits.route_first_byte", "HAYLOFT_LIMITS_ROUTE_FIRST_BYTE"),
+    Setting::new("limits.route_idle", "HAYLOFT_LIMITS_ROUTE_IDLE"),
+    Setting::new("limits.route_response", "HAYLOFT_LIMITS_ROUTE_RESPONSE"),
+    Setting::new("limits.request_body", "HAYLOFT_LIMITS_REQUEST_BODY"),
+    Setting::new("limits.request_head_time", "HAYLOFT_LIMITS_REQUEST_HEAD_TIME"),
+    Setting::new("limits.request_body_pause", "HAYLOFT_LIMITS_REQUEST_BODY_PAUSE"),
+    Setting::new("limits.connections", "HAYLOFT_LIMITS_CONNECTIONS"),
+    Setting::new("limits.connections_per_address", "HAYLOFT_LIMITS_CONNECTIONS_PER_ADDRESS"),
+    Setting::new("limits.queue", "HAYLOFT_LIMITS_QUEUE"),
+    Setting::new("limits.queue_per_organization", "HAYLOFT_LIMITS_QUEUE_PER_ORGANIZATION"),
+    Setting::new("limits.log_line", "HAYLOFT_LIMITS_LOG_LINE"),
+    Setting::new("limits.log_buffer", "HAYLOFT_LIMITS_LOG_BUFFER"),
+    Setting::new("limits.worker_heap_mib", "HAYLOFT_LIMITS_WORKER_HEAP_MIB"),
+    Setting::new("limits.worker_memory", "HAYLOFT_LIMITS_WORKER_MEMORY"),
+    Setting::new("limits.worker_open_files", "HAYLOFT_LIMITS_WORKER_OPEN_FILES"),
+    Setting::new("limits.worker_file_size", "HAYLOFT_LIMITS_WORKER_FILE_SIZE"),
+];
+
+/// Limits and deadlines, sorted by who keeps them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Of hooks and a worker's life.
+    pub(crate) workers: Deadlines,
+    /// Of a worker process.
+    pub(crate) resources: Resources,
+    /// Of its output.
+    pub(crate) logs: LogLimits,
+    /// Of waiting for a start.
+    pub(crate) queue: QueueLimits,
+    /// Of a plugin's routes.
+    pub(crate) routes: RouteLimits,
+    /// Of tool calls.
+    pub(crate) host: HostDeadlines,
+    /// Of what the outside sends.
+    pub(crate) server: ServerLimits,
+}
+
+impl Limits {
+    pub(super) fn read(settings: &mut SettingsReader<'_>) -> Self {
+        let defaults = Deadlines::default();
+        let workers = Deadlines {
+            on_initialize: settings.duration("limits.on_initialize", defaults.on_initialize),
+            on_start: settings.duration("limits.on_start", defaults.on_start),
+            on_validate_auth: settings.duration("limits.on_validate_auth", defaults.on_validate_auth),
+            on_config_update: settings.duration("limits.on_config_update", defaults.on_config_update),
+            on_disable: settings.duration("limits.on_disable", defaults.on_disable),
+            open_mcp: settings.duration("limits.open_mcp", defaults.open_mcp),
+            idle: settings.duration("limits.idle", defaults.idle),
+            drain: settings.duration("limits.drain", defaults.drain),
+            ..defaults
+        };
+        let defaults = HostDeadlines::default();
+        let host = HostDeadlines {
+            tool_call: settings.duration("limits.tool_call", defaults.tool_call),
+            tool_call_total: settings.duration("limits.tool_call_total", defaults.tool_call_total),
+            save_answer: settings.duration("limits.save_answer", defaults.save_answer),
+        };
+        let defaults = RouteLimits::default();
+        let routes = RouteLimits {
+            first_byte: settings.duration("limits.route_first_byte", defaults.first_byte),
+            idle: settings.duration("limits.route_idle", defaults.idle),
+            response: settings.size("limits.route_response", defaults.response),
+            ..defaults
+        };
+        let defaults = ServerLimits::default();
+        let server = ServerLimits {
+            request_body: settings.size("limits.request_body", defaults.request_body),
+            request_head_time: settings.duration("limits.request_head_time", defaults.request_head_time),
+            request_body_pause: settings.duration("limits.request_body_pause", defaults.request_body_pause),
+            connections: settings.count("limits.connections", defaults.connections),
+            connections_per_address: settings
+                .count("limits.connections_per_address", defaults.connections_per_address),
+            drain: workers.drain,
+        };
+        let defaults = QueueLimits::default();
+        let queue = QueueLimits {
+            deadline: settings.duration("limits.queue", defaults.deadline),
+            per_organization: settings.count("limits.queue_per_organization", defaults.per_organization),
+        };
+        let defaults = LogLimits::default();
+        let logs = LogLimits {
+            line: settings.size("limits.log_line", defaults.line),
+            buffer: settings.size("limits.log_buffer", defaults.buffer),
+            ..defaults
+        };
+        let defaults = Resources::default();
+        let resources = Resources {
+            old_space_mib: settings.count("limits.worker_heap_mib", defaults.old_space_mib),
+            data_segment: settings.size("limits.worker_memory", defaults.data_segment),
+            open_files: settings.count("limits.worker_open_files", defaults.open_files),
+            file_size: settings.size("limits.worker_file_size", defaults.file_size),
+            ..defaults
+        };
+        Self { workers, resources, logs, queue, routes, host, server }
+    }
+}

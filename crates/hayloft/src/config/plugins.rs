@@ -1,0 +1,34 @@
+//! `[plugins]`: where plugins come from, and what of the host they may see.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+
+use hayloft_model::PluginId;
+
+use super::reader::SettingsReader;
+use super::setting::Setting;
+
+/// The settings of this section.
+pub(super) const SETTINGS: &[Setting] = &[
+    Setting::new("plugins.dirs", "HAYLOFT_PLUGINS_DIR"),
+    Setting::new("plugins.environment_grants", "HAYLOFT_ENVIRONMENT_GRANTS"),
+];
+
+/// Where plugins come from, and what they may see.
+#[derive(Clone, Debug)]
+pub(crate) struct Plugins {
+    /// Folders with plugins.
+    pub(crate) dirs: Vec<PathBuf>,
+    /// Environment variables that look like secrets of the host and that one plugin may read all the same.
+    pub(crate) environment_grants: HashMap<PluginId, BTreeSet<String>>,
+}
+
+impl Plugins {
+    pub(super) fn read(settings: &mut SettingsReader<'_>) -> Self {
+        let dirs = settings.list("plugins.dirs", &["./plugins"]);
+        let grants = settings.lists_by_name("plugins.environment_grants");
+        let environment_grants =
+            grants.into_iter().map(|(plugin, names)| (plugin, names.into_iter().collect())).collect();
+        Self { dirs, environment_grants }
+    }
+}

@@ -1,0 +1,235 @@
+//! Merged values on their way into types. What is wrong is collected and the default stands in, so that all problems
+//! are found in one go.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::hash::Hash;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use config::{Map, Value, ValueKind};
+use hayloft_model::secret::MASK;
+use hayloft_model::{Problem, Problems, Secret};
+use serde::Serialize;
+
+use super::setting::Visibility;
+use super::{settings, units};
+
+/// A setting for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct ShownSetting {
+    /// Its place in the file.
+    pub(crate) key: &'static str,
+    /// Its value; nothing if it has none.
+    pub(crate) value: Option<String>,
+    /// Where the value came from.
+    pub(crate) origin: String,
+}
+
+/// The merged values, what is wrong so far, and what was decided so far.
+pub(super) struct SettingsReader<'a> {
+    merged: Map<String, Value>,
+    /// The file, which is where values came from that do not say it.
+    file: String,
+    problems: &'a mut Problems,
+    shown: Vec<ShownSetting>,
+}
+
+/// What stands for the origin of a value that nobody gave.
+const DEFAULT: &str = "default";
+
+impl<'a> SettingsReader<'a> {
+    pub(super) const fn new(merged: Map<String, Value>, file: String, problems: &'a mut Problems) -> Self {
+        Self { merged, file, problems, shown: Vec::new() }
+    }
+
+    pub(super) fn into_shown(self) -> Vec<ShownSetting> {
+        self.shown
+    }
+
+    /// A value of a type that its text parses into.
+    pub(super) fn parsed<T: FromStr<Err: Display> + Display>(&mut self, key: &'static str, default: T) -> T {
+        self.one(key, default, |text| text.parse().map_err(|error: T::Err| error.to_string()), T::to_string)
+    }
+
+    /// A path.
+    pub(super) fn path(&mut self, key: &'static str, default: &str) -> PathBuf {
+        self.one(
+            key,
+            PathBuf::from(default),
+            |text| Ok(PathBuf::from(text)),
+            |path| path.display().to_string(),
+        )
+    }
+
+    /// A whole number.
+    pub(super) fn count<T: FromStr + Display>(&mut self, key: &'static str, default: T) -> T {
+        let expected = |_| String::from("must be a whole number that is not too large");
+        self.one(key, default, |text| text.parse().map_err(expected), T::to_string)
+    }
+
+    /// A duration.
+    pub(super) fn duration(&mut self, key: &'static str, default: Duration) -> Duration {
+        let expected = || String::from("must be a duration such as `30s`, `250ms` or `5m`");
+        self.one(
+            key,
+            default,
+            |text| units::duration(text).ok_or_else(expected),
+            |value| units::show_duration(*value),
+        )
+    }
+
+    /// A number of bytes.
+    pub(super) fn size<T: TryFrom<u64> + TryInto<u64> + Copy>(&mut self, key: &'static str, default: T) -> T {
+        let expected = || String::from("must be a size such as `10MiB`, `64KiB` or a number of bytes");
+        let parse =
+            |text: &str| units::size(text).and_then(|size| T::try_from(size).ok()).ok_or_else(expected);
+        self.one(key, default, parse, |value| units::show_size((*value).try_into().unwrap_or(u64::MAX)))
+    }
+
+    /// A value that need not be there.
+    pub(super) fn optional<T: FromStr<Err: Display>>(&mut self, key: &'static str) -> Option<T> {
+        let Some((text, origin)) = self.text(key) else {
+            self.show(key, None, DEFAULT.to_owned());
+            return None;
+        };
+        let parsed = text.parse().map_err(|error: T::Err| self.wrong(key, &origin, error.to_string())).ok();
+        self.show(key, Some(text), origin);
+        parsed
+    }
+
+    /// A secret that need not be there.
+    pub(super) fn secret(&mut self, key: &'static str) -> Option<Secret<String>> {
+        self.optional::<String>(key).map(Secret::new)
+    }
+
+    /// Values of a type that their texts parse into: an array, or one text with commas.
+    pub(super) fn list<T: FromStr<Err: Display>>(&mut self, key: &'static str, default: &[&str]) -> Vec<T> {
+        let (texts, origin) = match self.value(key) {
+            None => (default.iter().map(|text| (*text).to_owned()).collect(), DEFAULT.to_owned()),
+            Some(value) => {
+                let origin = self.origin_of(&value);
+                (self.texts(key, value), origin)
+            }
+        };
+        let mut parsed = Vec::new();
+        for text in &texts {
+            match text.parse() {
+                Ok(value) => parsed.push(value),
+                Err(error) => self.wrong(key, &origin, T::Err::to_string(&error)),
+            }
+        }
+        self.show(key, Some(texts.join(", ")).filter(|text| !text.is_empty()), origin);
+        parsed
+    }
+
+    /// Lists of texts by names that nobody knows beforehand.
+    pub(super) fn lists_by_name<K>(&mut self, key: &'static str) -> HashMap<K, Vec<String>>
+    where
+        K: FromStr<Err: Display> + Display + Eq + Hash,
+    {
+        let mut lists = HashMap::new();
+        let Some(value) = self.value(key) else {
+            self.show(key, None, DEFAULT.to_owned());
+            return lists;
+        };
+        let origin = self.origin_of(&value);
+        let ValueKind::Table(table) = value.kind else {
+            let expected = "must be a table of lists, such as `\"hay-plugin-a\" = [\"NAME\"]`";
+            self.wrong(key, &origin, expected.to_owned());
+            return lists;
+        };
+        let mut shown = Vec::new();
+        for (name, value) in table {
+            let texts = self.texts(key, value);
+            shown.push(format!("{name}: {}", texts.join(", ")));
+            match name.parse() {
+                Ok(name) => {
+                    lists.insert(name, texts);
+                }
+                Err(error) => self.wrong(key, &origin, K::Err::to_string(&error)),
+            }
+        }
+        shown.sort();
+        self.show(key, Some(shown.join("; ")), origin);
+        lists
+    }
+
+    /// Notes down that a value cannot be used.
+    pub(super) fn wrong(&mut self, key: &str, origin: &str, message: String) {
+        self.problems.push(Problem::error(format!("{origin}: {key}"), message));
+    }
+
+    fn one<T>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+        print: impl FnOnce(&T) -> String,
+    ) -> T {
+        let (value, origin) = match self.text(key) {
+            None => (default, DEFAULT.to_owned()),
+            Some((text, origin)) => match parse(&text) {
+                Ok(value) => (value, origin),
+                Err(message) => {
+                    self.wrong(key, &origin, message);
+                    (default, origin)
+                }
+            },
+        };
+        self.show(key, Some(print(&value)), origin);
+        value
+    }
+
+    /// The text of a value and where it came from.
+    fn text(&mut self, key: &'static str) -> Option<(String, String)> {
+        let value = self.value(key)?;
+        let origin = self.origin_of(&value);
+        let text = text_of(&value);
+        if text.is_none() {
+            self.wrong(key, &origin, String::from("must be one value, not a list or a table"));
+        }
+        text.map(|text| (text, origin))
+    }
+
+    fn texts(&mut self, key: &str, value: Value) -> Vec<String> {
+        let origin = self.origin_of(&value);
+        let texts: Option<Vec<_>> = match &value.kind {
+            ValueKind::Array(items) => items.iter().map(text_of).collect(),
+            _ => text_of(&value).map(|text| {
+                text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect()
+            }),
+        };
+        texts.unwrap_or_else(|| {
+            self.wrong(key, &origin, String::from("must be a list of texts"));
+            Vec::new()
+        })
+    }
+
+    fn origin_of(&self, value: &Value) -> String {
+        value.origin().unwrap_or(&self.file).to_owned()
+    }
+
+    fn value(&self, key: &str) -> Option<Value> {
+        let (section, name) = key.split_once('.')?;
+        match &self.merged.get(section)?.kind {
+            ValueKind::Table(table) => table.get(name).cloned(),
+            _ => None,
+        }
+    }
+
+    fn show(&mut self, key: &'static str, value: Option<String>, origin: String) {
+        let masked = settings().any(|setting| setting.key == key && setting.visibility == Visibility::Masked);
+        let value = value.map(|value| if masked { MASK.to_owned() } else { value });
+        self.shown.push(ShownSetting { key, value, origin });
+    }
+}
+
+fn text_of(value: &Value) -> Option<String> {
+    match &value.kind {
+        ValueKind::Nil | ValueKind::Table(_) | ValueKind::Array(_) => None,
+        ValueKind::String(text) => Some(text.clone()),
+        scalar => Some(scalar.to_string()),
+    }
+}

@@ -1,0 +1,155 @@
+//! Which source wins, and what is said about what is wrong.
+
+use std::fs;
+
+use super::*;
+
+/// Loads a file's text, variables and flags. The text is put into a file of its own.
+fn check(
+    file: &str,
+    variables: &[(&str, &str)],
+    flags: &[(&'static str, &'static str, &[&str])],
+) -> Result<Loaded, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hayloft.toml");
+    fs::write(&path, file).unwrap();
+    let environment =
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let flags = flags
+        .iter()
+        .map(|(key, name, values)| Flag {
+            key,
+            name,
+            values: values.iter().map(|v| (*v).to_owned()).collect(),
+        })
+        .collect();
+    load(Sources { file: Some(&path), environment: &environment, flags })
+        .map_err(|problems| problems.to_string().replace(&format!("{}/", folder.path().display()), ""))
+}
+
+fn shown<'l>(loaded: &'l Loaded, key: &str) -> &'l ShownSetting {
+    loaded.shown.iter().find(|setting| setting.key == key).unwrap()
+}
+
+#[test]
+fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
+    let file = "[server]\nlisten = \"127.0.0.1:2\"\n";
+    let variable = [("HAYLOFT_LISTEN", "127.0.0.1:3")];
+    let flag: [(&str, &str, &[&str]); 1] = [("server.listen", "--listen", &["127.0.0.1:4"])];
+    let cases = [
+        (check("", &[], &[]), 3001, "default"),
+        (check(file, &[], &[]), 2, "hayloft.toml"),
+        (check("", &variable, &[]), 3, "environment: HAYLOFT_LISTEN"),
+        (check(file, &variable, &[]), 3, "environment: HAYLOFT_LISTEN"),
+        (check(file, &[], &flag), 4, "flag: --listen"),
+        (check(file, &variable, &flag), 4, "flag: --listen"),
+    ];
+    for (loaded, port, origin) in cases {
+        let loaded = loaded.unwrap();
+        assert_eq!(loaded.config.server.listen.port(), port);
+        let setting = shown(&loaded, "server.listen");
+        assert_eq!(setting.value.as_deref(), Some(format!("127.0.0.1:{port}").as_str()));
+        assert!(setting.origin.ends_with(origin), "{}", setting.origin);
+    }
+}
+
+#[test]
+fn lists_come_from_arrays_commas_and_repeated_flags() {
+    let dirs = |loaded: Result<Loaded, String>| {
+        let dirs = loaded.unwrap().config.plugins.dirs;
+        dirs.iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(dirs(check("", &[], &[])), ["./plugins"]);
+    assert_eq!(dirs(check("[plugins]\ndirs = [\"a\", \"b\"]", &[], &[])), ["a", "b"]);
+    assert_eq!(dirs(check("", &[("HAYLOFT_PLUGINS_DIR", "a, b")], &[])), ["a", "b"]);
+    assert_eq!(dirs(check("", &[], &[("plugins.dirs", "--plugins-dir", &["a", "b"])])), ["a", "b"]);
+    assert_eq!(dirs(check("[plugins]\ndirs = [\"a\", \"b\"]", &[("HAYLOFT_PLUGINS_DIR", "c")], &[])), ["c"]);
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once() {
+    let file = r#"
+        listen = "127.0.0.1:1"
+        [server]
+        lisen = "127.0.0.1:1"
+        trusted_proxies = ["10.0.0.0/99"]
+        [limits]
+        on_start = 30
+        idle = "5 minutes"
+        connections = "many"
+        request_body = { mib = 10 }
+        [plugins.environment_grants]
+        "Bad Name" = ["X"]
+        [nowhere]
+        x = 1
+    "#;
+    let variables = [("HAYLOFT_ISOLATION", "Z"), ("HAYLOFT_LIMITS_DRAIN", "soon")];
+    insta::assert_snapshot!(check(file, &variables, &[]).unwrap_err(), @r"
+    error: hayloft.toml: listen: is not a setting
+      hint: did you mean `server.listen`?
+    error: hayloft.toml: nowhere: is not a setting
+      hint: `hayloft config show` lists all settings
+    error: hayloft.toml: server.lisen: is not a setting
+      hint: did you mean `server.listen`?
+    error: hayloft.toml: server.trusted_proxies: `10.0.0.0/99` is not an IP address or a range such as `10.0.0.0/8`
+    error: hayloft.toml: plugins.environment_grants: `Bad Name` is not a plugin id (an npm package name: lower-case letters, digits, `-`, `_`, `.`, at most 214 characters, optionally `@scope/name`)
+    error: environment: HAYLOFT_ISOLATION: runtime.isolation: `Z` is not a tier of isolation (`A`, `B`, `C` or `off`)
+    error: hayloft.toml: limits.on_start: must be a duration such as `30s`, `250ms` or `5m`
+    error: hayloft.toml: limits.idle: must be a duration such as `30s`, `250ms` or `5m`
+    error: environment: HAYLOFT_LIMITS_DRAIN: limits.drain: must be a duration such as `30s`, `250ms` or `5m`
+    error: hayloft.toml: limits.request_body: must be one value, not a list or a table
+    error: hayloft.toml: limits.connections: must be a whole number that is not too large
+    ");
+}
+
+#[test]
+fn what_is_no_toml_has_its_line() {
+    let error = check("[server]\nlisten = \n", &[], &[]).unwrap_err();
+    assert!(error.starts_with("error: hayloft.toml: ") && error.contains("line 2"), "{error}");
+}
+
+#[test]
+fn secrets_are_masked() {
+    let variables =
+        [("HAYLOFT_ADMIN_TOKEN", "canary-token"), ("HAYLOFT_DATABASE_URL", "postgres://u:canary@h/d")];
+    let loaded = check("", &variables, &[]).unwrap();
+    assert_eq!(loaded.config.storage.admin_token.as_ref().unwrap().expose(), "canary-token");
+    assert!(!format!("{loaded:?}").contains("canary"));
+}
+
+#[test]
+fn grants_are_by_plugin() {
+    let loaded = check("[plugins.environment_grants]\n\"@acme/tickets\" = [\"DB_URL\"]", &[], &[]).unwrap();
+    let plugin = "@acme/tickets".parse().unwrap();
+    assert!(loaded.config.plugins.environment_grants[&plugin].contains("DB_URL"));
+}
+
+#[test]
+fn a_stranger_in_the_environment_is_only_a_warning() {
+    let loaded = check("", &[("HAYLOFT_LISTN", "x"), ("HAYLOFT_URL", "x"), ("OTHER", "x")], &[]).unwrap();
+    assert_eq!(
+        loaded.warnings.to_string(),
+        "warning: environment: HAYLOFT_LISTN: is not a setting and is ignored\n  hint: did you mean `HAYLOFT_LISTEN`?"
+    );
+}
+
+#[test]
+fn a_named_file_must_be_there() {
+    let environment = HashMap::new();
+    let sources =
+        Sources { file: Some(Path::new("/nowhere/h.toml")), environment: &environment, flags: Vec::new() };
+    assert!(load(sources).unwrap_err().to_string().contains("/nowhere/h.toml"));
+}
+
+#[test]
+fn every_setting_is_read_once_and_has_its_own_names() {
+    let loaded = check("", &[], &[]).unwrap();
+    let mut read: Vec<_> = loaded.shown.iter().map(|setting| setting.key).collect();
+    let mut listed: Vec<_> = settings().map(|setting| setting.key).collect();
+    read.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(read, listed);
+    let variables: BTreeSet<_> = settings().map(|setting| setting.variable).collect();
+    assert_eq!(variables.len(), listed.len());
+    assert!(variables.iter().all(|name| name.starts_with("HAYLOFT_")));
+}

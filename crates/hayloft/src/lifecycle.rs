@@ -1,0 +1,233 @@
+//! From nothing to serving, and back: bind early, serve late, drain with a deadline.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use hayloft_model::Secret;
+use hayloft_sandbox::{Tier, sweep};
+use hayloft_server::{App, Listener, Shutdown};
+use hayloft_store::DataDir;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::admin_token::{self, AdminToken};
+use crate::announcement::Announcement;
+use crate::config::Config;
+use crate::failure::{Failure, chain};
+use crate::wire::{self, Ports};
+use crate::{output, runtime_files};
+
+/// How often measured values are moved into their buckets.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// The exit code after a second signal, as shells give it for SIGINT.
+const KILLED: i32 = 130;
+
+/// Serves until a signal says stop.
+///
+/// # Errors
+/// When a part cannot be had.
+pub(crate) async fn serve(
+    config: &Config,
+    executable: &Path,
+    environment: &HashMap<String, String>,
+) -> Result<(), Failure> {
+    refuse_missing_isolation(config.runtime.isolation)?;
+    let runtime = runtime_files::find(&config.runtime, executable, environment)?;
+    let signals = Signals::listen()?;
+    let data_dir = lock(&config.storage.data_dir)?;
+    let listener = Listener::bind(config.server.listen).await.map_err(|error| {
+        let hint = error.hint();
+        Failure::new(chain(&error)).maybe_hint(hint)
+    })?;
+    sweep_leftovers(data_dir.path()).await;
+    let ports = Ports::default();
+    let token = administrator_token(config, &data_dir, &ports)?;
+    let wired = wire::host(config, &data_dir, runtime, token, environment, &ports).await?;
+    let options = wire::server(config, wired.host.clone(), &ports)?;
+
+    let shutdown = Shutdown::new();
+    let metrics = options.metrics.clone();
+    let upkeep = tokio::spawn(async move {
+        let mut tick = tokio::time::interval(METRICS_UPKEEP);
+        loop {
+            tick.tick().await;
+            metrics.upkeep();
+        }
+    });
+    let address = listener.address();
+    let app = App::new(options, address, &shutdown);
+    let url = format!("http://{}", reachable(address));
+    Announcement { url: url.clone(), pid: std::process::id(), started_at: ports.clock.now() }
+        .write(data_dir.path())?;
+    let serving = tokio::spawn(listener.serve(app, shutdown.clone()));
+    let warm_up = {
+        let host = wired.host.clone();
+        tokio::spawn(async move { host.warm_up().await })
+    };
+    output::line(format_args!("ready {url}"))?;
+    tracing::info!(%url, data_dir = %data_dir.path().display(), "serving");
+
+    let second = signals.first().await;
+    tracing::info!("draining: a second signal ends it at once");
+    shutdown.drain();
+    warm_up.abort();
+    tokio::spawn(async move {
+        second.next().await;
+        tracing::warn!("killed by a second signal");
+        // Workers end with the process: the kernel sees to that.
+        std::process::exit(KILLED);
+    });
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "the server ended early");
+    }
+    upkeep.abort();
+    wired.host.shutdown(config.limits.workers.drain).await;
+    if let Err(error) = wired.store.close().await {
+        tracing::error!(%error, "failed to close the store");
+    }
+    Announcement::remove(data_dir.path());
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Takes the data folder for this process.
+///
+/// # Errors
+/// When another process has it, or the system refuses.
+pub(crate) fn lock(path: &Path) -> Result<DataDir, Failure> {
+    DataDir::lock(path).map_err(|error| {
+        let hint = error.hint();
+        Failure::new(chain(&error)).maybe_hint(hint)
+    })
+}
+
+/// The administrator's token: the operator's, else the one in the data folder.
+///
+/// # Errors
+/// When it cannot be used.
+pub(crate) fn administrator_token(
+    config: &Config,
+    data_dir: &DataDir,
+    ports: &Ports,
+) -> Result<Secret<String>, Failure> {
+    if let Some(token) = &config.storage.admin_token {
+        admin_token::check(token.expose())
+            .map_err(|why| Failure::wrong_use(format!("`HAYLOFT_ADMIN_TOKEN` cannot be used: {why}")))?;
+        return Ok(token.clone());
+    }
+    match admin_token::read_or_make(data_dir.path(), &*ports.entropy)? {
+        AdminToken::Found(token) => Ok(token),
+        AdminToken::Made { token, path } => {
+            eprintln!("the administrator's token is in `{}`", path.display());
+            Ok(token)
+        }
+    }
+}
+
+/// The jail is not there yet, so nobody may believe that it is.
+fn refuse_missing_isolation(minimum: Tier) -> Result<(), Failure> {
+    let report = hayloft_sandbox::isolation();
+    // Tiers are ordered from the strongest to none.
+    if report.tier <= minimum {
+        return Ok(());
+    }
+    let missing: Vec<_> = report
+        .layers
+        .iter()
+        .filter_map(|layer| Some(format!("{} ({})", layer.name, layer.missing?)))
+        .collect();
+    Err(Failure::new(format!(
+        "isolation `{minimum}` is asked for, but this machine has `{}`; missing: {}",
+        report.tier,
+        missing.join("; ")
+    ))
+    .hint("this version has no jail yet: run only plugins that you trust, with `--isolation off`"))
+}
+
+async fn sweep_leftovers(data_dir: &Path) {
+    let marker = wire::marker(data_dir);
+    match tokio::task::spawn_blocking(move || sweep(&marker)).await {
+        Ok(Ok(swept)) => {
+            for process in swept {
+                tracing::warn!(
+                    pid = process.pid,
+                    command = process.command,
+                    "ended a process of an earlier run"
+                );
+            }
+        }
+        Ok(Err(error)) => tracing::error!(%error, "failed to look for processes of an earlier run"),
+        Err(error) => tracing::error!(%error, "failed to look for processes of an earlier run"),
+    }
+}
+
+/// The address under which programs on this machine reach the server.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+/// The signals that say stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::caused("failed to listen to signals", &error));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the first one; what is left waits for the second.
+    async fn first(mut self) -> Self {
+        self.wait().await;
+        self
+    }
+
+    async fn next(mut self) {
+        self.wait().await;
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn isolation_that_is_not_there_is_refused() {
+        assert!(refuse_missing_isolation(Tier::Off).is_ok());
+        for tier in [Tier::A, Tier::B, Tier::C] {
+            let refusal = refuse_missing_isolation(tier).unwrap_err().to_string();
+            assert!(refusal.contains(&format!("isolation `{tier}` is asked for")), "{refusal}");
+            assert!(refusal.contains("missing: files ("), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn an_address_for_all_is_reached_by_loopback() {
+        let table = [
+            ("0.0.0.0:1", "127.0.0.1:1"),
+            ("[::]:1", "[::1]:1"),
+            ("10.0.0.1:1", "10.0.0.1:1"),
+            ("[::1]:1", "[::1]:1"),
+        ];
+        for (listen, reached) in table {
+            assert_eq!(reachable(listen.parse().unwrap()).to_string(), reached);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Where the programs inside workers lie: the runner and Node.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use hayloft_workers::Runtime;
+
+use crate::config::RuntimeFiles;
+use crate::failure::Failure;
+
+const RUNNER: &str = "runner.cjs";
+const NODE: &str = "node";
+
+/// Finds both: where the configuration says, else beside this program; Node also in `PATH`.
+///
+/// # Errors
+/// When one is nowhere.
+pub(crate) fn find(
+    files: &RuntimeFiles,
+    executable: &Path,
+    environment: &HashMap<String, String>,
+) -> Result<Runtime, Failure> {
+    let folders = folders(files, executable);
+    let runner = runner(&folders).ok_or_else(|| {
+        let searched: Vec<_> = folders.iter().map(|folder| format!("`{}`", folder.display())).collect();
+        Failure::new(format!("failed to find the worker's runner `{RUNNER}` in {}", searched.join(" or ")))
+            .hint("`cargo xtask runtime` makes it; `--runtime-dir` names its folder")
+    })?;
+    let node = node(files, &folders, environment).ok_or_else(|| match &files.node {
+        Some(named) => Failure::new(format!("failed to find Node at `{}`", named.display())),
+        None => Failure::new("failed to find Node in the runtime folder and in PATH")
+            .hint("install Node 20 or newer, or name its executable with `--node`"),
+    })?;
+    Ok(Runtime { node, runner })
+}
+
+/// The folders that may hold the runtime, best first.
+pub(crate) fn folders(files: &RuntimeFiles, executable: &Path) -> Vec<PathBuf> {
+    match (&files.dir, executable.parent()) {
+        (Some(named), _) => vec![named.clone()],
+        (None, Some(beside)) => vec![beside.join("runtime"), beside.join("../runtime")],
+        (None, None) => Vec::new(),
+    }
+}
+
+/// The runner in the first folder that has it.
+pub(crate) fn runner(folders: &[PathBuf]) -> Option<PathBuf> {
+    folders.iter().find_map(|folder| file(&folder.join(RUNNER)))
+}
+
+/// The Node executable.
+pub(crate) fn node(
+    files: &RuntimeFiles,
+    folders: &[PathBuf],
+    environment: &HashMap<String, String>,
+) -> Option<PathBuf> {
+    if let Some(named) = &files.node {
+        return file(named);
+    }
+    let path = environment.get("PATH").map(String::as_str).unwrap_or_default();
+    let in_path = path.split(':').filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    folders.iter().cloned().chain(in_path).find_map(|folder| file(&folder.join(NODE)))
+}
+
+/// The absolute path of a file that is there.
+fn file(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok().filter(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use hayloft_sandbox::Tier;
+
+    use super::*;
+
+    #[test]
+    fn what_is_named_wins_over_what_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        for dir in ["bin/runtime", "runtime", "own", "path"] {
+            fs::create_dir_all(at(dir)).unwrap();
+        }
+        for path in ["runtime/runner.cjs", "own/runner.cjs", "own/node", "path/node"] {
+            fs::write(at(path), "").unwrap();
+        }
+        let environment = HashMap::from([("PATH".to_owned(), at("path").display().to_string())]);
+        let check = |dir: Option<&str>, node: Option<&str>| {
+            let files = RuntimeFiles { dir: dir.map(at), node: node.map(at), isolation: Tier::Off };
+            let found =
+                find(&files, &at("bin/hayloft"), &environment).map_err(|failure| failure.to_string())?;
+            let short = |path: PathBuf| path.strip_prefix(folder.path()).unwrap().display().to_string();
+            Ok::<_, String>((short(found.runner), short(found.node)))
+        };
+        assert_eq!(check(None, None), Ok(("runtime/runner.cjs".into(), "path/node".into())));
+        assert_eq!(check(Some("own"), None), Ok(("own/runner.cjs".into(), "own/node".into())));
+        assert_eq!(check(Some("own"), Some("path/node")), Ok(("own/runner.cjs".into(), "path/node".into())));
+        assert!(check(Some("path"), None).unwrap_err().contains("runner.cjs"));
+        assert!(check(None, Some("nowhere")).unwrap_err().contains("nowhere"));
+    }
+}
