@@ -1,0 +1,78 @@
+//! `target/runtime`: the program that runs in every Node worker, and the Node that runs it.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::npm;
+use crate::stamp::Stamp;
+use crate::workspace::Workspace;
+
+/// Files that decide what our packages are built into.
+const SOURCES: [&str; 4] = ["packages", "package.json", "package-lock.json", "tsconfig.base.json"];
+
+/// Makes the folder, or leaves it as it is when nothing changed.
+pub(crate) fn assemble(workspace: &Workspace) -> Result<()> {
+    let _lock = workspace.lock()?;
+    assemble_locked(workspace)
+}
+
+/// The same for a caller that holds the lock.
+pub(crate) fn assemble_locked(workspace: &Workspace) -> Result<()> {
+    npm::install(workspace, workspace.root())?;
+    build_packages(workspace)?;
+    let runtime = workspace.target("runtime");
+    fs::create_dir_all(&runtime).with_context(|| format!("failed to make `{}`", runtime.display()))?;
+    replace_file(&runner(workspace), &runtime.join("runner.cjs"))?;
+    let node = workspace.node_folder().join("node");
+    if !node.is_file() {
+        bail!(
+            "there is no Node for this machine at `{}`: the pinned one is built for Linux on x64",
+            node.display()
+        );
+    }
+    replace_link(&node, &runtime.join("node"))
+}
+
+fn runner(workspace: &Workspace) -> PathBuf {
+    workspace.path("packages/plugin-runner/dist/runner.cjs")
+}
+
+fn build_packages(workspace: &Workspace) -> Result<()> {
+    let stamp = Stamp::of(workspace.target("stamps/packages"), &SOURCES.map(|path| workspace.path(path)))?;
+    if stamp.is_current() && runner(workspace).is_file() {
+        return Ok(());
+    }
+    println!("building the TypeScript packages");
+    npm::script(workspace, workspace.root(), "build").stream()?;
+    stamp.keep()
+}
+
+/// Copies a file unless the same bytes are there, so that a running worker never sees half of it.
+fn replace_file(from: &Path, to: &Path) -> Result<()> {
+    let bytes = fs::read(from).with_context(|| format!("failed to read `{}`", from.display()))?;
+    if fs::read(to).is_ok_and(|present| present == bytes) {
+        return Ok(());
+    }
+    let fresh = to.with_extension("new");
+    fs::write(&fresh, bytes)
+        .and_then(|()| fs::rename(&fresh, to))
+        .with_context(|| format!("failed to write `{}`", to.display()))
+}
+
+fn replace_link(target: &Path, link: &Path) -> Result<()> {
+    if fs::read_link(link).is_ok_and(|present| present == target) {
+        return Ok(());
+    }
+    let fresh = link.with_extension("new");
+    let remove = |path: &Path| match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    remove(&fresh)
+        .and_then(|()| symlink(target, &fresh))
+        .and_then(|()| fs::rename(&fresh, link))
+        .with_context(|| format!("failed to link `{}` to `{}`", link.display(), target.display()))
+}

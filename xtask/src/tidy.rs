@@ -1,0 +1,101 @@
+//! What compilers do not check: that the walls of ARCHITECTURE.md still stand.
+//!
+//! Each check is a function from text to findings, so that its tests can hand it a bad sample.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::codegen;
+use crate::npm;
+use crate::workspace::Workspace;
+
+mod arrows;
+mod names;
+mod rust;
+mod samples;
+
+/// Folders that hold nothing of ours.
+const NOT_OURS: [&str; 5] = [".git", "node_modules", "target", "dist", "data"];
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    /// `crates/x/src/y.rs:12`, or a file alone.
+    at: String,
+    message: String,
+}
+
+impl Finding {
+    fn new(at: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { at: at.into(), message: message.into() }
+    }
+
+    fn on_line(path: &str, line: usize, message: impl Into<String>) -> Self {
+        Self::new(format!("{path}:{line}"), message)
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.at, self.message)
+    }
+}
+
+/// Checks the whole repository and prints every finding.
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    let mut findings = arrows::check(workspace.crates());
+    let words: Vec<&str> = hayloft_manifest::formats::words().collect();
+    let mut files = Vec::new();
+    list(workspace.root(), &mut files)?;
+    files.sort();
+    for file in &files {
+        let path = npm::shown(workspace, file);
+        findings.extend(names::check_path(&path));
+        // What is no text holds no words.
+        let Ok(text) = fs::read_to_string(file) else { continue };
+        match file.extension().and_then(|extension| extension.to_str()) {
+            Some("rs") => findings.extend(names::check_rust(&path, &text, &words)),
+            Some("ts" | "js" | "mjs" | "cjs" | "vue") => {
+                findings.extend(names::check_typescript(&path, &text, &words))
+            }
+            _ => {}
+        }
+    }
+    findings.extend(samples::check(&workspace.path("plugins/examples")));
+    match codegen::stale_files(workspace) {
+        Ok(stale) => {
+            let message = "is not as the code says; run `make codegen`";
+            findings.extend(stale.into_iter().map(|file| Finding::new(file, message)));
+        }
+        // What was found so far is told all the same.
+        Err(error) => {
+            findings.push(Finding::new("schemas", format!("cannot be compared with the code: {error:#}")))
+        }
+    }
+    for finding in &findings {
+        eprintln!("{finding}");
+    }
+    match findings.len() {
+        0 => Ok(()),
+        1 => bail!("one place is not tidy"),
+        count => bail!("{count} places are not tidy"),
+    }
+}
+
+fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let failed = || format!("failed to read `{}`", folder.display());
+    for entry in fs::read_dir(folder).with_context(failed)? {
+        let entry = entry.with_context(failed)?;
+        let kind = entry.file_type().with_context(failed)?;
+        let name = entry.file_name();
+        if kind.is_dir() && !NOT_OURS.iter().any(|other| name == *other) {
+            list(&entry.path(), files)?;
+        } else if kind.is_file() {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
+}
