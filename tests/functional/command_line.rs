@@ -1,0 +1,110 @@
+//! The command line: a client of the running server, with exit codes that scripts can rely on.
+
+use hayloft_testkit::{PluginFolder, TestServer};
+use serde_json::{Value, json};
+
+use crate::support::{examples, hayloft, mcp_plugin, one_tool, workspace_file};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_day_by_command_line() {
+    let server = TestServer::start(examples()).await;
+    let url = server.url();
+    let run = |arguments: &[&str]| {
+        let all: Vec<&str> =
+            arguments.iter().copied().chain(["--url", &url, "--token", server.admin_token()]).collect();
+        let output = hayloft(&all);
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let json = |arguments: &[&str]| -> Value { serde_json::from_str(&run(arguments)).expect("JSON") };
+
+    let made = json(&["org", "create", "Acme", "--json"]);
+    let org = made["id"].as_str().unwrap();
+    assert!(run(&["org", "list"]).contains("Acme"));
+    let token = json(&["token", "create", "--org", org, "--role", "agent", "--json"]);
+    assert!(token["token"].as_str().unwrap().len() > 30);
+    run(&["plugin", "enable", "hay-plugin-hello-tool", "--org", org]);
+    assert!(run(&["plugin", "list", "--org", org]).contains("hay-plugin-hello-tool"));
+    let called = run(&["plugin", "call", "hello_tool__hello", r#"{"name":"Ada"}"#, "--org", org]);
+    assert!(called.contains("Hello, Ada!"), "{called}");
+    run(&["plugin", "logs", "hay-plugin-hello-tool", "--org", org]);
+    run(&["plugin", "disable", "hay-plugin-hello-tool", "--org", org]);
+
+    let doctor = hayloft(&["doctor", "--plugins-dir", examples().to_str().unwrap()]);
+    assert!(doctor.status.success() && text(&doctor.stdout).contains("off"), "{doctor:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_data_dir_says_is_enough() {
+    let server = TestServer::builder().plugins(examples()).generated_admin_token().start().await;
+    let data = server.data_folder();
+    let output = hayloft(&["org", "list", "--json", "--data-dir", data.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn exit_codes_tell_use_from_failure() {
+    let cases: &[(&[&str], i32)] = &[
+        (&["--help"], 0),
+        (&["plugin", "call", "--help"], 0),
+        (&["nonsense"], 2),
+        (&["org", "create"], 2),
+        (&["token", "create", "--org", "x", "--role", "king"], 2),
+        (&["org", "list", "--url", "http://127.0.0.1:9", "--token", "x"], 1),
+        (&["plugin", "check", "/nonexistent"], 1),
+    ];
+    for (arguments, code) in cases {
+        let output = hayloft(arguments);
+        assert_eq!(output.status.code(), Some(*code), "{arguments:?}: {}", text(&output.stderr));
+        if *code != 0 {
+            assert!(!text(&output.stdout).contains("Usage") && !output.stderr.is_empty(), "{arguments:?}");
+        }
+    }
+}
+
+#[test]
+fn a_check_says_everything_that_is_wrong() {
+    let plugins = PluginFolder::new();
+    mcp_plugin(&plugins, "hay-plugin-fine", &one_tool("return 1"));
+    let broken = plugins.plugin("broken").manifest(&json!({
+        "name": "Not A Name", "version": "one", "hay-plugin": { "entry": "../outside.js", "capabilities": ["fly"], "env": ["a b"] },
+    }));
+    let fine = hayloft(&["plugin", "check", plugins.path().join("hay-plugin-fine").to_str().unwrap()]);
+    assert!(fine.status.success(), "{}{}", text(&fine.stdout), text(&fine.stderr));
+    let output = hayloft(&["plugin", "check", broken.root().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stdout) + &text(&output.stderr);
+    for words in ["name", "version", "entry", "fly", "a b"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
+#[test]
+fn a_folder_without_a_manifest_is_told_what_it_lacks() {
+    let plugins = PluginFolder::new();
+    let empty = plugins.plugin("empty");
+    let output = hayloft(&["plugin", "check", empty.root().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert!(said.contains("package.json"), "{said}");
+}
+
+#[test]
+fn every_setting_is_in_the_reference() {
+    let output = hayloft(&["config", "show", "--json"]);
+    let settings: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let reference = std::fs::read_to_string(workspace_file("docs/operate/configuration.md")).unwrap();
+    for setting in settings.as_array().unwrap() {
+        let key = setting["key"].as_str().unwrap();
+        let line = reference.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
+        let line = line.unwrap_or_else(|| panic!("`{key}` is not in the reference"));
+        if key.starts_with("limits.") {
+            let default = setting["value"].to_string();
+            assert!(line.contains(&format!("`{}`", default.trim_matches('"'))), "{line}: {default}");
+        }
+    }
+}

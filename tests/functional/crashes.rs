@@ -1,0 +1,195 @@
+//! `kill -9` of a worker and of the host in the middle of work: the truth is told, and nothing is lost or left.
+
+use hayloft_testkit::process::Process;
+use hayloft_testkit::{PluginFolder, TestServer};
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::{counting_plugin, examples, hayloft, mcp_plugin, text_of, until};
+
+const COUNTING: &str = "plugins/hay-plugin-counting";
+
+/// A server that says when a call has reached it and never answers it.
+const STUCK: &str = r#"{
+  listTools: () => [
+    { name: "stick", inputSchema: { type: "object" } },
+    { name: "pid", inputSchema: { type: "object" } },
+  ],
+  callTool: (name, args) => {
+    if (name === "pid") return String(process.pid);
+    ctx.logger.info("stuck");
+    return new Promise(() => {});
+  },
+}"#;
+
+#[tokio::test]
+async fn a_worker_killed_in_the_middle_of_a_call_fails_that_call_only() {
+    let plugins = PluginFolder::new();
+    mcp_plugin(&plugins, "hay-plugin-stuck", STUCK);
+    let server = TestServer::start(plugins.path()).await;
+    let (one, two) = (server.organization("One").await, server.organization("Two").await);
+    one.enable("hay-plugin-stuck", json!({})).await;
+    two.enable("hay-plugin-stuck", json!({})).await;
+    let pid = |answer: hayloft_testkit::Response| -> u32 {
+        answer.json()["content"][0]["text"].as_str().unwrap().parse().unwrap()
+    };
+    let before = pid(one.call_tool("stuck__pid", json!({})).await.expect(200));
+    let neighbour = pid(two.call_tool("stuck__pid", json!({})).await.expect(200));
+
+    let call = tokio::spawn({
+        let mut client = one.mcp();
+        async move {
+            client.open().await;
+            client.call_tool("stuck__stick", json!({})).await
+        }
+    });
+    // The plugin's own word that the call has reached it.
+    until("the call to reach the plugin", async || {
+        one.get("plugins/hay-plugin-stuck/logs").await.text().contains("stuck\"")
+    })
+    .await;
+    kill(before);
+    let answer = call.await.unwrap();
+    assert_eq!(answer.error()["code"], -32050, "{:?}", answer.answer);
+    assert_eq!(answer.error()["data"]["reason"], "crashed");
+
+    let after = pid(one.call_tool("stuck__pid", json!({})).await.expect(200));
+    assert_ne!(before, after);
+    assert_eq!(pid(two.call_tool("stuck__pid", json!({})).await.expect(200)), neighbour);
+}
+
+#[tokio::test]
+async fn every_acknowledged_write_survives_the_host() {
+    let plugins = PluginFolder::new();
+    counting_plugin(&plugins);
+    let mut server = TestServer::builder().plugins(examples()).plugins(plugins.path()).start().await;
+    let acme = server.organization("Acme").await;
+    acme.enable("hay-plugin-hello-tool", json!({})).await;
+    acme.enable("hay-plugin-everything", json!({})).await;
+    acme.enable("hay-plugin-counting", json!({ "n": 1 })).await;
+    let tools = acme.get("tools").await.expect(200).json();
+    let token = acme.create_token("agent").await;
+
+    // Writes go on until the moment of the kill; those that were answered must be there afterwards.
+    let writer = tokio::spawn({
+        let acme = acme.clone();
+        async move {
+            let mut acknowledged = Vec::new();
+            loop {
+                let request = acme.api.request(
+                    &http::Method::POST,
+                    &acme.path("tokens"),
+                    &[("content-type", "application/json")],
+                    r#"{"role":"member"}"#,
+                );
+                match acme.api.http().try_send(request).await {
+                    Ok(answer) if answer.status == 201 => {
+                        acknowledged.push(answer.json()["token"].as_str().unwrap().to_owned());
+                    }
+                    Ok(_) | Err(_) => return acknowledged,
+                }
+            }
+        }
+    });
+    // Every save sets `n` to the revision that it makes.
+    let saver = tokio::spawn({
+        let acme = acme.clone();
+        async move {
+            for n in 2u64.. {
+                let request = acme.api.request(
+                    &http::Method::PUT,
+                    &acme.path(COUNTING),
+                    &[("content-type", "application/json")],
+                    json!({ "config": { "n": n } }).to_string(),
+                );
+                match acme.api.http().try_send(request).await {
+                    Ok(answer) => assert_eq!(answer.expect(200).json()["revision"], n),
+                    Err(_) => return n - 1,
+                }
+            }
+            unreachable!("the kill ends the loop")
+        }
+    });
+    until("some writes of both kinds", async || {
+        let tokens = acme.get("tokens").await.json()["tokens"].as_array().map_or(0, Vec::len);
+        let revision = acme.get(COUNTING).await.json()["revision"].as_u64();
+        tokens > 10 && revision > Some(4)
+    })
+    .await;
+    server.kill_9().await;
+    let acknowledged = writer.await.unwrap();
+    let saved = saver.await.unwrap();
+    assert!(acknowledged.len() > 5 && saved > 3, "{} {saved}", acknowledged.len());
+    server.assert_nothing_left().await;
+
+    server.restart().await;
+    for token in acknowledged.iter().chain([&token]) {
+        server.api(Some(token)).get(&acme.path("tools")).await.expect(200);
+    }
+    // The save that was under way may or may not have been stored; the ones before it must, and whole.
+    let detail = acme.get(COUNTING).await.expect(200).json();
+    let revision = detail["revision"].as_u64().unwrap();
+    assert!((saved..=saved + 1).contains(&revision), "{saved} was answered: {detail:#}");
+    assert_eq!(detail["config"]["n"], revision, "{detail:#}");
+    // The tools are known without any worker, and the next call starts one.
+    assert!(server.processes().is_empty());
+    assert_eq!(acme.get("tools").await.expect(200).json(), tools);
+    let result = acme.call_tool("hello_tool__hello", json!({ "name": "again" })).await.expect(200).json();
+    assert_eq!(result["content"][0]["text"], "Hello, again!");
+    let detail = acme.get("plugins/hay-plugin-hello-tool").await.expect(200).json();
+    assert_eq!((&detail["state"], &detail["enabled"]), (&json!("ready"), &json!(true)));
+    let n = text_of(acme.call_tool("counting__n", json!({})).await);
+    assert_eq!(acme.get(COUNTING).await.json()["activeRevision"].to_string(), n);
+}
+
+#[tokio::test]
+async fn a_second_host_on_the_same_data_is_refused() {
+    let server = TestServer::start(examples()).await;
+    let data = server.data_folder();
+    let second = hayloft(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--isolation",
+        "off",
+        "--data-dir",
+        data.to_str().unwrap(),
+    ]);
+    assert_eq!(second.status.code(), Some(1), "{second:?}");
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(said.contains(&server.pid().to_string()), "{said}");
+}
+
+fn kill(pid: u32) {
+    Process::find(pid).expect("the worker runs").signal(Signal::KILL);
+}
+
+#[tokio::test]
+async fn the_first_signal_drains_and_the_second_kills() {
+    let plugins = PluginFolder::new();
+    mcp_plugin(&plugins, "hay-plugin-stuck", STUCK);
+    let mut server = TestServer::start(plugins.path()).await;
+    let acme = server.organization("Acme").await;
+    acme.enable("hay-plugin-stuck", json!({})).await;
+    let call = tokio::spawn(async move {
+        let request = acme.api.request(
+            &http::Method::POST,
+            &acme.path("tools/stuck__stick/call"),
+            &[("content-type", "application/json")],
+            r#"{"arguments":{}}"#,
+        );
+        acme.api.http().try_send(request).await
+    });
+    until("the call to reach the plugin", async || {
+        let workers = server.admin().get("/v1/workers").await.json();
+        workers["workers"][0]["inFlight"].as_u64() == Some(1)
+    })
+    .await;
+    let host = Process::find(server.pid()).expect("the server runs");
+    host.signal(Signal::TERM);
+    server.logged("draining").await;
+    let status = server.terminate().await;
+    assert_eq!(status.code(), Some(130), "{status:?}");
+    server.assert_nothing_left().await;
+    assert!(call.await.unwrap().is_err());
+}

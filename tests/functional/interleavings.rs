@@ -1,0 +1,227 @@
+//! What happens at the same time, or is left half way, ends as if it had come one after the other.
+
+use std::path::Path;
+
+use futures::future::{join, join_all};
+use hayloft_testkit::{Organization, PluginFolder, TestServer};
+use serde_json::{Value, json};
+
+use crate::support::{counting_plugin, fragile_plugin, stdio_plugin, stdio_server, text_of, until};
+
+const COUNTING: &str = "plugins/hay-plugin-counting";
+
+async fn counting() -> (PluginFolder, TestServer, Organization) {
+    let plugins = PluginFolder::new();
+    counting_plugin(&plugins);
+    let server = TestServer::start(plugins.path()).await;
+    let acme = server.organization("Acme").await;
+    (plugins, server, acme)
+}
+
+#[tokio::test]
+async fn two_saves_at_once_are_two_revisions_and_the_later_one_serves() {
+    let (_plugins, server, acme) = counting().await;
+    let first = acme.enable("hay-plugin-counting", json!({ "n": 0 })).await;
+    let mut revision = first["revision"].as_u64().unwrap();
+    for _ in 0..4 {
+        let save =
+            async |n: u64| acme.put(COUNTING, &json!({ "config": { "n": n } })).await.expect(200).json();
+        let answers = join(save(1), save(2)).await;
+        revision += 2;
+        let detail = acme.get(COUNTING).await.expect(200).json();
+        assert_eq!(
+            (&detail["revision"], &detail["activeRevision"], &detail["state"]),
+            (&json!(revision), &json!(revision), &json!("ready")),
+            "{detail:#}"
+        );
+        // Each answer tells of one moment, so its parts fit each other.
+        for answer in [&answers.0, &answers.1] {
+            let told = answer["revision"].as_u64().unwrap();
+            assert!((revision - 1..=revision).contains(&told), "{answer:#}");
+            let is_later = answer["config"]["n"] == detail["config"]["n"];
+            assert_eq!(told == revision, is_later, "{answer:#}");
+        }
+        assert_eq!(
+            text_of(acme.call_tool("counting__n", json!({})).await),
+            detail["config"]["n"].to_string()
+        );
+    }
+    until("the replaced workers to end", async || {
+        server.admin().get("/v1/workers").await.json()["workers"].as_array().unwrap().len() == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_save_and_a_switch_off_at_once_leave_one_clear_state() {
+    let (_plugins, server, acme) = counting().await;
+    for round in 0..6u64 {
+        acme.enable("hay-plugin-counting", json!({ "n": round })).await;
+        // A save that says nothing about it leaves a plugin off that is off.
+        let insists = round % 2 == 0;
+        let body = if insists {
+            json!({ "enabled": true, "config": { "n": round + 100 } })
+        } else {
+            json!({ "config": { "n": round + 100 } })
+        };
+        let (saved, off) = join(acme.put(COUNTING, &body), acme.delete(COUNTING)).await;
+        saved.expect(200);
+        off.expect(200);
+        let detail = acme.get(COUNTING).await.expect(200).json();
+        assert_eq!(detail["config"]["n"], round + 100, "{detail:#}");
+        if detail["enabled"] == true {
+            assert!(insists, "{detail:#}");
+            assert_eq!(detail["state"], "ready", "{detail:#}");
+            assert_eq!(text_of(acme.call_tool("counting__n", json!({})).await), (round + 100).to_string());
+        } else {
+            assert_eq!(detail["state"], "disabled", "{detail:#}");
+            assert!(server.processes().is_empty(), "{:?}", server.processes());
+            acme.call_tool("counting__n", json!({})).await.expect(404);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rejected_revision_does_not_start_with_the_next_host() {
+    let plugins = PluginFolder::new();
+    fragile_plugin(&plugins);
+    let mut server = TestServer::start(plugins.path()).await;
+    let acme = server.organization("Acme").await;
+    acme.enable("hay-plugin-fragile", json!({ "mode": "better" })).await;
+    let rejected = acme.enable("hay-plugin-fragile", json!({ "mode": "fatal" })).await;
+    assert_eq!((&rejected["revision"], &rejected["activeRevision"]), (&json!(2), &json!(1)), "{rejected:#}");
+    for end in ["an orderly end", "a crash"] {
+        if end == "a crash" {
+            server.kill_9().await;
+        }
+        server.restart().await;
+        assert_eq!(text_of(acme.call_tool("fragile__mode", json!({})).await), "better", "{end}");
+        let detail = acme.get("plugins/hay-plugin-fragile").await.expect(200).json();
+        assert_eq!(
+            (&detail["revision"], &detail["activeRevision"], &detail["state"]),
+            (&json!(2), &json!(1), &json!("ready")),
+            "{end}: {detail:#}"
+        );
+    }
+}
+
+/// A plugin whose `onDisable` says that it began, and ends once a file called `gate` is there.
+fn leaving_plugin(plugins: &PluginFolder) {
+    let entry = format!(
+        r#"import {{ existsSync, watch, writeFileSync }} from "node:fs";
+import {{ defineHayPlugin }} from "@hay/plugin-sdk";
+const folder = "{folder}";
+const gate = () => new Promise((resolve) => {{
+  const open = () => existsSync(`${{folder}}/gate`) && (watcher.close(), resolve());
+  const watcher = watch(folder, open);
+  open();
+}});
+export default defineHayPlugin(() => ({{
+  name: "leaving",
+  async onStart({{ mcp }}) {{
+    await mcp.startLocal("main", () => ({{
+      listTools: () => [{{ name: "pid", inputSchema: {{ type: "object" }} }}],
+      callTool: () => String(process.pid),
+    }}));
+  }},
+  async onDisable() {{
+    writeFileSync(`${{folder}}/began`, "");
+    await gate();
+    writeFileSync(`${{folder}}/ended`, "");
+  }},
+}}));
+"#,
+        folder = plugins.path().display(),
+    );
+    plugins.hay_package("hay-plugin-leaving", &["mcp"], &entry);
+}
+
+#[tokio::test]
+async fn a_switch_off_that_nobody_waits_for_does_not_end_what_comes_after_it() {
+    const PLUGIN: &str = "plugins/hay-plugin-leaving";
+    let plugins = PluginFolder::new();
+    leaving_plugin(&plugins);
+    let file = |name: &str| plugins.path().join(name);
+    let exists = async |path: &Path| path.exists();
+    let server = TestServer::start(plugins.path()).await;
+    let acme = server.organization("Acme").await;
+    acme.enable("hay-plugin-leaving", json!({})).await;
+
+    let impatient = tokio::spawn({
+        let acme = acme.clone();
+        async move { acme.delete(PLUGIN).await }
+    });
+    until("`onDisable` to begin", async || exists(&file("began")).await).await;
+    // Ends the connection in the middle of the request.
+    impatient.abort();
+    assert!(impatient.await.is_err());
+
+    let on = tokio::spawn({
+        let acme = acme.clone();
+        async move { acme.put(PLUGIN, &json!({ "enabled": true })).await.expect(200).json() }
+    });
+    // A host that does not wait for the hook shows the plugin as on within these looks; the hook then ends after that.
+    for _ in 0..100 {
+        if acme.get(PLUGIN).await.json()["enabled"] == true {
+            break;
+        }
+    }
+    std::fs::write(file("gate"), "").unwrap();
+    until("`onDisable` to end", async || exists(&file("ended")).await).await;
+    let on = on.await.unwrap();
+    assert_eq!((&on["enabled"], &on["state"]), (&json!(true), &json!("ready")), "{on:#}");
+
+    let pid = text_of(acme.call_tool("leaving__pid", json!({})).await);
+    for _ in 0..50 {
+        assert_eq!(text_of(acme.call_tool("leaving__pid", json!({})).await), pid);
+        let detail = acme.get(PLUGIN).await.expect(200).json();
+        assert_eq!((&detail["enabled"], &detail["state"]), (&json!(true), &json!("ready")), "{detail:#}");
+    }
+}
+
+#[tokio::test]
+async fn many_calls_at_once_find_a_dead_server_and_all_are_answered() {
+    let plugins = PluginFolder::new();
+    let mortal = "params.arguments.die ? process.exit(4) : String(process.pid)";
+    stdio_plugin(&plugins, "hay-plugin-mortal").file("server.cjs", stdio_server(mortal));
+    let server = TestServer::start(plugins.path()).await;
+    let acme = server.organization("Acme").await;
+    acme.enable("hay-plugin-mortal", json!({})).await;
+    for _ in 0..3 {
+        let died = acme.call_tool("mortal__act", json!({ "die": true })).await;
+        assert_eq!(died.status, 502, "{}", died.text());
+        let answers = join_all((0..24).map(|_| acme.call_tool("mortal__act", json!({})))).await;
+        let pids: Vec<_> = answers.into_iter().map(text_of).collect();
+        assert!(pids.iter().all(|pid| *pid == pids[0]), "{pids:?}");
+    }
+    // The server ends among the calls: those that it had fail as such, the others are served by the next one.
+    for _ in 0..3 {
+        let calls = (0..24).map(|n| acme.call_tool("mortal__act", json!({ "die": n == 8 })));
+        for answer in join_all(calls).await {
+            assert!([200, 502].contains(&answer.status.as_u16()), "{}: {}", answer.status, answer.text());
+        }
+        text_of(acme.call_tool("mortal__act", json!({})).await);
+    }
+}
+
+#[tokio::test]
+async fn code_that_does_not_load_is_asked_once_however_many_look_at_it() {
+    let plugins = PluginFolder::new();
+    let asked = plugins.path().join("asked");
+    let entry = format!(
+        "import {{ appendFileSync }} from 'node:fs';\n\
+         appendFileSync('{}', 'x');\n\
+         throw new Error('no moon tonight');",
+        asked.display()
+    );
+    plugins.hay_package("hay-plugin-throws", &[], &entry);
+    let server = TestServer::start(plugins.path()).await;
+    let acme = server.organization("Acme").await;
+    let looks = join_all((0..4).map(|_| acme.get("plugins/hay-plugin-throws"))).await;
+    let again = acme.get("plugins/hay-plugin-throws").await;
+    for answer in looks.into_iter().chain([again]) {
+        let problems: Value = answer.expect(200).json()["problems"].clone();
+        assert!(problems.to_string().contains("no moon tonight"), "{problems:#}");
+    }
+    assert_eq!(std::fs::read_to_string(&asked).unwrap(), "x");
+}

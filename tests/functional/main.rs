@@ -1,0 +1,14 @@
+//! End to end: the real binary, real Node workers, real plugins. Each file defends one promise to users.
+#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test reports by panicking")]
+
+mod bad_plugins;
+mod command_line;
+mod crashes;
+mod endpoint;
+mod first_call;
+mod interleavings;
+mod nodes;
+mod organizations;
+mod routes;
+mod settings;
+mod support;
