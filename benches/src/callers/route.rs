@@ -1,0 +1,54 @@
+//! A caller that posts the same body to a route over and over.
+
+use std::net::SocketAddr;
+
+use anyhow::ensure;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use http_body_util::Full;
+
+use super::connection::Connection;
+
+/// A caller.
+#[derive(Debug)]
+pub(crate) struct RouteCaller {
+    connection: Connection,
+    path: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl RouteCaller {
+    pub(crate) async fn open(
+        address: SocketAddr,
+        path: &str,
+        more: &[(&'static str, String)],
+        body: Bytes,
+    ) -> anyhow::Result<Self> {
+        let connection = Connection::open(address).await?;
+        let mut headers = HeaderMap::new();
+        headers.insert("host", address.to_string().parse()?);
+        headers.insert("content-type", HeaderValue::from_static("application/json"));
+        for (name, value) in more {
+            headers.insert(*name, value.parse()?);
+        }
+        Ok(Self { connection, path: path.to_owned(), headers, body })
+    }
+
+    pub(crate) async fn reopen(&mut self) -> anyhow::Result<()> {
+        self.connection.reopen().await
+    }
+
+    pub(crate) async fn call(&mut self) -> anyhow::Result<()> {
+        let mut request = Request::post(&self.path).body(Full::new(self.body.clone()))?;
+        *request.headers_mut() = self.headers.clone();
+        let (status, _, body) = self.connection.send(request).await?;
+        ensure!(
+            status == StatusCode::OK,
+            "{} answered {status}: {}",
+            self.path,
+            String::from_utf8_lossy(&body)
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,63 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use hayloft_testkit::workspace;
+
+/// Measures Hayloft beside its baselines and compares the ratios with their budgets.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "hayloft-bench",
+    after_help = "Exit code 1: a ratio is beyond its budget. 2: it could not be measured."
+)]
+pub(crate) struct Options {
+    /// A few short rounds: whether everything runs, not what it costs. Budgets are shown and not enforced.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Only these suites.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) only: Vec<Suite>,
+    /// Print JSON in place of the table.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The `hayloft` binary; the one built with the same profile if absent.
+    #[arg(long, default_value_os_t = workspace::hayloft_binary())]
+    pub(crate) hayloft: PathBuf,
+    /// The ratios that must not be exceeded.
+    #[arg(long, default_value_os_t = workspace::root().join("benches/budgets.toml"))]
+    pub(crate) budgets: PathBuf,
+    /// Where the JSON is written.
+    #[arg(long, default_value_os_t = workspace::root().join("target/bench.json"))]
+    pub(crate) output: PathBuf,
+}
+
+/// What can be measured on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Suite {
+    /// What the generator itself can do.
+    Generator,
+    /// Tool calls through the MCP endpoint.
+    ToolCall,
+    /// Requests to a plugin's route.
+    Route,
+    /// Starts of workers.
+    Start,
+}
+
+impl Options {
+    /// Whether a suite was asked for.
+    pub(crate) fn wants(&self, suite: Suite) -> bool {
+        self.only.is_empty() || self.only.contains(&suite)
+    }
+
+    /// How often each subject takes its turn.
+    pub(crate) const fn rounds(&self) -> usize {
+        if self.quick { 3 } else { 9 }
+    }
+
+    /// A number of calls, or enough of them to see that it works.
+    pub(crate) const fn calls(&self, full: usize) -> usize {
+        if self.quick { full / 20 } else { full }
+    }
+}

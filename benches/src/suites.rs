@@ -1,0 +1,27 @@
+//! What is measured, suite by suite.
+
+mod generator;
+mod route;
+mod start;
+mod tool_call;
+
+use crate::metric::Metric;
+use crate::options::{Options, Suite};
+
+/// Runs the suites that were asked for, one after the other.
+pub(crate) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
+    let mut metrics = Vec::new();
+    if options.wants(Suite::Generator) {
+        metrics.extend(generator::run(options).await?);
+    }
+    if options.wants(Suite::ToolCall) {
+        metrics.extend(tool_call::run(options).await?);
+    }
+    if options.wants(Suite::Route) {
+        metrics.extend(route::run(options).await?);
+    }
+    if options.wants(Suite::Start) {
+        metrics.extend(start::run(options).await?);
+    }
+    Ok(metrics)
+}

@@ -1,0 +1,146 @@
+//! Starts of workers, beside a Node process of the same version that does nothing: workers alone, and behind Hayloft
+//! as the first call to a plugin that is stopped.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use hayloft_sandbox::Spawner;
+use hayloft_testkit::workspace;
+use serde_json::json;
+
+use crate::callers::{Target, Tool};
+use crate::direct_worker::{DirectWorker, Plugin, node};
+use crate::load::quantile;
+use crate::metric::Metric;
+use crate::options::Options;
+use crate::programs::{Hayloft, runner};
+
+const HELLO: Tool = Tool { name: "hello", arguments: r#"{"name":"Ada"}"#, expected: "Hello, Ada!" };
+/// Starts of each kind in a round.
+const STARTS: usize = 10;
+
+/// One round's starts of each kind, sorted.
+#[derive(Default)]
+struct Round {
+    nothing: Vec<Duration>,
+    ready: Vec<Duration>,
+    answered: Vec<Duration>,
+}
+
+pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
+    let spawner = Spawner::start()?;
+    let runner = runner(options)?;
+    let plugin = Plugin { root: workspace::example_plugins().join("hello-tool"), entry: "index.js" };
+    // Files are read from the disk once.
+    for _ in 0..3 {
+        start_worker(&spawner, &runner, &plugin).await?;
+        start_nothing(&spawner, &plugin.root).await?;
+    }
+    let mut rounds = Vec::new();
+    for _ in 0..options.rounds() {
+        let mut round = Round::default();
+        for _ in 0..STARTS {
+            round.nothing.push(start_nothing(&spawner, &plugin.root).await?);
+            let (ready, answered) = start_worker(&spawner, &runner, &plugin).await?;
+            round.ready.push(ready);
+            round.answered.push(answered);
+        }
+        round.nothing.sort_unstable();
+        round.ready.sort_unstable();
+        round.answered.sort_unstable();
+        rounds.push(round);
+    }
+    let each = |kind: fn(&Round) -> &Vec<Duration>, share: f64| {
+        rounds.iter().map(|round| quantile(kind(round), share)).collect::<Vec<_>>()
+    };
+    let nothing = each(|round| &round.nothing, 0.5);
+    let mut metrics = vec![
+        Metric::ratio_of(
+            "start.ready",
+            "worker start, until it has loaded its plugin ÷ `node -e 0`",
+            &each(|round| &round.ready, 0.5),
+            &nothing,
+        ),
+        Metric::ratio_of(
+            "start.answer",
+            "worker start, until its first tool call is answered ÷ `node -e 0`",
+            &each(|round| &round.answered, 0.5),
+            &nothing,
+        ),
+        Metric::ratio_of(
+            "start.answer-slowest",
+            "the same, the slowest of ten ÷ `node -e 0`",
+            &each(|round| &round.answered, 1.0),
+            &nothing,
+        ),
+    ];
+    metrics.push(first_calls(options, &spawner, &plugin.root).await?);
+    Ok(metrics)
+}
+
+/// The first tool call to a plugin that is stopped, in one organization after the other. After Hayloft itself was
+/// started again no plugin runs.
+async fn first_calls(options: &Options, spawner: &Spawner, folder: &Path) -> anyhow::Result<Metric> {
+    let mut hayloft = Hayloft::start(options).await?;
+    let mut organizations = Vec::new();
+    for number in 0..STARTS {
+        let organization = hayloft.server.organization(&format!("organization {number}")).await;
+        organization.enable("hay-plugin-hello-tool", json!({})).await;
+        organizations.push(organization);
+    }
+    let (mut first, mut nothing) = (Vec::new(), Vec::new());
+    for _ in 0..options.rounds() {
+        hayloft.server.restart().await;
+        let address = hayloft.server.url().trim_start_matches("http://").parse()?;
+        let (mut calls, mut floors) = (Vec::new(), Vec::new());
+        for organization in &organizations {
+            let target = Target::Mcp {
+                address,
+                path: "/v1/mcp".to_owned(),
+                token: Some(organization.token.clone()),
+                tool: Tool { name: "hello_tool__hello", ..HELLO },
+            };
+            let mut caller = target.connect().await?;
+            let start = Instant::now();
+            caller.call().await?;
+            calls.push(start.elapsed());
+            floors.push(start_nothing(spawner, folder).await?);
+        }
+        calls.sort_unstable();
+        floors.sort_unstable();
+        first.push(quantile(&calls, 0.5));
+        nothing.push(quantile(&floors, 0.5));
+    }
+    Ok(Metric::ratio_of(
+        "start.first-call",
+        "first tool call to a stopped plugin through Hayloft ÷ `node -e 0`",
+        &first,
+        &nothing,
+    ))
+}
+
+/// A worker of the smallest plugin: the time until it is ready, and until its first tool call is answered.
+async fn start_worker(
+    spawner: &Spawner,
+    runner: &Path,
+    plugin: &Plugin,
+) -> anyhow::Result<(Duration, Duration)> {
+    let start = Instant::now();
+    let mut worker = DirectWorker::start(spawner, runner, plugin).await?;
+    let ready = start.elapsed();
+    worker.bind().await?;
+    worker.call(&HELLO).await?;
+    let answered = start.elapsed();
+    worker.stop().await?;
+    Ok((ready, answered))
+}
+
+/// `node -e 0`, from its start to its end.
+async fn start_nothing(spawner: &Spawner, folder: &Path) -> anyhow::Result<Duration> {
+    let start = Instant::now();
+    let process = spawner.spawn(node(vec!["-e".into(), "0".into()], folder, Vec::new())).await?;
+    process.wait().await?;
+    let elapsed = start.elapsed();
+    process.kill_tree().await?;
+    Ok(elapsed)
+}
