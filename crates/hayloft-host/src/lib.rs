@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use hayloft_model::{Clock, Entropy, Secret};
+use hayloft_model::{Clock, Secret};
 use hayloft_store::Store;
 use hayloft_store::journal::Journal;
 use hayloft_workers::Workers;
@@ -103,8 +103,6 @@ pub struct HostOptions {
     pub workers: hayloft_workers::Settings,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Chance.
-    pub entropy: Arc<dyn Entropy>,
     /// The environment that plugins may read parts of.
     pub environment: HostEnvironment,
     /// Folders with plugins.

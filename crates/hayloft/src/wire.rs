@@ -104,7 +104,6 @@ pub(crate) async fn host(
             routes: config.limits.routes,
         },
         clock: Arc::clone(&ports.clock),
-        entropy: Arc::clone(&ports.entropy),
         environment: HostEnvironment {
             variables: for_plugins(environment),
             grants: config.plugins.environment_grants.clone(),

@@ -96,7 +96,6 @@ impl Fixture {
                 routes: Default::default(),
             },
             clock,
-            entropy: Arc::clone(&entropy),
             environment: HostEnvironment::default(),
             plugin_folders: Vec::new(),
             administrator_token: Secret::new(ADMINISTRATOR.to_owned()),
