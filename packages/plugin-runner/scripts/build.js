@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { basename, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { deflateRawSync } from "node:zlib";
 import { build } from "esbuild";
 
 const here = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
@@ -54,8 +55,11 @@ const options = {
   minifyWhitespace: true,
   minifySyntax: true,
   legalComments: "none",
-  alias: { "@hay/plugin-sdk/host": here("../plugin-sdk/src/host.ts") },
-  define: { HAYLOFT_RUNNER_VERSION: JSON.stringify(version) },
+  alias: {
+    "@hay/plugin-sdk/host": here("../plugin-sdk/src/host.ts"),
+    "@hatago/core/host": here("../hatago-core/src/host.ts"),
+  },
+  define: { HAYLOFT_RUNNER_VERSION: JSON.stringify(version), "import.meta.url": "__filename" },
   absWorkingDir: here("."),
   metafile: true,
   logLevel: "warning",
@@ -63,7 +67,8 @@ const options = {
 
 /**
  * What the runner imports dynamically, as a text within the bundle: the engine skips over a text,
- * but looks through every function of a program, which doubles the time to start.
+ * but looks through every function of a program, which doubles the time to start. What most workers
+ * never need (the formats beside the canonical one) is compressed too, so that they need not read it.
  */
 const packed = {
   name: "packed",
@@ -85,12 +90,16 @@ const packed = {
         write: false,
       });
       metafiles.push(metafile);
+      const { text } = outputFiles[0];
+      const source = path.startsWith("src/formats/")
+        ? `require("node:zlib").inflateRawSync(Buffer.from("${deflateRawSync(text, { level: 9 }).toString("base64")}", "base64")).toString("utf8")`
+        : JSON.stringify(text);
       return {
         contents: `
-          const { compileFunction } = require("node:vm");
-          const text = ${JSON.stringify(outputFiles[0].text)};
+          const { compileFunction, constants } = require("node:vm");
           const filename = __filename + "#${basename(path, ".ts")}";
-          compileFunction(text, ["exports", "require", "module"], { filename })(exports, require, module);
+          const importModuleDynamically = constants.USE_MAIN_CONTEXT_DEFAULT_LOADER;
+          compileFunction(${source}, ["exports", "require", "module", "__filename"], { filename, importModuleDynamically })(exports, require, module, __filename);
         `,
         loader: "js",
       };

@@ -1,21 +1,30 @@
-/** The plugin formats that the runner can host: one line each. */
+/**
+ * The plugin formats that the runner can host: one line each.
+ *
+ * The canonical format is part of the program. The others are loaded when a plugin is in one.
+ */
 import { HayPackage } from "./formats/hay-package.js";
 import type { HostedPlugin, RunnerServices } from "./hosted-plugin.js";
 import { RunnerError } from "./wire-error.js";
 
-const FORMATS: Readonly<Record<string, new (services: RunnerServices) => HostedPlugin>> = {
-  "hay-package": HayPackage,
+type Make = (services: RunnerServices) => HostedPlugin | Promise<HostedPlugin>;
+
+const FORMATS: Readonly<Record<string, Make>> = {
+  "hay-package": (services) => new HayPackage(services),
+  "hay-class": async (services) => new (await import("./formats/hay-class.js")).HayClass(services),
+  "hay-manifest": async (services) =>
+    new (await import("./formats/hay-manifest.js")).HayManifest(services),
 };
 
-export function createHostedPlugin(services: RunnerServices): HostedPlugin {
+export function createHostedPlugin(services: RunnerServices): HostedPlugin | Promise<HostedPlugin> {
   const { format } = services.plugin;
-  const Format = Object.hasOwn(FORMATS, format) ? FORMATS[format] : undefined;
-  if (Format === undefined) {
+  const make = Object.hasOwn(FORMATS, format) ? FORMATS[format] : undefined;
+  if (make === undefined) {
     throw new RunnerError(
       "UnsupportedFormatError",
       `the plugin format \`${format}\` is not supported by this runner`,
       "unsupported",
     );
   }
-  return new Format(services);
+  return make(services);
 }

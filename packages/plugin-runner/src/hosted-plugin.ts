@@ -2,7 +2,7 @@
  * The one interface that a plugin format implements. Past this line nobody asks which format it is.
  *
  * A new format is one file in `formats/` that implements `HostedPlugin`, and one line in
- * `formats.ts`.
+ * `formats.ts`. What such a file needs beside it lies in a folder of its name.
  */
 import type { HayLogger, PluginRegistration, RegisteredRoute } from "@hay/plugin-sdk/host";
 import type { McpServers } from "./mcp/servers.js";
@@ -12,7 +12,10 @@ import type {
   FatalStage,
   HookName,
   LoadMessage,
+  ProcedureAnswer,
+  ProcedureMessage,
   WireAuth,
+  WorkerRequest,
 } from "./protocol.js";
 
 /** What the runner offers to a format. */
@@ -25,6 +28,13 @@ export interface RunnerServices {
   enter(stage: Exclude<FatalStage, "protocol">): void;
   /** Has the host keep credentials that the plugin renewed. */
   updateAuth(methodId: string, credentials: Record<string, unknown>): Promise<void>;
+  /** Asks the host; rejects with its refusal. */
+  request(request: WorkerRequest): Promise<unknown>;
+  /**
+   * Takes over what a plugin registered only once it knew its organization: its routes are served
+   * from here on, and the host is told.
+   */
+  registered(registration: PluginRegistration): Promise<void>;
 }
 
 /** For whom a worker works, from `bind` on. */
@@ -41,7 +51,10 @@ export interface HostedPlugin {
   /** Loads the code and runs what needs no organization. Gives what the plugin registered. */
   prepare(): Promise<PluginRegistration>;
 
-  /** The routes that are served on the HTTP socket; complete once `prepare` ended. */
+  /**
+   * The routes that are served on the HTTP socket; complete once `prepare` ended, or once
+   * `RunnerServices.registered` was called.
+   */
   readonly routes: readonly RegisteredRoute[];
 
   /** Gives the plugin to an organization; called once, before every method below. */
@@ -52,4 +65,10 @@ export interface HostedPlugin {
 
   /** Runs one scheduled job. */
   runCron(name: string): Promise<void>;
+
+  /** Calls a procedure of the plugin's own router; absent where it can have none. */
+  callProcedure?(call: ProcedureMessage): Promise<ProcedureAnswer>;
+
+  /** Releases what the plugin holds, before its MCP servers are stopped. */
+  stop?(): Promise<void>;
 }

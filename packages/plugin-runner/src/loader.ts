@@ -12,7 +12,21 @@ import { messageOf, RunnerError } from "./wire-error.js";
 export interface EntryExport<T> {
   /** What the export must be, completing "the entry must have a default export that is …". */
   readonly expected: string;
+  /** How an author makes one; `defineHayPlugin` if absent. */
+  readonly hint?: string;
   accepts(value: unknown): value is T;
+}
+
+/** One file of a plugin that is to be loaded. */
+export interface PluginModule {
+  /** The plugin's folder. */
+  readonly root: string;
+  /** The file, relative to the folder. */
+  readonly file: string;
+  /** What the file is to the plugin, such as `entry`. */
+  readonly role: string;
+  /** Where the manifest names it; the role if absent. */
+  readonly at?: string;
 }
 
 /** Loads `entry` of the plugin at `root` and gives the export that `wanted` accepts. */
@@ -21,42 +35,52 @@ export async function loadEntry<T>(
   entry: string,
   wanted: EntryExport<T>,
 ): Promise<T> {
-  const file = resolveEntry(root, entry);
-  const namespace = await loadModule(file, entry);
-  return findExport(namespace, entry, wanted);
+  return loadExport({ root, file: entry, role: "entry" }, wanted);
 }
 
-function resolveEntry(root: string, entry: string): string {
-  const file = resolve(root, entry);
-  const inside = relative(root, file);
-  if (inside === "" || inside.startsWith("..") || isAbsolute(inside)) {
-    throw entryError(entry, `the entry \`${entry}\` lies outside the plugin's folder`);
-  }
-  // A stat says at once what a failed `require` would make us guess: which of all modules is missing.
-  const stat = statSync(file, { throwIfNoEntry: false });
-  if (stat === undefined) {
-    throw entryError(
-      entry,
-      `the entry \`${entry}\` does not exist`,
-      "build the plugin, or correct `entry` in its manifest",
-    );
-  }
-  if (!stat.isFile()) throw entryError(entry, `the entry \`${entry}\` is not a file`);
-  return file;
+/** Loads a file of a plugin and gives the export that `wanted` accepts. */
+export async function loadExport<T>(module: PluginModule, wanted: EntryExport<T>): Promise<T> {
+  return findExport(await loadNamespace(module), module, wanted);
 }
 
-async function loadModule(file: string, entry: string): Promise<unknown> {
+/** Loads a file of a plugin and gives all that it exports. `require` stands in for Node's own. */
+export async function loadNamespace(
+  module: PluginModule,
+  require: (file: string) => unknown = (file) => createRequire(file)(file) as unknown,
+): Promise<unknown> {
+  const file = resolveFile(module);
   try {
-    return createRequire(file)(file) as unknown;
+    return require(file);
   } catch (error) {
-    if (!needsImport(error)) throw loadError(error, entry);
+    if (!needsImport(error)) throw loadError(error, module);
   }
   try {
     const { pathToFileURL } = process.getBuiltinModule("node:url");
     return await (import(pathToFileURL(file).href) as Promise<unknown>);
   } catch (error) {
-    throw loadError(error, entry);
+    throw loadError(error, module);
   }
+}
+
+/** Where a file of a plugin lies; throws unless it is one, inside the plugin's folder. */
+export function resolveFile(module: PluginModule): string {
+  const { root, file: path, role } = module;
+  const file = resolve(root, path);
+  const inside = relative(root, file);
+  if (inside === "" || inside.startsWith("..") || isAbsolute(inside)) {
+    throw entryError(module, `the ${role} \`${path}\` lies outside the plugin's folder`);
+  }
+  // A stat says at once what a failed `require` would make us guess: which of all modules is missing.
+  const stat = statSync(file, { throwIfNoEntry: false });
+  if (stat === undefined) {
+    throw entryError(
+      module,
+      `the ${role} \`${path}\` does not exist`,
+      `build the plugin, or correct \`${module.at ?? role}\` in its manifest`,
+    );
+  }
+  if (!stat.isFile()) throw entryError(module, `the ${role} \`${path}\` is not a file`);
+  return file;
 }
 
 /** Whether `require` refused the module before running any of it, only because of its kind. */
@@ -65,21 +89,26 @@ function needsImport(error: unknown): boolean {
   return code === "ERR_REQUIRE_ESM" || code === "ERR_REQUIRE_ASYNC_MODULE";
 }
 
-function loadError(error: unknown, entry: string): RunnerError {
+function loadError(error: unknown, module: PluginModule): RunnerError {
+  const { file: entry, role } = module;
   const code = typeof error === "object" && error !== null && "code" in error ? error.code : null;
   if (error instanceof SyntaxError) {
-    return wrap(error, `the entry \`${entry}\` has a syntax error: ${syntaxDetail(error)}`, entry);
+    return wrap(
+      error,
+      `the ${role} \`${entry}\` has a syntax error: ${syntaxDetail(error)}`,
+      entry,
+    );
   }
   if (code === "MODULE_NOT_FOUND" || code === "ERR_MODULE_NOT_FOUND") {
     const reason = messageOf(error).split("\n", 1)[0] ?? "";
     return wrap(
       error,
-      `a module that the entry \`${entry}\` needs is missing: ${reason}`,
+      `a module that the ${role} \`${entry}\` needs is missing: ${reason}`,
       entry,
       "install the plugin's dependencies, or add the module to its `dependencies`",
     );
   }
-  return wrap(error, `the entry \`${entry}\` failed to load: ${messageOf(error)}`, entry);
+  return wrap(error, `the ${role} \`${entry}\` failed to load: ${messageOf(error)}`, entry);
 }
 
 /** The place of a syntax error stands in the first line of its stack and nowhere else. */
@@ -89,18 +118,19 @@ function syntaxDetail(error: SyntaxError): string {
   return place === undefined ? error.message : `${error.message} (${place})`;
 }
 
-function findExport<T>(namespace: unknown, entry: string, wanted: EntryExport<T>): T {
+function findExport<T>(namespace: unknown, module: PluginModule, wanted: EntryExport<T>): T {
+  const { file: entry, role } = module;
   for (const candidate of candidates(namespace)) {
     if (wanted.accepts(candidate)) return candidate;
   }
   const found = candidates(namespace).at(-1);
-  const hint = "end the entry with `export default defineHayPlugin(…)`";
+  const hint = wanted.hint ?? "end the entry with `export default defineHayPlugin(…)`";
   if (isNamespace(namespace) && !("default" in namespace)) {
-    throw entryError(entry, `the entry \`${entry}\` has no default export`, hint);
+    throw entryError(module, `the ${role} \`${entry}\` has no default export`, hint);
   }
   throw entryError(
-    entry,
-    `the entry \`${entry}\` must have a default export that is ${wanted.expected}, not ${kindOf(found)}`,
+    module,
+    `the ${role} \`${entry}\` must have a default export that is ${wanted.expected}, not ${kindOf(found)}`,
     hint,
   );
 }
@@ -109,7 +139,7 @@ function findExport<T>(namespace: unknown, entry: string, wanted: EntryExport<T>
  * Where a default export may be: the module itself (`module.exports = …`), its `default`, and the
  * `default` of that, which is what an ES module sees of compiled CommonJS.
  */
-function candidates(namespace: unknown): unknown[] {
+export function candidates(namespace: unknown): unknown[] {
   const found = [namespace];
   let value = namespace;
   for (let depth = 0; depth < 2 && isNamespace(value) && "default" in value; depth += 1) {
@@ -132,8 +162,9 @@ function kindOf(value: unknown): string {
   return typeof value === "object" ? "an object" : `a ${typeof value}`;
 }
 
-function entryError(entry: string, message: string, hint?: string): RunnerError {
-  const problem = hint === undefined ? { at: "entry", message } : { at: "entry", message, hint };
+function entryError(module: PluginModule, message: string, hint?: string): RunnerError {
+  const at = module.at ?? module.role;
+  const problem = hint === undefined ? { at, message } : { at, message, hint };
   return new RunnerError("EntryError", message, "configuration", [problem]);
 }
 

@@ -9,8 +9,12 @@ import type { FailureReason, WireError, WireProblem } from "./protocol.js";
 const MAX_MESSAGE = 8 * 1024;
 const MAX_STACK = 16 * 1024;
 
+/** Known by name: parts of the runner that are loaded later have a copy of this module of their own. */
+const BRAND = Symbol.for("@hayloft/plugin-runner/error");
+
 /** An error that the runner itself raises, with the reason that the host acts on. */
 export class RunnerError extends Error {
+  readonly [BRAND] = true;
   readonly reason: FailureReason;
   readonly problems: WireProblem[] | undefined;
 
@@ -45,21 +49,25 @@ function describe(thrown: unknown, reason: FailureReason): WireError {
   if (typeof thrown !== "object" || thrown === null) {
     return { name: "Error", message: cut(String(thrown), MAX_MESSAGE), reason };
   }
-  const { name, message, stack, problems, reason: own } = thrown as Record<string, unknown>;
+  const { name, message, stack, problems } = thrown as Record<string, unknown>;
   const error: WireError = {
     name: typeof name === "string" && name !== "" ? cut(name, 200) : "Error",
     message: cut(typeof message === "string" ? message : asText(thrown), MAX_MESSAGE),
-    reason: thrown instanceof RunnerError && typeof own === "string" ? thrown.reason : reason,
+    reason: isRunnerError(thrown) ? thrown.reason : reason,
   };
   if (typeof stack === "string") error.stack = cut(stack, MAX_STACK);
   const readable = readProblems(problems);
   if (readable.length > 0) {
     error.problems = readable;
-    if (!(thrown instanceof RunnerError)) error.reason = "configuration";
+    if (!isRunnerError(thrown)) error.reason = "configuration";
   } else if (name === "ConfigMissingError") {
     error.reason = "configuration";
   }
   return error;
+}
+
+function isRunnerError(value: object): value is RunnerError {
+  return BRAND in value;
 }
 
 function readProblems(value: unknown): WireProblem[] {

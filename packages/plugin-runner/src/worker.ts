@@ -4,7 +4,12 @@
  * `loading → warm → bound → stopping`. Owns the order of events; knows no plugin format and no
  * bytes.
  */
-import { createLogger, type HayLogger, SDK_VERSION } from "@hay/plugin-sdk/host";
+import {
+  createLogger,
+  type HayLogger,
+  type PluginRegistration,
+  SDK_VERSION,
+} from "@hay/plugin-sdk/host";
 import { Channel, type ChannelListener } from "./channel.js";
 import { withDeadline } from "./deadline.js";
 import { EnvironmentWatch } from "./environment.js";
@@ -23,6 +28,7 @@ import {
   HOOK_NAMES,
   type HookName,
   type LoadMessage,
+  type ProcedureMessage,
   PROTOCOL_VERSION,
 } from "./protocol.js";
 import { RUNNER_VERSION } from "./version.js";
@@ -64,6 +70,8 @@ export class Worker implements ChannelListener {
   #stage: FatalStage = "load";
   #plugin: HostedPlugin | null = null;
   #routes: RouteListener | null = null;
+  /** What the host was last told that the plugin registered. */
+  #registered: PluginRegistration | null = null;
 
   constructor(load: LoadMessage, output: Output) {
     this.#load = load;
@@ -114,7 +122,7 @@ export class Worker implements ChannelListener {
 
   async #prepare(): Promise<void> {
     const { plugin, deadlines } = this.#load;
-    this.#plugin = createHostedPlugin({
+    this.#plugin = await createHostedPlugin({
       plugin,
       deadlines,
       logger: this.#logger,
@@ -125,9 +133,17 @@ export class Worker implements ChannelListener {
       updateAuth: async (methodId, credentials) => {
         await this.#channel.request({ type: "updateAuth", methodId, credentials });
       },
+      request: (request) => this.#channel.request(request),
+      registered: async (registration) => {
+        this.#routes?.replace(this.#boundPlugin().routes);
+        if (JSON.stringify(registration) === JSON.stringify(this.#registered)) return;
+        await this.#channel.request({ type: "updateRegistration", registration });
+        this.#registered = registration;
+      },
     });
     const registration = await this.#plugin.prepare();
     if (this.#isStopping()) return;
+    this.#registered = registration;
     const routes = new RouteListener({
       fd: ROUTES_FD,
       routes: this.#plugin.routes,
@@ -161,6 +177,9 @@ export class Worker implements ChannelListener {
         return;
       case "cron":
         this.#answer(message, () => this.#runCron(message));
+        return;
+      case "procedure":
+        this.#answer(message, () => this.#callProcedure(message));
         return;
       default:
         this.#answer(message, () => {
@@ -213,10 +232,21 @@ export class Worker implements ChannelListener {
     const end = Date.now() + deadlineMs;
     setTimeout(() => process.exit(0), deadlineMs);
     const work = deadlineMs * (1 - FLUSH_SHARE);
+    const left = () => Math.max(end - Date.now() - deadlineMs * FLUSH_SHARE, 0);
     await this.#routes?.close(work);
-    await this.#mcp.stopAll(Math.max(end - Date.now() - deadlineMs * FLUSH_SHARE, 0));
+    await this.#stopPlugin(left());
+    await this.#mcp.stopAll(left());
     await this.#output.flush();
     this.#channel.flush(() => process.exit(0));
+  }
+
+  async #stopPlugin(milliseconds: number): Promise<void> {
+    const plugin = this.#plugin;
+    if (plugin?.stop === undefined) return;
+    const failed = (error: unknown) => {
+      this.#logger.error(`the plugin failed to release what it holds: ${messageOf(error)}`, error);
+    };
+    await withDeadline("dispose", milliseconds, () => plugin.stop?.(), failed).catch(failed);
   }
 
   #isStopping(): boolean {
@@ -272,6 +302,12 @@ export class Worker implements ChannelListener {
     const plugin = this.#boundPlugin();
     await plugin.runCron(String(message.name));
     return {};
+  }
+
+  #callProcedure(message: ControlMessage): Promise<object> {
+    const plugin = this.#boundPlugin();
+    if (plugin.callProcedure === undefined) throw refused("the plugin has no procedures");
+    return plugin.callProcedure(message as unknown as ProcedureMessage);
   }
 
   #boundPlugin(): HostedPlugin {

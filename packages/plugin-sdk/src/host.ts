@@ -4,6 +4,21 @@
  */
 
 export { createAuthRuntime } from "./auth-runtime.js";
+export {
+  type ClassHost,
+  type ClassHosting,
+  type HayPluginClass,
+  installClassHost,
+  isHayPluginClass,
+} from "./class/class-host.js";
+export {
+  ClassInstance,
+  type ClassInstanceOptions,
+  type ClassValues,
+} from "./class/class-instance.js";
+export type { PackageManifest } from "./class/metadata.js";
+export { pluginApiOfEnvironment } from "./class/plugin-api.js";
+export type { PluginSdkBackend, RegisteredMcpServer } from "./class/plugin-sdk.js";
 export { createConfigRuntime, type ConfigRuntimeOptions } from "./config-runtime.js";
 export { PLUGIN_BRAND } from "./define.js";
 export { ConfigMissingError, ConfigValueError, PluginDefinitionError } from "./errors.js";

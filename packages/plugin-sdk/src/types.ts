@@ -1,4 +1,5 @@
 /** All types of the SDK. Importing this module runs nothing. */
+export type * from "./class/types.js";
 export type * from "./types/auth.js";
 export type * from "./types/config.js";
 export type * from "./types/contexts.js";

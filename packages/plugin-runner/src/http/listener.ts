@@ -23,12 +23,15 @@ export interface RouteListenerOptions {
 
 export class RouteListener {
   readonly #options: RouteListenerOptions;
+  #routes: readonly RegisteredRoute[];
   #listener: Server | null = null;
+  #timer: NodeJS.Timeout | null = null;
   #server: Promise<RouteServer> | null = null;
   #closed = false;
 
   constructor(options: RouteListenerOptions) {
     this.#options = options;
+    this.#routes = options.routes;
   }
 
   /** Listens soon: what comes first, and is measured, is that the worker is ready. */
@@ -36,8 +39,17 @@ export class RouteListener {
     const listen = () => {
       this.#listen();
     };
-    if (this.#options.routes.length > 0) setImmediate(listen);
-    else setTimeout(listen, NO_ROUTES_DELAY_MS);
+    if (this.#routes.length > 0) setImmediate(listen);
+    else this.#timer = setTimeout(listen, NO_ROUTES_DELAY_MS);
+  }
+
+  /** Serves these routes from the next request on. */
+  replace(routes: readonly RegisteredRoute[]): void {
+    this.#routes = routes;
+    void this.#server?.then((server) => {
+      server.replace(routes);
+    });
+    if (routes.length > 0 && this.#listener === null && this.#timer !== null) this.#listen();
   }
 
   /** Takes no more connections, lets running requests end within the given time, then closes. */
@@ -48,8 +60,9 @@ export class RouteListener {
   }
 
   #listen(): void {
-    if (this.#closed) return;
-    const { fd, routes, logger } = this.#options;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#closed || this.#listener !== null) return;
+    const { fd, logger } = this.#options;
     const { createServer } = process.getBuiltinModule("node:net");
     this.#listener = createServer((socket) => {
       this.#accept(socket);
@@ -59,7 +72,7 @@ export class RouteListener {
     });
     this.#listener.listen({ fd });
     // A plugin with routes is about to be asked for one.
-    if (routes.length > 0) void this.#load();
+    if (this.#routes.length > 0) void this.#load();
   }
 
   #accept(socket: Socket): void {
@@ -76,7 +89,7 @@ export class RouteListener {
 
   #load(): Promise<RouteServer> {
     this.#server ??= import("./server.js").then(
-      ({ RouteServer }) => new RouteServer(this.#options.routes, this.#options.logger),
+      ({ RouteServer }) => new RouteServer(this.#routes, this.#options.logger),
     );
     return this.#server;
   }

@@ -22,10 +22,15 @@ const HEALTH: RegisteredRoute = {
   },
 };
 
+function tableOf(routes: readonly RegisteredRoute[]): RouteTable {
+  // Last, so that a plugin's own `/health` comes first.
+  return new RouteTable([...routes, HEALTH]);
+}
+
 type Handler = (req: RouteRequest, res: RouteResponse, next: (error?: unknown) => void) => unknown;
 
 export class RouteServer {
-  readonly #table: RouteTable;
+  #table: RouteTable;
   readonly #logger: HayLogger;
   readonly #server: Server<typeof RouteRequest, typeof RouteResponse>;
   readonly #sockets = new Set<Socket>();
@@ -33,8 +38,7 @@ export class RouteServer {
   #idle: (() => void) | null = null;
 
   constructor(routes: readonly RegisteredRoute[], logger: HayLogger) {
-    // Last, so that a plugin's own `/health` comes first.
-    this.#table = new RouteTable([...routes, HEALTH]);
+    this.#table = tableOf(routes);
     this.#logger = logger;
     this.#server = createServer(
       {
@@ -51,6 +55,11 @@ export class RouteServer {
         this.#receive(req, res);
       },
     );
+  }
+
+  /** Serves these routes from the next request on. */
+  replace(routes: readonly RegisteredRoute[]): void {
+    this.#table = tableOf(routes);
   }
 
   /** Serves the requests of one connection. */

@@ -33,6 +33,8 @@ export interface StartOptions {
   /** The body of the plugin's factory; or `files` with an entry. */
   plugin?: string;
   files?: Record<string, string>;
+  /** A folder with a plugin, in the place of `files`. */
+  root?: string;
   entry?: string;
   node?: string;
   id?: string;
@@ -112,7 +114,7 @@ export class TestWorker {
     const files = options.files ?? {
       "index.cjs": factory(options.plugin ?? `return { name: "Test" }`),
     };
-    const root = pluginFolder(files);
+    const root = options.root ?? pluginFolder(files);
     const folder = mkdtempSync(join(tmpdir(), "hayloft-socket-"));
     const listener = createServer();
     await new Promise<void>((resolve) => listener.listen(join(folder, "bound"), resolve));

@@ -76,8 +76,17 @@ export interface PluginMetadata {
   webhookRouting?: WebhookRoutingOptions;
 }
 
+/** A procedure of a plugin's own tRPC router, as the host is told of it. */
+export interface ProcedureMetadata {
+  /** Its path within the router, such as `orders.list`. */
+  path: string;
+  type: "query" | "mutation" | "subscription";
+}
+
 /** What the host is told of a plugin: what it registered, its name and its hooks. */
 export interface PluginRegistration extends PluginMetadata {
   name: string;
   hooks: HookName[];
+  /** The procedures of its router; absent without one. */
+  procedures?: ProcedureMetadata[];
 }

@@ -1,0 +1,166 @@
+// A class-based plugin on its own, as `npm start` runs it: real processes, with the built package.
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { createServer as createTcpServer } from "node:net";
+import os from "node:os";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { promisify } from "node:util";
+
+import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest";
+
+const run = promisify(execFile);
+const source = path.resolve(import.meta.dirname, "..");
+
+const PLUGIN = `
+  const { HayPlugin, startPluginWorker } = require("@hay/plugin-sdk");
+  class Shop extends HayPlugin {
+    constructor() {
+      super({ id: "shop", name: "Shop", capabilities: ["routes", "mcp", "messages"],
+        config: { key: { type: "string", required: true, envVar: "SHOP_KEY" } } });
+    }
+    async onInitialize() {
+      this.registerRoute("POST", "/echo", (req, res) => res.json({ body: req.body, raw: req.rawBody.length, key: this.config.key }));
+      this.registerRoute("GET", "/receive", async (req, res) => res.json(await this.sdk.messages.receive({ channel: "a", text: "hi" })));
+      this.getApp().get("/app", (req, res) => res.send("app"));
+    }
+    async registerMCP() { await this.sdk.mcp.registerLocalMCP({ serverPath: "./mcp", startCommand: "node index.js", tools: [] }); }
+    onConfigUpdate(config) { this.log("updated " + config.key); }
+    onDisable() { this.log("disabled"); }
+  }
+  if (require.main === module) startPluginWorker(Shop);
+`;
+
+let plugin: string;
+
+beforeAll(async () => {
+  plugin = await mkdtemp(path.join(os.tmpdir(), "plugin-sdk-alone-"));
+  const installed = path.join(plugin, "node_modules/@hay/plugin-sdk");
+  await mkdir(installed, { recursive: true });
+  await cp(path.join(source, "package.json"), path.join(installed, "package.json"));
+  await run(process.execPath, [
+    path.join(source, "scripts/build.js"),
+    path.join(installed, "dist"),
+  ]);
+  await writeFile(path.join(plugin, "package.json"), '{ "name": "shop", "version": "1.0.0" }');
+  await writeFile(path.join(plugin, "index.js"), PLUGIN);
+}, 120_000);
+
+afterAll(async () => {
+  await rm(plugin, { recursive: true, force: true });
+});
+
+it("without its environment it ends, and says what is missing", async () => {
+  const ended = run(process.execPath, ["index.js"], { cwd: plugin, env: {} });
+  const error = (await ended.catch((thrown: unknown) => thrown)) as {
+    code: number;
+    stderr: string;
+  };
+  expect(error.code).toBe(1);
+  for (const name of [
+    "`Shop`",
+    "`HAY_API_URL`",
+    "`HAY_API_TOKEN`",
+    "`HAY_WORKER_PORT`",
+    "`SHOP_KEY` (the setting `key`)",
+  ]) {
+    expect(error.stderr).toContain(name);
+  }
+  expect(error.stderr.trim().split("\n")).toHaveLength(1);
+});
+
+it("with it, it registers its MCP server and serves its routes", async () => {
+  const calls: { path: string; token: string | undefined; body: unknown }[] = [];
+  const host = createServer((req, res) => {
+    let text = "";
+    req.on("data", (chunk: Buffer) => (text += chunk.toString()));
+    req.on("end", () => {
+      calls.push({ path: req.url ?? "", token: req.headers.authorization, body: JSON.parse(text) });
+      const refused = req.url?.endsWith("/receive") === true;
+      res.statusCode = refused ? 403 : 200;
+      res.end(
+        JSON.stringify(refused ? { success: false, error: "no" } : { success: true, data: {} }),
+      );
+    });
+  });
+  await new Promise<void>((resolve) => host.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => void host.close());
+  const port = await freePort();
+  const env = {
+    HAY_API_URL: `http://127.0.0.1:${(host.address() as AddressInfo).port}`,
+    HAY_API_TOKEN: "token",
+    HAY_WORKER_PORT: String(port),
+    SHOP_KEY: "k",
+  };
+  const child = spawn(process.execPath, ["index.js"], {
+    cwd: plugin,
+    env,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  const lines = logOf(child);
+  await lines.next((line) => line.includes("listening"));
+
+  expect(calls).toEqual([
+    {
+      path: "/v1/plugin-api/mcp/register-local",
+      token: "Bearer token",
+      body: {
+        id: "local",
+        serverPath: "mcp",
+        startCommand: "node index.js",
+        transport: "stdio",
+        env: {},
+        tools: [],
+      },
+    },
+  ]);
+  const at = (where: string, init?: RequestInit) => fetch(`http://127.0.0.1:${port}${where}`, init);
+  const post = (body: object) => ({
+    method: "POST",
+    body: JSON.stringify(body),
+    headers: { "content-type": "application/json" },
+  });
+  expect(await (await at("/health")).json()).toEqual({ status: "ok" });
+  expect(await (await at("/metadata")).json()).toMatchObject({
+    name: "Shop",
+    configSchema: { key: { env: "SHOP_KEY" } },
+  });
+  expect(await (await at("/echo", post({ a: 1 }))).json()).toEqual({
+    body: { a: 1 },
+    raw: 7,
+    key: "k",
+  });
+  expect(await (await at("/app")).text()).toBe("app");
+  expect((await at("/receive")).status).toBe(500);
+  expect(await (await at("/config-update", post({ config: { key: "new" } }))).json()).toEqual({
+    success: true,
+  });
+  await lines.next((line) => line.includes("updated new"));
+  expect(await (await at("/disable", post({}))).json()).toEqual({ success: true });
+  await lines.next((line) => line.includes("disabled"));
+});
+
+/** The lines that a process prints, each waited for. */
+function logOf(child: ChildProcess) {
+  const reader = createInterface({ input: child.stdout ?? process.stdin })[Symbol.asyncIterator]();
+  return {
+    async next(matches: (line: string) => boolean): Promise<void> {
+      for (;;) {
+        const { value, done } = await reader.next();
+        if (done === true) throw new Error("the process ended");
+        if (matches(value)) return;
+      }
+    },
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createTcpServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
