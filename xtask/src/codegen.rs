@@ -1,4 +1,5 @@
-//! `schemas/`: contracts that are written in Rust and read by others, generated and committed.
+//! Contracts that are written in Rust and read by others, generated and committed: `schemas/`, and the schema of a
+//! plugin's manifest beside the plugins.
 
 use std::fs;
 use std::path::PathBuf;
@@ -51,21 +52,20 @@ fn stale(workspace: &Workspace) -> Result<Vec<Stale>> {
         .output()?;
     let contracts: Map<String, Value> =
         serde_json::from_str(&printed).context("failed to read the contracts")?;
-    let folder = workspace.path("schemas");
-    fs::create_dir_all(&folder).with_context(|| format!("failed to make `{}`", folder.display()))?;
     let mut stale = Vec::new();
     for (name, contract) in &contracts {
-        let path = folder.join(name);
+        let path = workspace.path(name);
+        let folder = path.parent().with_context(|| format!("`{name}` is in no folder"))?;
+        fs::create_dir_all(folder).with_context(|| format!("failed to make `{}`", folder.display()))?;
         let wanted = serde_json::to_string_pretty(contract)? + "\n";
         if fs::read_to_string(&path).ok().as_ref() != Some(&wanted) {
             stale.push(Stale { path, wanted: Some(wanted) });
         }
     }
+    let folder = workspace.path("schemas");
     for entry in fs::read_dir(&folder).with_context(|| format!("failed to read `{}`", folder.display()))? {
         let path = entry?.path();
-        let is_contract =
-            path.file_name().and_then(|name| name.to_str()).is_some_and(|name| contracts.contains_key(name));
-        if !is_contract {
+        if !contracts.contains_key(&npm::shown(workspace, &path)) {
             stale.push(Stale { path, wanted: None });
         }
     }

@@ -74,7 +74,7 @@ impl Folder {
     }
 
     /// The bytes of a regular file in the folder, as UTF-8, if it is no larger than `largest` bytes.
-    pub(crate) fn read_text(&self, name: &'static str, largest: u64) -> Result<String, Problem> {
+    pub(crate) fn read_text(&self, name: &str, largest: u64) -> Result<String, Problem> {
         let relative = self.locate(name).map_err(|unusable| match unusable {
             Unusable::Missing => Problem::error(name, format!("there is no `{name}` in the folder")),
             Unusable::Outside | Unusable::Absolute => {

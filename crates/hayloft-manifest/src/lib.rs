@@ -13,16 +13,21 @@ use std::path::Path;
 
 use hayloft_model::{PluginDescriptor, Problems};
 
+mod command_line;
 pub mod content_hash;
 pub mod discover;
 mod document;
 mod folder;
 pub mod formats;
+mod module_file;
 mod normalize;
 pub mod probe;
 pub mod registration;
 pub mod report;
 pub mod schema;
+mod tool;
+mod version_range;
+mod web_address;
 mod words;
 
 pub use content_hash::{HashError, content_hash};
@@ -43,6 +48,10 @@ pub fn read_plugin(folder: &Path) -> (Option<PluginDescriptor>, Problems) {
     };
     let (recognized, mut problems) = probe::recognize(&folder);
     let Some((format, _)) = recognized else { return (None, problems) };
+    // A folder in two formats is read in none: half of what would be said about it would be wrong.
+    if problems.has_errors() {
+        return (None, problems);
+    }
     let draft = (format.read)(&folder, &mut problems);
     let descriptor = draft.and_then(|draft| normalize::descriptor(draft, &mut problems));
     (descriptor.filter(|_| !problems.has_errors()), problems)

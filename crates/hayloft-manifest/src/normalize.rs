@@ -1,6 +1,8 @@
 //! From a draft of any format to the one descriptor: every rule that does not depend on the format is here.
 
-use hayloft_model::plugin::{Capability, FormatName};
+use std::path::PathBuf;
+
+use hayloft_model::plugin::{Capability, FormatName, Procedures};
 use hayloft_model::{PluginDescriptor, PluginId, Problem, Problems};
 
 use crate::formats::{Draft, Located};
@@ -12,6 +14,31 @@ pub(crate) const CATEGORIES: [&str; 8] =
 
 /// Prefixes that say what a package is and are no part of its public name.
 const ID_PREFIXES: [&str; 2] = ["hay-plugin-", "hay-channel-"];
+
+/// Names that stand where a plugin's own procedures would: those of the host.
+const HOST_PROCEDURES: [&str; 21] = [
+    "getAll",
+    "get",
+    "enable",
+    "disable",
+    "updateConfig",
+    "configure",
+    "getConfig",
+    "invokeTool",
+    "healthCheck",
+    "restart",
+    "stop",
+    "statistics",
+    "metrics",
+    "validateAuth",
+    "testConnection",
+    "getMCPTools",
+    "refreshMCPTools",
+    "getInstances",
+    "oauth",
+    "upload",
+    "install",
+];
 
 /// Longest name of an environment variable, in bytes.
 const LONGEST_ENV: usize = 256;
@@ -32,8 +59,12 @@ pub(crate) fn descriptor(draft: Draft, problems: &mut Problems) -> Option<Plugin
     let channel = draft.channel.and_then(|located| channel(located, problems));
     let id = id?;
     let slug = slug(&id);
+    let procedures = draft.procedures.and_then(|(module, at)| procedures(&slug, module, at, problems));
+    // A name that is no id is only a name that nobody can use: the id itself was checked above.
+    let aliases = draft.aliases.iter().filter_map(|alias| alias.parse().ok()).filter(|alias| *alias != id);
     Some(PluginDescriptor {
         display_name: draft.display_name.unwrap_or_else(|| spoken(&slug)),
+        aliases: aliases.collect(),
         id,
         slug,
         version: version?,
@@ -45,8 +76,39 @@ pub(crate) fn descriptor(draft: Draft, problems: &mut Problems) -> Option<Plugin
         channel,
         auto_activate: draft.auto_activate,
         invisible: draft.invisible,
+        enabled_by_default: draft.enabled_by_default,
+        listing: draft.listing,
+        requirements: draft.requirements,
+        services: draft.services,
+        setup: draft.setup,
+        servers: draft.servers,
+        procedures,
+        default_auth_method: draft.default_auth_method,
+        without_settings_page: draft.without_settings_page,
+        declared: draft.declared,
         runtime: draft.runtime?,
+        alternatives: draft.alternatives,
     })
+}
+
+/// A plugin's own procedures, under its slug in camel case: `hay-plugin-my-plugin` → `myPlugin`.
+fn procedures(slug: &str, module: PathBuf, at: String, problems: &mut Problems) -> Option<Procedures> {
+    let mut namespace = String::new();
+    for word in slug.split('_') {
+        let mut characters = word.chars();
+        match characters.next() {
+            Some(first) if !namespace.is_empty() => namespace.push(first.to_ascii_uppercase()),
+            Some(first) => namespace.push(first.to_ascii_lowercase()),
+            None => {}
+        }
+        namespace.push_str(characters.as_str());
+    }
+    if HOST_PROCEDURES.contains(&namespace.as_str()) {
+        let message = format!("its procedures would be called `{namespace}`, as one of the host's own is");
+        problems.push(Problem::error(at, message).hint("give the plugin another id"));
+        return None;
+    }
+    Some(Procedures { module, namespace })
 }
 
 /// Whether a host environment variable is one that no plugin gets by asking alone: it looks like a secret of the
@@ -55,7 +117,7 @@ pub(crate) fn descriptor(draft: Draft, problems: &mut Problems) -> Option<Plugin
 #[must_use]
 pub fn needs_grant(name: &str) -> bool {
     const ANYWHERE: [&str; 5] = ["SECRET", "PASSWORD", "PASSWD", "PRIVATE_KEY", "ENCRYPTION_KEY"];
-    const BEGINNINGS: [&str; 16] = [
+    const BEGINNINGS: [&str; 14] = [
         "DB_",
         "DATABASE_",
         "PG",
@@ -69,17 +131,23 @@ pub fn needs_grant(name: &str) -> bool {
         "OPENAI",
         "ANTHROPIC",
         "SMTP",
-        "HAY_",
-        "HAYLOFT",
         "SSH_",
     ];
-    const STEERING: [&str; 6] = ["NODE_", "LD_", "DYLD_", "OPENSSL_", "SSL_CERT_", "NPM_"];
-    const STEERING_NAMES: [&str; 8] =
-        ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "SHELL", "ORGANIZATION_ID", "PLUGIN_ID"];
     let name = name.to_ascii_uppercase();
     ANYWHERE.iter().any(|part| name.contains(part))
-        || BEGINNINGS.iter().chain(&STEERING).any(|part| name.starts_with(part))
-        || STEERING_NAMES.contains(&name.as_str())
+        || BEGINNINGS.iter().any(|part| name.starts_with(part))
+        || belongs_to_the_host(&name)
+}
+
+/// Whether a variable of a plugin's processes is the host's to set, or changes how programs start. No setting may be
+/// exported under such a name.
+pub(crate) fn belongs_to_the_host(name: &str) -> bool {
+    const BEGINNINGS: [&str; 8] =
+        ["NODE_", "LD_", "DYLD_", "OPENSSL_", "SSL_CERT_", "NPM_", "HAY_", "HAYLOFT"];
+    const NAMES: [&str; 8] =
+        ["PATH", "HOME", "LANG", "TZ", "TMPDIR", "SHELL", "ORGANIZATION_ID", "PLUGIN_ID"];
+    let name = name.to_ascii_uppercase();
+    BEGINNINGS.iter().any(|part| name.starts_with(part)) || NAMES.contains(&name.as_str())
 }
 
 /// Whether a text can be the name of an environment variable.
@@ -173,7 +241,7 @@ fn capability(located: &Located, problems: &mut Problems) -> Option<Capability> 
     known
 }
 
-fn suggestion(written: &str, known: &[&str]) -> String {
+pub(crate) fn suggestion(written: &str, known: &[&str]) -> String {
     match meant(written, known.iter().copied()) {
         Some(word) => format!("did you mean {}?", quoted(word)),
         None => format!("known are {}", listed(known.iter().copied())),

@@ -6,7 +6,7 @@ use hayloft_model::plugin::FormatName;
 use hayloft_model::{Problem, Problems};
 
 use crate::folder::Folder;
-use crate::formats::{self, Format};
+use crate::formats::{self, Certainty, Format, Recognized};
 
 /// The format of a folder and what it was known by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,17 +34,40 @@ pub fn probe(folder: &Path) -> (Option<Evidence>, Problems) {
 }
 
 pub(crate) fn recognize(folder: &Folder) -> (Option<(&'static Format, &'static str)>, Problems) {
-    let recognized = formats::all().find_map(|format| Some((format, (format.recognize)(folder)?)));
+    let mut recognized: Vec<(&'static Format, Recognized)> =
+        formats::all().filter_map(|format| Some((format, (format.recognize)(folder)?))).collect();
+    let declared = |found: &(&Format, Recognized)| found.1.certainty == Certainty::Declared;
+    if recognized.iter().any(declared) {
+        recognized.retain(declared);
+    }
     let mut problems = Problems::new();
-    if recognized.is_none() {
-        for format in formats::all() {
-            (format.missing)(folder, &mut problems);
+    match recognized.as_slice() {
+        [] => {
+            for format in formats::all() {
+                (format.missing)(folder, &mut problems);
+            }
+            if problems.is_empty() {
+                let forms: Vec<&str> = formats::all().map(|format| format.looks_like).collect();
+                let problem = Problem::error("folder", "is in no known plugin format");
+                problems.push(problem.hint(format!("a plugin has {}", forms.join(", or "))));
+            }
+            (None, problems)
         }
-        if problems.is_empty() {
-            problems.push(Problem::error("folder", "is in no known plugin format"));
+        [(format, found)] => (Some((format, found.because)), problems),
+        [(first, found), others @ ..] => {
+            for (other, reason) in others {
+                let message = format!(
+                    "is in the format `{}`, because {}, and in the format `{}`, because {}",
+                    first.name, found.because, other.name, reason.because
+                );
+                problems.push(
+                    Problem::error("folder", message)
+                        .hint("keep one of them: nobody could say which of the two counts"),
+                );
+            }
+            (Some((first, found.because)), problems)
         }
     }
-    (recognized, problems)
 }
 
 #[cfg(test)]

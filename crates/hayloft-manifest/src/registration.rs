@@ -5,19 +5,23 @@
 //! is left out of the result; the rest stands.
 
 use hayloft_model::config::ConfigSchema;
-use hayloft_model::plugin::{Capability, HookName, McpDeclarations, McpServerDeclaration, Page, UiExtension};
+use hayloft_model::plugin::{
+    Capability, HookName, McpDeclarations, McpServerDeclaration, Page, ProcedureDeclaration, ProcedureKind,
+    UiComponent, UiExtension,
+};
 use hayloft_model::{PluginDescriptor, Problem, Problems, Registration, ServerId};
 use serde_json::value::RawValue;
 
 use crate::document::{Document, Naming, Object, View};
 use crate::folder::relative_path;
-use crate::formats;
+use crate::formats::{self, SettingEnv};
+use crate::tool;
 use crate::words::{listed, meant, quoted};
 
 mod auth;
-mod config;
+pub(crate) mod config;
 mod cron_syntax;
-mod routes;
+pub(crate) mod routes;
 mod schedule;
 mod webhook;
 
@@ -27,25 +31,28 @@ const MOST_ENTRIES: usize = 500;
 /// Longest id of anything that a plugin registers, in bytes.
 const LONGEST_ID: usize = 128;
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 13] = [
     "name",
     "configSchema",
     "authMethods",
     "mcp",
     "uiExtensions",
+    "uiComponents",
     "pages",
     "routes",
     "crons",
+    "procedures",
     "webhookRouting",
     "hooks",
     "readsOrganizationEarly",
 ];
 
-/// What a worker's message registers, and everything that is wrong with it. Places begin with `metadata`, as the
-/// message is called.
+/// What a worker's message registers beside what its folder declared, and everything that is wrong with it. Places
+/// begin with `metadata`, as the message is called.
 #[must_use]
 pub fn read(raw: &RawValue, descriptor: &PluginDescriptor) -> (Registration, Problems) {
-    let unnamed = || Registration { name: descriptor.display_name.clone(), ..Registration::default() };
+    let declared = &descriptor.declared;
+    let unnamed = || Registration { name: descriptor.display_name.clone(), ..declared.clone() };
     let mut problems = Problems::new();
     let document = match Document::parse(raw.get(), Naming::Message("metadata")) {
         Ok(document) => document,
@@ -56,17 +63,25 @@ pub fn read(raw: &RawValue, descriptor: &PluginDescriptor) -> (Registration, Pro
     };
     message.check_keys(&KEYS, &mut problems);
 
-    let mut env = EnvReferences { allowed: &descriptor.env, refused: Vec::new() };
+    let format = formats::named(&descriptor.format);
+    let mut env = EnvReferences {
+        allowed: &descriptor.env,
+        meaning: format.map_or(SettingEnv::StandsIn, |format| format.setting_env),
+        refused: Vec::new(),
+    };
     let name = message.required("name", &mut problems).and_then(|name| name.label(&mut problems));
-    let config_schema = config::read(&message, &mut env, &mut problems);
+    let mut config_schema = declared.config_schema.clone();
+    config::read(&message, &mut config_schema, &mut env, &mut problems);
     let registration = Registration {
         name: name.unwrap_or_else(|| unnamed().name),
-        auth_methods: auth::read(&message, &config_schema, &mut problems),
+        auth_methods: auth::read(&message, &config_schema, &descriptor.env, &mut problems),
         mcp: mcp(&message, &mut problems),
         ui_extensions: ui_extensions(&message, &mut problems),
+        ui_components: ui_components(&message, &mut problems),
         pages: pages(&message, &mut problems),
         routes: routes::read(&message, &mut problems),
         crons: schedule::read(&message, &mut problems),
+        procedures: procedures(&message, &mut problems),
         webhook_routing: webhook::read(&message, &config_schema, &mut env, &mut problems),
         hooks: hooks(&message, &mut problems),
         reads_organization_early: message
@@ -75,6 +90,7 @@ pub fn read(raw: &RawValue, descriptor: &PluginDescriptor) -> (Registration, Pro
         config_schema,
     };
     env.report(descriptor, &mut problems);
+    let registration = registration.with_declared(declared);
     check_capabilities(&registration, descriptor, &mut problems);
     (registration, problems)
 }
@@ -82,12 +98,13 @@ pub fn read(raw: &RawValue, descriptor: &PluginDescriptor) -> (Registration, Pro
 /// References to environment variables, gathered so that one hint can name the whole line to write.
 struct EnvReferences<'d> {
     allowed: &'d [String],
+    meaning: SettingEnv,
     refused: Vec<(String, String)>,
 }
 
 impl EnvReferences<'_> {
     /// A reference to an environment variable, if the manifest lists it.
-    fn read(&mut self, view: &View<'_>, problems: &mut Problems) -> Option<String> {
+    fn resolve(&mut self, view: &View<'_>, problems: &mut Problems) -> Option<String> {
         let name = view.text(problems)?;
         if self.allowed.iter().any(|allowed| allowed == name) {
             return Some(name.to_owned());
@@ -117,8 +134,27 @@ impl EnvReferences<'_> {
     }
 }
 
+impl config::Variables for EnvReferences<'_> {
+    fn read(&mut self, field: &Object<'_>, problems: &mut Problems) -> (Option<String>, Option<String>) {
+        let exported = |key, problems: &mut Problems| {
+            field.get(key).and_then(|name| config::exported_name(&name, problems))
+        };
+        let exported_as = exported("exportedAs", problems);
+        match self.meaning {
+            SettingEnv::StandsIn => {
+                (field.get("env").and_then(|name| self.resolve(&name, problems)), exported_as)
+            }
+            SettingEnv::Exported => {
+                let name = exported("env", problems);
+                let listed = name.clone().filter(|name| self.allowed.contains(name));
+                (listed, exported_as.or(name))
+            }
+        }
+    }
+}
+
 /// An id that is unique among its kind.
-fn unique_id(
+pub(crate) fn unique_id(
     object: &Object<'_>,
     key: &str,
     seen: &mut Vec<String>,
@@ -180,7 +216,7 @@ fn mcp_server(
     problems: &mut Problems,
 ) -> Option<McpServerDeclaration> {
     let server = item.object(problems)?;
-    server.check_keys(&["id", "name", "description"], problems);
+    server.check_keys(&["id", "name", "description", "tools"], problems);
     let view = server.required("id", problems)?;
     let id: ServerId = match view.text(problems)?.parse() {
         Ok(id) => id,
@@ -199,19 +235,67 @@ fn mcp_server(
     }
     seen.push(id.clone());
     let name = server.label("name", problems);
-    Some(McpServerDeclaration { id, name, description: server.label("description", problems) })
+    let description = server.label("description", problems);
+    let tools = server.get("tools").map(|list| tool::read_all(&list, problems)).unwrap_or_default();
+    Some(McpServerDeclaration { id, name, description, tools })
 }
 
 fn ui_extensions(message: &Object<'_>, problems: &mut Problems) -> Vec<UiExtension> {
     let items = message.items("uiExtensions", MOST_ENTRIES, problems);
     let extension = |item: &View<'_>, problems: &mut Problems| {
         let extension = item.object(problems)?;
-        extension.check_keys(&["slot", "component", "props"], problems);
-        let slot = extension.required("slot", problems).and_then(|slot| slot.label(problems));
-        let component = component(&extension, problems);
-        Some(UiExtension { slot: slot?, component: component? })
+        extension.check_keys(&["slot", "component", "tabName", "tabOrder", "props"], problems);
+        ui_extension(&extension, problems)
     };
     items.iter().filter_map(|item| extension(item, problems)).collect()
+}
+
+/// A component in a place, wherever it is declared.
+pub(crate) fn ui_extension(extension: &Object<'_>, problems: &mut Problems) -> Option<UiExtension> {
+    let slot = extension.required("slot", problems).and_then(|slot| slot.label(problems));
+    let component = component(extension, "component", problems);
+    let tab_name = extension.label("tabName", problems);
+    let tab_order = extension.get("tabOrder").and_then(|order| order.count(problems));
+    let props = extension.get("props").and_then(|props| {
+        props.object(problems)?.check_prototype(problems);
+        props.value().as_object().cloned()
+    });
+    if slot.as_deref() == Some("tab") && extension.get("tabName").is_none() {
+        problems.push(
+            Problem::error(extension.place_of("tabName"), "is missing, and a tab needs a name")
+                .hint("write `\"tabName\": \"Advanced\"`"),
+        );
+    }
+    Some(UiExtension {
+        slot: slot?,
+        component: component?,
+        tab_name,
+        tab_order,
+        props: props.unwrap_or_default(),
+    })
+}
+
+fn ui_components(message: &Object<'_>, problems: &mut Problems) -> Vec<UiComponent> {
+    let items = message.items("uiComponents", MOST_ENTRIES, problems);
+    let mut seen = Vec::new();
+    let mut read = |item: &View<'_>| {
+        let object = item.object(problems)?;
+        object.check_keys(&["name", "component"], problems);
+        ui_component(&object, "component", &mut seen, problems)
+    };
+    items.iter().filter_map(&mut read).collect()
+}
+
+/// A component with a name, wherever it is declared.
+pub(crate) fn ui_component(
+    object: &Object<'_>,
+    path_key: &str,
+    seen: &mut Vec<String>,
+    problems: &mut Problems,
+) -> Option<UiComponent> {
+    let name = unique_id(object, "name", seen, problems);
+    let component = component(object, path_key, problems);
+    Some(UiComponent { name: name?, component: component? })
 }
 
 fn pages(message: &Object<'_>, problems: &mut Problems) -> Vec<Page> {
@@ -223,10 +307,13 @@ fn pages(message: &Object<'_>, problems: &mut Problems) -> Vec<Page> {
 fn page(item: &View<'_>, seen: &mut Vec<String>, problems: &mut Problems) -> Option<Page> {
     const SLOTS: [&str; 3] = ["standalone", "after-settings", "before-settings"];
     let page = item.object(problems)?;
-    page.check_keys(&["id", "title", "component", "icon", "slot", "requiresSetup"], problems);
+    page.check_keys(
+        &["id", "title", "component", "icon", "slot", "requiresSetup", "path", "requiresSession"],
+        problems,
+    );
     let id = unique_id(&page, "id", seen, problems);
     let title = page.required("title", problems).and_then(|title| title.label(problems));
-    let component = component(&page, problems);
+    let component = component(&page, "component", problems);
     let slot = page.label("slot", problems);
     if let Some(slot) = slot.as_deref().filter(|slot| !SLOTS.contains(slot)) {
         let problem =
@@ -238,12 +325,38 @@ fn page(item: &View<'_>, seen: &mut Vec<String>, problems: &mut Problems) -> Opt
     }
     let icon = page.label("icon", problems);
     let requires_setup = page.boolean("requiresSetup", problems);
-    Some(Page { id: id?, title: title?, component: component?, icon, slot, requires_setup })
+    let path = page.get("path").and_then(|path| page_path(&path, problems));
+    let requires_session = page.boolean("requiresSession", problems);
+    Some(Page {
+        id: id?,
+        title: title?,
+        component: component?,
+        icon,
+        slot,
+        requires_setup,
+        path,
+        requires_session,
+    })
+}
+
+/// A page's own path in the dashboard.
+pub(crate) fn page_path(view: &View<'_>, problems: &mut Problems) -> Option<String> {
+    let path = view.text(problems)?;
+    let plain = path
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'\\' | b'"' | b'<' | b'>'));
+    let climbs = path.split('/').any(|part| matches!(part, "." | ".."));
+    if !path.starts_with('/') || path.contains("//") || path.len() > 512 || !plain || climbs {
+        let message = format!("{} cannot be the path of a page", quoted(path));
+        problems.push(Problem::error(view.at(), message).hint("write it as `/plugins/my-plugin`"));
+        return None;
+    }
+    Some(path.to_owned())
 }
 
 /// A component's file, inside the plugin.
-fn component(object: &Object<'_>, problems: &mut Problems) -> Option<String> {
-    let view = object.required("component", problems)?;
+pub(crate) fn component(object: &Object<'_>, key: &str, problems: &mut Problems) -> Option<String> {
+    let view = object.required(key, problems)?;
     let component = view.label(problems)?;
     // `@/…` names a component of the dashboard itself.
     if relative_path(component.strip_prefix("@/").unwrap_or(&component)).is_err() {
@@ -253,6 +366,53 @@ fn component(object: &Object<'_>, problems: &mut Problems) -> Option<String> {
         return None;
     }
     Some(component)
+}
+
+fn procedures(message: &Object<'_>, problems: &mut Problems) -> Vec<ProcedureDeclaration> {
+    let mut procedures: Vec<ProcedureDeclaration> = Vec::new();
+    for item in message.items("procedures", MOST_ENTRIES, problems) {
+        let Some(procedure) = procedure(&item, problems) else { continue };
+        if procedures.iter().any(|earlier| earlier.path == procedure.path) {
+            let message = format!("the procedure {} is registered twice", quoted(&procedure.path));
+            problems.push(Problem::error(item.at(), message).hint("rename one"));
+        } else {
+            procedures.push(procedure);
+        }
+    }
+    procedures
+}
+
+fn procedure(item: &View<'_>, problems: &mut Problems) -> Option<ProcedureDeclaration> {
+    let object = item.object(problems)?;
+    object.check_keys(&["path", "type"], problems);
+    let path = object.required("path", problems).and_then(|path| procedure_path(&path, problems));
+    let view = object.required("type", problems)?;
+    let name = view.text(problems)?;
+    let Ok(kind) = serde_json::from_value::<ProcedureKind>(name.into()) else {
+        let message = format!("{} is not a kind of procedure", quoted(name));
+        problems.push(
+            Problem::error(view.at(), message).hint("known are `query`, `mutation` and `subscription`"),
+        );
+        return None;
+    };
+    Some(ProcedureDeclaration { path: path?, kind })
+}
+
+fn procedure_path(view: &View<'_>, problems: &mut Problems) -> Option<String> {
+    let path = view.text(problems)?;
+    let part = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'$'))
+    };
+    if path.len() > LONGEST_ID || !path.split('.').all(part) {
+        let message = format!("{} cannot be the name of a procedure", quoted(path));
+        problems.push(
+            Problem::error(view.at(), message)
+                .hint("use letters, digits and `_`, with `.` between the parts"),
+        );
+        return None;
+    }
+    Some(path.to_owned())
 }
 
 fn hooks(message: &Object<'_>, problems: &mut Problems) -> Vec<HookName> {
@@ -273,6 +433,10 @@ fn hooks(message: &Object<'_>, problems: &mut Problems) -> Vec<HookName> {
 
 /// Warns of kinds that the manifest does not declare. Plugins in the wild forget them, so they work all the same.
 fn check_capabilities(registration: &Registration, descriptor: &PluginDescriptor, problems: &mut Problems) {
+    // Code that gets only the services that it names declares those, and not what it registers.
+    if descriptor.services.is_some() {
+        return;
+    }
     let mcp = &registration.mcp;
     let kinds = [
         (Capability::Config, "configSchema", !registration.config_schema.fields.is_empty(), "settings"),

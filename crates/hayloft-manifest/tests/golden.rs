@@ -94,22 +94,25 @@ fn registrations_are_read_as_their_golden_files_say() {
 }
 
 #[test]
-fn the_schema_accepts_what_the_reader_accepts() {
-    let validator = jsonschema::validator_for(&hayloft_manifest::schema::hay_package_schema()).unwrap();
-    let mut accepted = 0;
-    for case in folders(&golden().join("hay_package")) {
-        let manifest = fs::read_to_string(case.join("package.json")).ok();
-        let manifest = manifest.and_then(|text| serde_json::from_str(&text).ok());
-        let Some(manifest) = manifest else { continue };
-        let (descriptor, problems) = read_plugin(&case);
-        let valid = validator.is_valid(&manifest);
-        if descriptor.is_some() && problems.is_empty() {
-            accepted += 1;
-            assert!(valid, "{}: {:?}", case.display(), validator.iter_errors(&manifest).collect::<Vec<_>>());
+fn the_schemas_accept_what_the_readers_accept() {
+    for file in hayloft_manifest::schema::all() {
+        let validator = jsonschema::validator_for(&file.schema).unwrap();
+        let mut accepted = 0;
+        for case in folders(&golden().join(file.format.replace('-', "_"))) {
+            let manifest = fs::read_to_string(case.join(file.manifest)).ok();
+            let manifest = manifest.and_then(|text| serde_json::from_str(&text).ok());
+            let Some(manifest) = manifest else { continue };
+            let (descriptor, problems) = read_plugin(&case);
+            let valid = validator.is_valid(&manifest);
+            if descriptor.is_some() && problems.is_empty() {
+                accepted += 1;
+                let errors: Vec<_> = validator.iter_errors(&manifest).collect();
+                assert!(valid, "{}: {errors:?}", case.display());
+            }
+            // What only the file system can tell, a schema cannot; wrong shapes it must see.
+            let wrong_shape = problems.iter().any(|problem| problem.message.starts_with("must be "));
+            assert!(!(wrong_shape && valid), "{}: the schema takes a wrong shape", case.display());
         }
-        // What only the file system can tell, a schema cannot; wrong shapes it must see.
-        let wrong_shape = problems.iter().any(|problem| problem.message.starts_with("must be "));
-        assert!(!(wrong_shape && valid), "{}: the schema takes a wrong shape", case.display());
+        assert!(accepted > 2, "{}: only {accepted} cases without a problem", file.format);
     }
-    assert!(accepted > 2, "only {accepted} cases without a problem");
 }

@@ -31,8 +31,17 @@ fn any_json() -> impl Strategy<Value = Value> {
         prop::sample::select(vec![
             "apiKey",
             "oauth2",
+            "jwt",
             "string",
             "A",
+            "mcp-connector",
+            "stdio|http",
+            "cd mcp && node index.js",
+            "remote",
+            "fetch",
+            ">=18",
+            "index.js",
+            "https://x.example/mcp",
             "GET",
             "/x/:y",
             "0 * * * *",
@@ -87,15 +96,58 @@ fn key() -> impl Strategy<Value = String> {
         "clientSecret",
         "tokenUrl",
         "authorizationUrl",
+        "capabilities",
+        "connection",
+        "url",
+        "transport",
+        "startCommand",
+        "installCommand",
+        "serverPath",
+        "tools",
+        "input_schema",
+        "inputSchema",
+        "$ref",
+        "properties",
+        "auth",
+        "methods",
+        "oauth",
+        "api",
+        "ui",
+        "handler",
+        "middleware",
+        "component",
+        "components",
+        "meta",
+        "permissions",
+        "scopes",
+        "settingsExtensions",
+        "slot",
+        "props",
+        "marketplace",
+        "tags",
+        "engines",
+        "hatago",
+        "workers",
+        "procedures",
         "__proto__",
     ]);
     prop_oneof![4 => known.prop_map(String::from), 1 => any::<String>()]
 }
 
-/// Reads a folder whose package.json is the given bytes.
+/// Manifests of all formats.
+const MANIFESTS: [&str; 3] = ["package.json", "manifest.json", "hatago.plugin.json"];
+
+/// Reads folders of which each holds the given bytes as the manifest of another format.
 fn read(bytes: &[u8]) {
+    for name in MANIFESTS {
+        read_as(name, bytes);
+    }
+}
+
+fn read_as(name: &str, bytes: &[u8]) {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("package.json"), bytes).unwrap();
+    fs::write(folder.path().join(name), bytes).unwrap();
+    fs::write(folder.path().join("index.js"), "").unwrap();
     let (descriptor, problems) = read_plugin(folder.path());
     assert_eq!(descriptor.is_none(), problems.has_errors(), "{problems}");
     let shown = problems.to_string();
@@ -129,6 +181,30 @@ proptest! {
         let package = json!({ "name": "x", "version": "1.0.0", "hay-plugin": manifest });
         read(package.to_string().as_bytes());
         read(root.to_string().as_bytes());
+    }
+
+    #[test]
+    fn any_declaration_is_read(mcp in any_json(), api in any_json(), ui in any_json(), rest in any_json()) {
+        let mut manifest = json!({
+            "id": "x", "name": "X", "version": "1.0.0", "description": "x", "author": "x", "type": ["channel"],
+            "entry": "index.js", "capabilities": { "mcp": mcp, "api": api, "ui": ui },
+            "configSchema": rest, "permissions": rest, "settingsExtensions": rest,
+        });
+        read_as("manifest.json", manifest.to_string().as_bytes());
+        manifest["capabilities"] = rest;
+        manifest["engines"] = mcp;
+        read_as("hatago.plugin.json", manifest.to_string().as_bytes());
+    }
+
+    #[test]
+    fn any_class_is_read(source in "\\PC{0,60}", inside in "[a-z{}\\[\\]()'\"`:,$\\\\ /*.0-9\n]{0,60}") {
+        let folder = tempfile::tempdir().unwrap();
+        let package = json!({ "name": "x", "version": "1.0.0", "main": "index.js", "hay-plugin": {} });
+        fs::write(folder.path().join("package.json"), package.to_string()).unwrap();
+        let source = format!("class P extends HayPlugin {{ constructor() {{ super({{{inside}{source}}}) }} }}");
+        fs::write(folder.path().join("index.js"), source).unwrap();
+        let (descriptor, problems) = read_plugin(folder.path());
+        prop_assert_eq!(descriptor.is_none(), problems.has_errors(), "{}", problems);
     }
 
     #[test]

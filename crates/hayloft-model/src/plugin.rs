@@ -9,18 +9,24 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub mod auth;
+pub mod command;
+pub mod listing;
 pub mod mcp;
+pub mod needs;
 pub mod registration;
 pub mod route;
 pub mod schedule;
 pub mod ui;
 
 pub use auth::AuthMethod;
-pub use mcp::{McpDeclarations, McpServerDeclaration};
-pub use registration::{HookName, Registration};
-pub use route::{HttpMethod, RouteDeclaration};
+pub use command::{Command, Setup};
+pub use listing::{Listing, PluginType};
+pub use mcp::{DeclaredTool, McpDeclarations, McpEndpoint, McpServer, McpServerDeclaration, McpTransport};
+pub use needs::{Requirements, Service};
+pub use registration::{HookName, ProcedureDeclaration, ProcedureKind, Registration};
+pub use route::{HttpMethod, RouteAccess, RouteDeclaration};
 pub use schedule::{CronDeclaration, RetryPolicy};
-pub use ui::{Page, UiExtension};
+pub use ui::{Page, UiComponent, UiExtension};
 
 use crate::{ContentHash, PluginId};
 
@@ -28,8 +34,11 @@ use crate::{ContentHash, PluginId};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PluginDescriptor {
-    /// The npm name.
+    /// Its name for machines.
     pub id: PluginId,
+    /// Other names that lead to it, in addresses for example.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<PluginId>,
     /// The id without `hay-plugin-`/`hay-channel-`, non-alphanumerics as `_`: the first half of public tool names.
     pub slug: String,
     /// The version that the package gives itself.
@@ -57,11 +66,82 @@ pub struct PluginDescriptor {
     /// Whether listings leave it out.
     #[serde(default)]
     pub invisible: bool,
+    /// Whether an organization that never said anything has it switched on.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub enabled_by_default: bool,
+    /// How a marketplace shows it.
+    #[serde(default, skip_serializing_if = "Listing::is_empty")]
+    pub listing: Listing,
+    /// What must hold before it can start.
+    #[serde(default, skip_serializing_if = "Requirements::is_empty")]
+    pub requirements: Requirements,
+    /// The only services of the host that its code gets. Absent for code that gets what Node has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub services: Option<Vec<Service>>,
+    /// What makes the folder ready to run, where the folder says so.
+    #[serde(default, skip_serializing_if = "Setup::is_empty")]
+    pub setup: Setup,
+    /// MCP servers that the folder says how to reach.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<McpServer>,
+    /// Procedures that it answers beside its routes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub procedures: Option<Procedures>,
+    /// The auth method that the settings form offers first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_auth_method: Option<String>,
+    /// Whether the dashboard leaves out its page of settings.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub without_settings_page: bool,
+    /// What it registers before any of its code runs. Its code may add to that.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub declared: Registration,
     /// How its code is run.
     pub runtime: Runtime,
+    /// Other ways to run the same code.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<Runtime>,
 }
 
 impl PluginDescriptor {
+    /// A plugin that says nothing but its name, its version and how it is run.
+    #[must_use]
+    pub fn new(id: PluginId, version: impl Into<String>, format: FormatName, runtime: Runtime) -> Self {
+        Self {
+            slug: id.as_str().to_owned(),
+            display_name: id.as_str().to_owned(),
+            id,
+            aliases: Vec::new(),
+            version: version.into(),
+            description: None,
+            category: None,
+            format,
+            capabilities: Vec::new(),
+            env: Vec::new(),
+            channel: None,
+            auto_activate: false,
+            invisible: false,
+            enabled_by_default: false,
+            listing: Listing::default(),
+            requirements: Requirements::default(),
+            services: None,
+            setup: Setup::default(),
+            servers: Vec::new(),
+            procedures: None,
+            default_auth_method: None,
+            without_settings_page: false,
+            declared: Registration::default(),
+            runtime,
+            alternatives: Vec::new(),
+        }
+    }
+
+    /// Whether its code may reach the outside at all.
+    #[must_use]
+    pub fn may_use_network(&self) -> bool {
+        self.services.as_ref().is_none_or(|services| services.contains(&Service::Fetch))
+    }
+
     /// Whether it declared a capability.
     #[must_use]
     pub fn declares(&self, capability: Capability) -> bool {
@@ -82,13 +162,41 @@ pub struct Package {
 
 /// How a plugin's code is run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "camelCase")]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Runtime {
     /// Loaded by our runner in a Node process.
     Node {
         /// The module to load, relative to the folder.
         entry: PathBuf,
     },
+    /// Not at all: the plugin is its MCP servers, and what its folder declares is all that it registers.
+    Servers,
+    /// Loaded by our runner into an isolate of workerd, where that is installed.
+    Isolate {
+        /// The module to load, relative to the folder.
+        entry: PathBuf,
+        /// The date whose behaviour of the runtime the code was written for, as `2023-10-30`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        compatibility_date: Option<String>,
+    },
+}
+
+/// Procedures of a plugin's own router.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Procedures {
+    /// The module that exports the router, relative to the folder.
+    pub module: PathBuf,
+    /// What stands before the names of its procedures.
+    pub namespace: String,
+}
+
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+fn is_nothing(registration: &Registration) -> bool {
+    *registration == Registration::default()
 }
 
 /// The name of a plugin format, as the reader that knows it calls it.
@@ -128,11 +236,13 @@ pub enum Capability {
     Cron,
     /// Sending e-mail.
     Email,
+    /// Sending text messages.
+    Sms,
 }
 
 impl Capability {
     /// Every capability, in the order of the documentation.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Routes,
         Self::Mcp,
         Self::Auth,
@@ -144,6 +254,7 @@ impl Capability {
         Self::Products,
         Self::Cron,
         Self::Email,
+        Self::Sms,
     ];
 
     /// The name in a manifest.
@@ -161,6 +272,7 @@ impl Capability {
             Self::Products => "products",
             Self::Cron => "cron",
             Self::Email => "email",
+            Self::Sms => "sms",
         }
     }
 }

@@ -127,7 +127,13 @@ pub(crate) fn milliseconds(duration: Duration) -> u64 {
 
 fn load(deadlines: &Deadlines, package: &Package, worker: WorkerId) -> io::Result<Load> {
     let descriptor = &package.descriptor;
-    let plugin::Runtime::Node { entry } = &descriptor.runtime;
+    let entry = match &descriptor.runtime {
+        plugin::Runtime::Node { entry } | plugin::Runtime::Isolate { entry, .. } => entry,
+        plugin::Runtime::Servers => {
+            let message = "this version cannot start plugins that are only MCP servers";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+        }
+    };
     Ok(Load {
         protocol: VERSION,
         worker_id: worker.to_string(),

@@ -35,12 +35,12 @@ pub(crate) fn resolve(
     };
     let Some(chosen) = chosen else {
         return registration.auth_methods.iter().find_map(|method| match method {
-            AuthMethod::ApiKey(method) => with_key(method, None),
+            AuthMethod::ApiKey(method) | AuthMethod::Jwt(method) => with_key(method, None),
             AuthMethod::Oauth2(_) => None,
         });
     };
     match registration.auth_methods.iter().find(|method| method.id() == chosen.method_id)? {
-        AuthMethod::ApiKey(method) => with_key(method, Some(&chosen.values)),
+        AuthMethod::ApiKey(method) | AuthMethod::Jwt(method) => with_key(method, Some(&chosen.values)),
         AuthMethod::Oauth2(_) => Some(chosen.clone()),
     }
 }
@@ -77,20 +77,28 @@ pub(crate) fn check(
     for (name, value) in change.values.iter() {
         let at = format!("auth.credentials.{name}");
         match (method, value) {
-            (AuthMethod::ApiKey(method), _) if name != API_KEY && name != method.config_field => problems
-                .push(
+            (AuthMethod::ApiKey(method) | AuthMethod::Jwt(method), _)
+                if name != API_KEY && name != method.config_field =>
+            {
+                problems.push(
                     Problem::error(at, format!("the method `{}` takes no `{name}`", method.id))
                         .hint(format!("give the key as `{API_KEY}`")),
-                ),
-            (AuthMethod::ApiKey(_), Value::String(text)) if text == MASK && !same_method => {
+                )
+            }
+            (AuthMethod::ApiKey(_) | AuthMethod::Jwt(_), Value::String(text))
+                if text == MASK && !same_method =>
+            {
                 problems.push(Problem::error(at, "is masked, but no value was saved before"));
             }
-            (AuthMethod::ApiKey(_), Value::String(text)) if text.is_empty() => {
+            (AuthMethod::ApiKey(_) | AuthMethod::Jwt(_), Value::String(text)) if text.is_empty() => {
                 problems
                     .push(Problem::error(at, "is empty").hint("send `null` to take the saved value away"));
             }
-            (AuthMethod::ApiKey(_), Value::String(_) | Value::Null) | (AuthMethod::Oauth2(_), _) => {}
-            (AuthMethod::ApiKey(_), _) => problems.push(Problem::error(at, "must be a string")),
+            (AuthMethod::ApiKey(_) | AuthMethod::Jwt(_), Value::String(_) | Value::Null)
+            | (AuthMethod::Oauth2(_), _) => {}
+            (AuthMethod::ApiKey(_) | AuthMethod::Jwt(_), _) => {
+                problems.push(Problem::error(at, "must be a string"))
+            }
         }
     }
     problems

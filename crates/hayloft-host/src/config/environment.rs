@@ -50,19 +50,13 @@ mod tests {
     #[test]
     fn a_plugin_reads_what_it_lists_and_what_is_granted() {
         let descriptor = PluginDescriptor {
-            id: "hay-plugin-a".parse().unwrap(),
-            slug: "a".into(),
-            version: "1.0.0".into(),
-            display_name: "A".into(),
-            description: None,
-            category: None,
-            format: FormatName("any".into()),
-            capabilities: Vec::new(),
             env: ["A_KEY", "A_UNSET", "DB_PASSWORD", "AWS_REGION"].map(String::from).into(),
-            channel: None,
-            auto_activate: false,
-            invisible: false,
-            runtime: Runtime::Node { entry: "index.js".into() },
+            ..PluginDescriptor::new(
+                "hay-plugin-a".parse().unwrap(),
+                "1.0.0",
+                FormatName("any".into()),
+                Runtime::Node { entry: "index.js".into() },
+            )
         };
         let variables = ["A_KEY", "DB_PASSWORD", "AWS_REGION", "PATH"]
             .map(|name| (name.to_owned(), Secret::new(format!("{name}!"))))

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use hayloft_manifest::registration;
-use hayloft_model::plugin::Package;
+use hayloft_model::plugin::{Package, Runtime};
 use hayloft_model::{PluginDescriptor, PluginId, Problem, Problems, Registration};
 use hayloft_store::Store;
 use hayloft_store::registrations::StoredRegistration;
@@ -144,6 +144,13 @@ async fn learn(package: &Package, store: &Store, workers: &Workers) -> Result<Ar
         }
         Ok(None) => {}
         Err(error) => return Err(internal(&error)),
+    }
+    // Where none of the plugin's own code runs, its folder has said everything.
+    if package.descriptor.runtime == Runtime::Servers {
+        return Ok(Arc::new(Registered {
+            registration: package.descriptor.declared.clone(),
+            problems: Problems::new(),
+        }));
     }
     let raw = workers
         .probe(package)

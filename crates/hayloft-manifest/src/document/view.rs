@@ -86,6 +86,16 @@ impl<'d> View<'d> {
         count
     }
 
+    /// Whether it is an array, where a value may be that or something else.
+    pub(crate) const fn is_array(&self) -> bool {
+        matches!(self.node.kind, Kind::Array(_))
+    }
+
+    /// Whether it is a text, where a value may be that or something else.
+    pub(crate) const fn is_text(&self) -> bool {
+        matches!(self.node.kind, Kind::Plain(Value::String(_)))
+    }
+
     /// The items of an array, or a problem. More than `most` items are a problem too, and the rest is left out.
     pub(crate) fn items(&self, most: usize, problems: &mut Problems) -> Vec<Self> {
         let Kind::Array(items) = &self.node.kind else {

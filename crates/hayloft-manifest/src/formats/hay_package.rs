@@ -3,31 +3,36 @@
 //! The manifest is small on purpose (document 1, section 2): what it says is what must be known before any code of
 //! the plugin runs. Configuration, auth and MCP servers are registered by the code.
 
-use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use hayloft_model::plugin::{Capability, Runtime};
-use hayloft_model::{PluginDescriptor, Problem, Problems};
+use hayloft_model::{Problem, Problems};
 use schemars::{JsonSchema, Schema};
 
-use super::{Draft, Format, Located};
-use crate::document::{Document, Naming, Object};
+use super::package_json::{self, FILE, KEY};
+use super::{Certainty, Draft, Format, Located, ManifestSchema, Recognized, SettingEnv, keys_of, schema_of};
+use crate::document::Object;
 use crate::folder::{Folder, Unusable};
 use crate::normalize::CATEGORIES;
 use crate::words::quoted;
 
 /// The reader of this format.
-pub(super) const FORMAT: Format =
-    Format { name: "hay-package", words: &["hay-package", KEY], recognize, missing, read, allow_env };
-
-const FILE: &str = "package.json";
-const KEY: &str = "hay-plugin";
-
-/// Largest `package.json` that is read, in bytes.
-const LARGEST_FILE: u64 = 1024 * 1024;
-
-/// Most entries in a list of the manifest.
-const MOST_ITEMS: usize = 200;
+pub(super) const FORMAT: Format = Format {
+    name: "hay-package",
+    words: &["hay-package", KEY],
+    looks_like: "a `package.json` with a `hay-plugin` key",
+    recognize,
+    missing,
+    read,
+    setting_env: SettingEnv::StandsIn,
+    allow_env: package_json::allow_env,
+    schema: Some(ManifestSchema {
+        manifest: FILE,
+        path: "schemas/hay-package.schema.json",
+        title: "package.json of a Hay-format plugin",
+        make: manifest_schema,
+    }),
+};
 
 /// Keys that other formats and hopes put here, and where such things go in this format.
 const MISPLACED: [(&[&str], &str); 3] = [
@@ -90,63 +95,55 @@ struct Manifest {
     channel: Option<String>,
 }
 
-/// The JSON Schema of `package.json` in this format.
-pub(crate) fn manifest_schema() -> Schema {
-    schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<PackageFile>()
+fn manifest_schema() -> Schema {
+    schema_of::<PackageFile>()
 }
 
 /// The keys of the manifest, as the schema names them.
-static KNOWN_KEYS: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let schema = manifest_schema();
-    let properties = schema.pointer("/properties/hay-plugin/properties").and_then(|value| value.as_object());
-    properties.map(|properties| properties.keys().cloned().collect()).unwrap_or_default()
-});
+static KNOWN_KEYS: LazyLock<Vec<String>> =
+    LazyLock::new(|| keys_of(&manifest_schema(), "/properties/hay-plugin/properties"));
 
-fn recognize(folder: &Folder) -> Option<&'static str> {
-    let text = folder.read_text(FILE, LARGEST_FILE).ok()?;
-    match Document::parse(&text, Naming::File(FILE)) {
+fn recognize(folder: &Folder) -> Option<Recognized> {
+    let because = match package_json::open(folder) {
         Ok(document) => {
-            let root = document.root().object(&mut Problems::new())?;
-            root.keys().any(|(key, _)| key == KEY).then_some("`package.json` has a `hay-plugin` key")
+            let package = document.root().object(&mut Problems::new())?;
+            package.get(KEY)?;
+            // The same key, but a class: that is a format of its own.
+            if package_json::class_source(folder, &package).is_some() {
+                return None;
+            }
+            "`package.json` has a `hay-plugin` key"
         }
         // Broken JSON that speaks of the key is somebody's plugin: its author wants to hear what is broken.
-        Err(_) => text.contains("\"hay-plugin\"").then_some("`package.json` speaks of `hay-plugin`"),
-    }
+        Err(_) => package_json::speaks_of(folder, "\"hay-plugin\"")
+            .then_some("`package.json` speaks of `hay-plugin`")?,
+    };
+    Some(Recognized { because, certainty: Certainty::Declared })
 }
 
 fn missing(folder: &Folder, problems: &mut Problems) {
-    match folder.read_text(FILE, LARGEST_FILE) {
-        Ok(text) => match Document::parse(&text, Naming::File(FILE)) {
-            Ok(document) => {
-                if document.root().object(problems).is_some() {
-                    let problem =
-                        Problem::error(FILE, "has no `hay-plugin` key, so the folder is not a plugin");
-                    problems.push(problem.hint(
-                        "add `\"hay-plugin\": { \"entry\": \"./dist/index.js\", \"capabilities\": [\"routes\"] }`",
-                    ));
-                }
+    match package_json::open(folder) {
+        Ok(document) => {
+            if document.root().object(problems).is_some() {
+                let problem = Problem::error(FILE, "has no `hay-plugin` key, so the folder is not a plugin");
+                problems.push(problem.hint(
+                    "add `\"hay-plugin\": { \"entry\": \"./dist/index.js\", \"capabilities\": [\"routes\"] }`",
+                ));
             }
-            Err(problem) => problems.push(problem),
-        },
-        Err(problem) if folder.locate(FILE) == Err(Unusable::Missing) => {
-            problems.push(problem.hint("give the folder that holds the plugin's `package.json`"));
         }
+        Err(_) if folder.locate(FILE) == Err(Unusable::Missing) => {}
         Err(problem) => problems.push(problem),
     }
 }
 
 fn read(folder: &Folder, problems: &mut Problems) -> Option<Draft> {
-    let document = folder
-        .read_text(FILE, LARGEST_FILE)
-        .and_then(|text| Document::parse(&text, Naming::File(FILE)))
-        .map_err(|problem| problems.push(problem))
-        .ok()?;
+    let document = package_json::open(folder).map_err(|problem| problems.push(problem)).ok()?;
     let package = document.root().object(problems)?;
     package.check_ambiguous(problems);
     package.check_prototype(problems);
 
-    let id = package.required("name", problems).and_then(|view| Located::read(&view, problems));
-    let version = package.required("version", problems).and_then(|view| Located::read(&view, problems));
+    let id = Located::required(&package, "name", problems);
+    let version = Located::required(&package, "version", problems);
     let description = package.label("description", problems);
 
     let manifest = package.required(KEY, problems)?.object(problems)?;
@@ -157,25 +154,17 @@ fn read(folder: &Folder, problems: &mut Problems) -> Option<Draft> {
         version,
         display_name: manifest.label("displayName", problems),
         description,
-        category: located(&manifest, "category", problems),
-        capabilities: located_items(&manifest, "capabilities", problems),
-        env: located_items(&manifest, "env", problems),
-        channel: located(&manifest, "channel", problems),
-        auto_activate: false,
-        invisible: false,
-        runtime: entry(folder, &package, &manifest, problems).map(|entry| Runtime::Node { entry }),
+        category: Located::optional(&manifest, "category", problems),
+        capabilities: Located::list(&manifest, "capabilities", problems),
+        env: Located::list(&manifest, "env", problems),
+        channel: Located::optional(&manifest, "channel", problems),
+        runtime: package_json::entry(folder, &package, Some(&manifest), problems)
+            .map(|entry| Runtime::Node { entry }),
+        ..Draft::default()
     })
 }
 
-fn located(object: &Object<'_>, key: &str, problems: &mut Problems) -> Option<Located> {
-    object.get(key).and_then(|view| Located::read(&view, problems))
-}
-
-fn located_items(object: &Object<'_>, key: &str, problems: &mut Problems) -> Vec<Located> {
-    let items = object.items(key, MOST_ITEMS, problems);
-    items.iter().filter_map(|item| Located::read(item, problems)).collect()
-}
-
+/// Warns of keys that nothing reads, and says where the misplaced ones go.
 fn check_keys(manifest: &Object<'_>, problems: &mut Problems) {
     let known: Vec<&str> = KNOWN_KEYS.iter().map(String::as_str).collect();
     let mut misplaced = Vec::new();
@@ -188,93 +177,4 @@ fn check_keys(manifest: &Object<'_>, problems: &mut Problems) {
         }
     }
     manifest.check_keys_but(&misplaced, &known, problems);
-}
-
-fn entry(
-    folder: &Folder,
-    package: &Object<'_>,
-    manifest: &Object<'_>,
-    problems: &mut Problems,
-) -> Option<PathBuf> {
-    if manifest.get("entry").is_some() {
-        let entry = located(manifest, "entry", problems)?;
-        return match folder.locate(&entry.text) {
-            Ok(path) => runnable(path, &entry, problems),
-            Err(unusable) => {
-                problems.push(entry_problem(package, &entry, unusable));
-                None
-            }
-        };
-    }
-    if package.get("main").is_some() {
-        let main = located(package, "main", problems)?;
-        // Node completes `main`: a file, the same with `.js`, or a folder with an `index.js`.
-        let spellings = [main.text.clone(), format!("{}.js", main.text), format!("{}/index.js", main.text)];
-        return match spellings.iter().find_map(|name| folder.locate(name).ok()) {
-            Some(path) => runnable(path, &main, problems),
-            None => {
-                let unusable = folder.locate(&main.text).err().unwrap_or(Unusable::Missing);
-                problems.push(entry_problem(package, &main, unusable));
-                None
-            }
-        };
-    }
-    let problem = Problem::error(manifest.place_of("entry"), "is missing, and `package.json` has no `main`");
-    problems.push(problem.hint("name the compiled module: `\"entry\": \"./dist/index.js\"`"));
-    None
-}
-
-fn runnable(path: PathBuf, entry: &Located, problems: &mut Problems) -> Option<PathBuf> {
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    match extension {
-        "js" | "cjs" | "mjs" => return Some(path),
-        "ts" | "mts" | "cts" | "tsx" => {
-            problems.push(Problem::error(&entry.at, format!("{} is TypeScript", quoted(&entry.text))).hint(
-                "name the compiled module, such as `./dist/index.js`, and give the package a `build` script",
-            ))
-        }
-        _ => problems.push(
-            Problem::error(&entry.at, format!("{} is not a JavaScript module", quoted(&entry.text)))
-                .hint("name a file that ends in `.js`, `.cjs` or `.mjs`"),
-        ),
-    }
-    None
-}
-
-fn entry_problem(package: &Object<'_>, entry: &Located, unusable: Unusable) -> Problem {
-    let shown = quoted(&entry.text);
-    let error = |message: String| Problem::error(&entry.at, message);
-    match unusable {
-        Unusable::Malformed => error(format!("{shown} is not a path"))
-            .hint("name the compiled module, such as `./dist/index.js`"),
-        Unusable::Absolute => error(format!("{shown} is not a relative path"))
-            .hint("name the module relative to `package.json`, such as `./dist/index.js`"),
-        Unusable::Outside => error(format!("{shown} leads out of the plugin's folder"))
-            .hint("keep the module inside the folder: nothing outside it can be loaded"),
-        Unusable::Missing => {
-            let problem = error(format!("{shown} does not exist"));
-            let builds = package
-                .get("scripts")
-                .and_then(|scripts| scripts.object(&mut Problems::new()))
-                .is_some_and(|scripts| scripts.get("build").is_some());
-            match (builds, entry.text.contains('\\')) {
-                (_, true) => problem.hint("write `/` between the parts of a path"),
-                (true, false) => problem.hint("build the plugin first: `npm install && npm run build`"),
-                (false, false) => problem.hint("name a file that is there, relative to `package.json`"),
-            }
-        }
-        Unusable::NotAFile => {
-            error(format!("{shown} is not a file")).hint("name the module itself, not its folder")
-        }
-        Unusable::Unreadable => {
-            error(format!("{shown} cannot be read")).hint("check the permissions of the file and its folder")
-        }
-    }
-}
-
-fn allow_env(descriptor: &PluginDescriptor, names: &[&str]) -> String {
-    let mut list: Vec<&str> = descriptor.env.iter().map(String::as_str).collect();
-    list.extend(names.iter().filter(|name| !descriptor.env.iter().any(|known| known == *name)));
-    let list: Vec<_> = list.iter().map(|name| format!("\"{name}\"")).collect();
-    format!("write in `package.json`, inside `\"hay-plugin\"`: `\"env\": [{}]`", list.join(", "))
 }

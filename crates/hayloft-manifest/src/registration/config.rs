@@ -4,20 +4,22 @@ use hayloft_model::config::{ConfigField, ConfigSchema, FieldType};
 use hayloft_model::{Problem, Problems};
 use serde_json::Value;
 
-use super::{EnvReferences, LONGEST_ID, MOST_ENTRIES};
+use super::{LONGEST_ID, MOST_ENTRIES};
 use crate::document::{Object, View};
+use crate::normalize;
 use crate::words::{listed, meant, quoted};
 
 /// Largest compiled form of a pattern, in bytes. The engine is linear in time; this bounds its memory.
 const LARGEST_PATTERN: usize = 256 * 1024;
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "type",
     "label",
     "description",
     "placeholder",
     "required",
     "env",
+    "exportedAs",
     "sensitive",
     "encrypted",
     "default",
@@ -34,15 +36,22 @@ const TYPES: [(&str, FieldType); 6] = [
     ("object", FieldType::Object),
 ];
 
-/// The schema, without the fields that have an error.
-pub(super) fn read(
+/// What a setting says of environment variables. Formats use the same words for different things.
+pub(crate) trait Variables {
+    /// The host's variable that stands in for the setting, and the one under which its value reaches the plugin's own
+    /// processes.
+    fn read(&mut self, field: &Object<'_>, problems: &mut Problems) -> (Option<String>, Option<String>);
+}
+
+/// Adds the fields of the schema that have no error. A field that is there already was declared before and stands.
+pub(crate) fn read(
     message: &Object<'_>,
-    env: &mut EnvReferences<'_>,
+    schema: &mut ConfigSchema,
+    variables: &mut impl Variables,
     problems: &mut Problems,
-) -> ConfigSchema {
-    let mut schema = ConfigSchema::default();
+) {
     let Some(object) = message.get("configSchema").and_then(|view| view.object(problems)) else {
-        return schema;
+        return;
     };
     let fields = object.fields(problems);
     if fields.len() > MOST_ENTRIES {
@@ -50,6 +59,9 @@ pub(super) fn read(
         problems.push(Problem::error(object.at(), message));
     }
     for (name, view) in fields.into_iter().take(MOST_ENTRIES) {
+        if schema.field(name).is_some() {
+            continue;
+        }
         if !is_field_name(name) {
             let message = format!("{} cannot be the name of a setting", quoted(name));
             problems.push(
@@ -58,11 +70,10 @@ pub(super) fn read(
             );
             continue;
         }
-        if let Some(field) = field(&view, env, problems) {
+        if let Some(field) = field(&view, variables, problems) {
             schema.fields.insert(name.to_owned(), field);
         }
     }
-    schema
 }
 
 fn is_field_name(name: &str) -> bool {
@@ -71,12 +82,13 @@ fn is_field_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'$'))
 }
 
-fn field(view: &View<'_>, env: &mut EnvReferences<'_>, problems: &mut Problems) -> Option<ConfigField> {
+fn field(view: &View<'_>, variables: &mut impl Variables, problems: &mut Problems) -> Option<ConfigField> {
     let object = view.object(problems)?;
     object.check_keys(&KEYS, problems);
     let field_type = field_type(&object, problems);
     let sensitive = object.boolean("sensitive", problems);
     let encrypted = object.boolean("encrypted", problems);
+    let (env, exported_as) = variables.read(&object, problems);
     let mut field = ConfigField {
         // Of a field without a usable type the rest is checked all the same; it is left out below.
         field_type: field_type.unwrap_or(FieldType::Json),
@@ -84,7 +96,8 @@ fn field(view: &View<'_>, env: &mut EnvReferences<'_>, problems: &mut Problems) 
         description: object.label("description", problems),
         placeholder: object.label("placeholder", problems),
         required: object.boolean("required", problems).unwrap_or_default(),
-        env: object.get("env").and_then(|name| env.read(&name, problems)),
+        env,
+        exported_as,
         // Two names for one thing: whoever says it once means it.
         sensitive: sensitive.unwrap_or_default() || encrypted.unwrap_or_default(),
         default: object.get("default").map(|default| default.value()),
@@ -169,6 +182,25 @@ fn regex(view: &View<'_>, field_type: Option<FieldType>, problems: &mut Problems
             None
         }
     }
+}
+
+/// The name of a variable that is set for the plugin's own processes.
+pub(crate) fn exported_name(view: &View<'_>, problems: &mut Problems) -> Option<String> {
+    let name = view.text(problems)?;
+    if !normalize::is_env_name(name) {
+        let message = format!("{} cannot be the name of an environment variable", quoted(name));
+        problems.push(
+            Problem::error(view.at(), message).hint("use letters, digits and `_`, such as `SHOP_API_KEY`"),
+        );
+        return None;
+    }
+    if normalize::belongs_to_the_host(name) {
+        let message = format!("the host sets the environment variable `{name}` itself");
+        problems
+            .push(Problem::error(view.at(), message).hint("choose another name for the setting's variable"));
+        return None;
+    }
+    Some(name.to_owned())
 }
 
 /// What is wrong with a field's default value, by the rules that its other values must keep.

@@ -1,7 +1,7 @@
 //! The HTTP routes that a plugin registered.
 
 use hayloft_model::plugin::route::path_matches;
-use hayloft_model::plugin::{HttpMethod, RouteDeclaration};
+use hayloft_model::plugin::{HttpMethod, RouteAccess, RouteDeclaration};
 use hayloft_model::{Problem, Problems};
 
 use super::MOST_ENTRIES;
@@ -31,30 +31,50 @@ pub(super) fn read(message: &Object<'_>, problems: &mut Problems) -> Vec<RouteDe
     let mut routes: Vec<RouteDeclaration> = Vec::new();
     for item in message.items("routes", MOST_ENTRIES, problems) {
         let Some(route) = route(&item, problems) else { continue };
-        let same = |earlier: &&RouteDeclaration| {
-            earlier.method == route.method && canonical(&earlier.path) == canonical(&route.path)
-        };
-        if let Some(earlier) = routes.iter().find(same) {
-            let message = format!(
-                "`{} {}` is already registered as `{} {}`",
-                route.method, route.path, earlier.method, earlier.path
-            );
-            problems.push(
-                Problem::error(item.at(), message).hint("remove one: only the first could ever answer"),
-            );
-        } else {
-            routes.push(route);
-        }
+        push(route, &item, &mut routes, problems);
     }
     routes
 }
 
+/// Adds a route, unless one before it would always answer in its place.
+pub(crate) fn push(
+    route: RouteDeclaration,
+    item: &View<'_>,
+    routes: &mut Vec<RouteDeclaration>,
+    problems: &mut Problems,
+) {
+    let same = |earlier: &&RouteDeclaration| {
+        earlier.method == route.method && canonical(&earlier.path) == canonical(&route.path)
+    };
+    if let Some(earlier) = routes.iter().find(same) {
+        let message = format!(
+            "`{} {}` is already registered as `{} {}`",
+            route.method, route.path, earlier.method, earlier.path
+        );
+        problems
+            .push(Problem::error(item.at(), message).hint("remove one: only the first could ever answer"));
+    } else {
+        routes.push(route);
+    }
+}
+
 fn route(item: &View<'_>, problems: &mut Problems) -> Option<RouteDeclaration> {
     let object = item.object(problems)?;
-    object.check_keys(&["method", "path"], problems);
+    object.check_keys(&["method", "path", "access"], problems);
+    let access = object.get("access").and_then(|view| access(&view, problems)).unwrap_or_default();
+    pattern(&object, item, access, problems)
+}
+
+/// The method and the path of a route.
+pub(crate) fn pattern(
+    object: &Object<'_>,
+    item: &View<'_>,
+    access: RouteAccess,
+    problems: &mut Problems,
+) -> Option<RouteDeclaration> {
     let method = object.required("method", problems).and_then(|view| method(&view, problems));
     let path = object.required("path", problems).and_then(|view| path(&view, problems));
-    let route = RouteDeclaration { method: method?, path: path? };
+    let route = RouteDeclaration { method: method?, path: path?, access };
     let is_control =
         |(method, path): &&(HttpMethod, &str)| *method == route.method && path_matches(path, &route.path);
     if let Some((method, path)) = CONTROL.iter().find(is_control) {
@@ -64,6 +84,18 @@ fn route(item: &View<'_>, problems: &mut Problems) -> Option<RouteDeclaration> {
         return None;
     }
     Some(route)
+}
+
+fn access(view: &View<'_>, problems: &mut Problems) -> Option<RouteAccess> {
+    match view.text(problems)? {
+        "open" => Some(RouteAccess::Open),
+        "organization" => Some(RouteAccess::Organization),
+        other => {
+            let message = format!("{} does not say who may call a route", quoted(other));
+            problems.push(Problem::error(view.at(), message).hint("write `open` or `organization`"));
+            None
+        }
+    }
 }
 
 fn method(view: &View<'_>, problems: &mut Problems) -> Option<HttpMethod> {

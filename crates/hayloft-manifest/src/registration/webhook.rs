@@ -52,7 +52,7 @@ fn check_signature(signature: &Object<'_>, env: &mut EnvReferences<'_>, problems
         problems.push(Problem::error(view.at(), message).hint("known is `sha256-hmac`"));
     }
     if let Some(view) = signature.required("secretEnv", problems) {
-        env.read(&view, problems);
+        env.resolve(&view, problems);
     }
 }
 
@@ -82,6 +82,6 @@ fn check_challenge(
         known_field(&view, schema, problems);
     }
     if let Some(view) = variable {
-        env.read(&view, problems);
+        env.resolve(&view, problems);
     }
 }

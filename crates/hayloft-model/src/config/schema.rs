@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Fields by name, in the order in which the plugin declared them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct ConfigSchema {
     /// The fields.
@@ -22,7 +22,7 @@ impl ConfigSchema {
 }
 
 /// One setting.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigField {
     /// What kind of value it takes.
@@ -43,6 +43,9 @@ pub struct ConfigField {
     /// A host environment variable that stands in while the organization gave no value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env: Option<String>,
+    /// The environment variable under which the value reaches the plugin's own processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exported_as: Option<String>,
     /// Whether the value is a secret. Plugins also write `encrypted` for the same thing.
     #[serde(default, alias = "encrypted", skip_serializing_if = "is_false")]
     pub sensitive: bool,

@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 pub enum AuthMethod {
     /// A key that a person pastes; it lives in a configuration field.
     ApiKey(ApiKeyAuth),
+    /// A token (RFC 7519) that a person pastes; it lives in a configuration field. Servers elsewhere get it as a
+    /// bearer token.
+    Jwt(ApiKeyAuth),
     /// OAuth 2, run by the host.
     Oauth2(Box<OAuth2>),
 }
@@ -20,13 +23,13 @@ impl AuthMethod {
     #[must_use]
     pub fn id(&self) -> &str {
         match self {
-            Self::ApiKey(method) => &method.id,
+            Self::ApiKey(method) | Self::Jwt(method) => &method.id,
             Self::Oauth2(method) => &method.id,
         }
     }
 }
 
-/// An API key in a configuration field.
+/// A key or a token in a configuration field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKeyAuth {
@@ -46,10 +49,12 @@ pub struct OAuth2 {
     pub id: String,
     /// What a person reads.
     pub label: String,
-    /// Where the browser is sent.
-    pub authorization_url: String,
-    /// Where the code is exchanged.
-    pub token_url: String,
+    /// Where the browser is sent. Absent: the plugin's remote MCP server names its own authorization server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization_url: Option<String>,
+    /// Where the code is exchanged. Absent: the plugin's remote MCP server names its own authorization server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_url: Option<String>,
     /// Scopes that are always asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
@@ -59,10 +64,12 @@ pub struct OAuth2 {
     /// Whether the provider takes PKCE (RFC 7636).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pkce: Option<bool>,
-    /// The field with the client id.
-    pub client_id: FieldReference,
-    /// The field with the client secret.
-    pub client_secret: FieldReference,
+    /// The client id. Absent: the host registers itself with the authorization server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<ClientCredential>,
+    /// The client secret. Absent for public clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<ClientCredential>,
     /// Extra parameters of the authorization request.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub authorization_params: BTreeMap<String, String>,
@@ -90,6 +97,19 @@ pub struct TokenCall {
     /// Whether the client secret goes along.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub include_client_secret: Option<bool>,
+}
+
+/// Where a client id or a client secret comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ClientCredential {
+    /// A configuration field, so each organization brings its own.
+    Field(FieldReference),
+    /// A variable of the host's environment. It is read by the host alone and never enters the plugin.
+    Host {
+        /// The variable's name.
+        env: String,
+    },
 }
 
 /// A configuration field, by name.

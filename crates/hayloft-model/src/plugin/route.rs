@@ -49,6 +49,28 @@ pub struct RouteDeclaration {
     pub method: HttpMethod,
     /// The path pattern, Express style: `/orders/:id`, `/files/*path`.
     pub path: String,
+    /// Who may call it.
+    #[serde(default, skip_serializing_if = "RouteAccess::is_open")]
+    pub access: RouteAccess,
+}
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RouteAccess {
+    /// Anybody: the plugin itself judges, by a provider's signature for example.
+    #[default]
+    Open,
+    /// Whoever holds a valid token of the organization. Others never reach the worker.
+    Organization,
+}
+
+impl RouteAccess {
+    /// Whether anybody may call.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        *self == Self::Open
+    }
 }
 
 /// Whether a decoded-nothing, as-received path is one that the pattern means. A trailing slash does not matter;

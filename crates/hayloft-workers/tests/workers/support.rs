@@ -158,21 +158,12 @@ pub(crate) fn package(id: &str, root: &Path) -> Package {
     Package {
         root: root.to_owned(),
         content_hash: ContentHash::from_bytes([7; 32]),
-        descriptor: PluginDescriptor {
-            id: id.parse().unwrap(),
-            slug: "test".into(),
-            version: "1.0.0".into(),
-            display_name: "Test".into(),
-            description: None,
-            category: None,
-            format: FormatName("hay-package".into()),
-            capabilities: Vec::new(),
-            env: Vec::new(),
-            channel: None,
-            auto_activate: false,
-            invisible: false,
-            runtime: PluginRuntime::Node { entry: "entry.cjs".into() },
-        },
+        descriptor: PluginDescriptor::new(
+            id.parse().unwrap(),
+            "1.0.0",
+            FormatName("hay-package".into()),
+            PluginRuntime::Node { entry: "entry.cjs".into() },
+        ),
     }
 }
 

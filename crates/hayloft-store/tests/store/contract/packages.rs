@@ -22,19 +22,18 @@ fn package(id: &str, hash: u8, version: &str) -> Package {
         root: PathBuf::from(format!("/plugins/{id}")),
         content_hash: ContentHash::from_bytes([hash; 32]),
         descriptor: PluginDescriptor {
-            id: id.parse().unwrap(),
             slug: id.replace(['-', '@', '/'], "_"),
-            version: version.to_owned(),
             display_name: String::from("A plugin"),
-            description: None,
             category: Some(String::from("tools")),
-            format: FormatName(String::from("some-format")),
             capabilities: vec![Capability::Mcp, Capability::Config],
             env: vec![String::from("API_KEY")],
-            channel: None,
             auto_activate: true,
-            invisible: false,
-            runtime: Runtime::Node { entry: PathBuf::from("dist/index.js") },
+            ..PluginDescriptor::new(
+                id.parse().unwrap(),
+                version,
+                FormatName(String::from("some-format")),
+                Runtime::Node { entry: PathBuf::from("dist/index.js") },
+            )
         },
     }
 }

@@ -1,0 +1,69 @@
+//! What a plugin needs from its host, and what it is content to go without.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What must hold before a plugin can start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Requirements {
+    /// Environment variables that must have a value: the host's own, or a setting that is exported under the name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
+    /// Rights that the plugin asks for, such as `org:<organizationId>:mcp:invoke`. Absent for plugins that say
+    /// nothing of rights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<String>>,
+    /// The versions of Node that its code runs on, as npm writes ranges.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+}
+
+impl Requirements {
+    /// Whether nothing is needed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What the host does for code that gets only what it asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Service {
+    /// Requests to the outside.
+    Fetch,
+    /// Values kept for an organization and a plugin.
+    Kv,
+    /// The worker's log.
+    Logger,
+    /// Work that is done later or again and again.
+    Timer,
+    /// Cryptography.
+    Crypto,
+}
+
+impl Service {
+    /// Every service, in the order of the documentation.
+    pub const ALL: [Self; 5] = [Self::Fetch, Self::Kv, Self::Logger, Self::Timer, Self::Crypto];
+
+    /// The name in a manifest.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fetch => "fetch",
+            Self::Kv => "kv",
+            Self::Logger => "logger",
+            Self::Timer => "timer",
+            Self::Crypto => "crypto",
+        }
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
