@@ -3,7 +3,16 @@ import tseslint from "typescript-eslint";
 
 export default tseslint.config(
   {
-    ignores: ["**/node_modules/", "**/dist/", "**/fixtures/", "target/", "plugins/", "schemas/", "data/"],
+    ignores: [
+      "**/node_modules/",
+      "**/dist/",
+      "**/fixtures/",
+      "**/template/",
+      "target/",
+      "plugins/",
+      "schemas/",
+      "data/",
+    ],
   },
   {
     files: ["**/*.ts"],

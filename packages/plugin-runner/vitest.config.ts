@@ -5,6 +5,7 @@ export default defineConfig({
   resolve: {
     alias: {
       "@hay/plugin-sdk/host": fileURLToPath(new URL("../plugin-sdk/src/host.ts", import.meta.url)),
+      "@hatago/core/host": fileURLToPath(new URL("../hatago-core/src/host.ts", import.meta.url)),
     },
   },
   define: { HAYLOFT_RUNNER_VERSION: JSON.stringify("0.0.0-test") },

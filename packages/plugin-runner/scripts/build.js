@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { basename, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { deflateRawSync } from "node:zlib";
+import { brotliCompressSync } from "node:zlib";
 import { build } from "esbuild";
 
 const here = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
@@ -86,13 +86,13 @@ const packed = {
       const { outputFiles, metafile } = await build({
         ...options,
         entryPoints: [here(path)],
-        plugins: [smallMimeTable, replaced],
+        plugins: [smallMimeTable, replaced, workerShim],
         write: false,
       });
       metafiles.push(metafile);
       const { text } = outputFiles[0];
       const source = path.startsWith("src/formats/")
-        ? `require("node:zlib").inflateRawSync(Buffer.from("${deflateRawSync(text, { level: 9 }).toString("base64")}", "base64")).toString("utf8")`
+        ? `require("node:zlib").brotliDecompressSync(Buffer.from("${brotliCompressSync(text).toString("base64")}", "base64")).toString("utf8")`
         : JSON.stringify(text);
       return {
         contents: `
@@ -103,6 +103,33 @@ const packed = {
         `,
         loader: "js",
       };
+    });
+  },
+};
+
+/** The program that surrounds a plugin on Workers, as a text. */
+const workerShim = {
+  name: "worker-shim",
+  setup(builder) {
+    builder.onResolve({ filter: /^hatago:worker-shim$/ }, ({ path }) => ({
+      path,
+      namespace: "worker-shim",
+    }));
+    builder.onLoad({ filter: /.*/, namespace: "worker-shim" }, async () => {
+      const { outputFiles } = await build({
+        ...options,
+        entryPoints: [here("src/formats/hatago/worker-shim.ts")],
+        platform: "neutral",
+        mainFields: ["module", "main"],
+        target: "es2022",
+        format: "esm",
+        define: {},
+        // The plugin, which is put beside it.
+        external: ["./plugin-entry.js"],
+        metafile: false,
+        write: false,
+      });
+      return { contents: outputFiles[0].text, loader: "text" };
     });
   },
 };

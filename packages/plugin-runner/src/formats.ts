@@ -14,6 +14,7 @@ const FORMATS: Readonly<Record<string, Make>> = {
   "hay-class": async (services) => new (await import("./formats/hay-class.js")).HayClass(services),
   "hay-manifest": async (services) =>
     new (await import("./formats/hay-manifest.js")).HayManifest(services),
+  hatago: async (services) => new (await import("./formats/hatago.js")).Hatago(services),
 };
 
 export function createHostedPlugin(services: RunnerServices): HostedPlugin | Promise<HostedPlugin> {

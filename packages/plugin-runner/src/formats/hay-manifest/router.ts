@@ -85,7 +85,7 @@ async function answer(
         },
   );
   const response = await endpoint.handle(request, PREFIX, context);
-  return { status: response.status, body: (await response.json()) };
+  return { status: response.status, body: await response.json() };
 }
 
 /** The endpoint of a router that the plugin made with a tRPC of its own. */
