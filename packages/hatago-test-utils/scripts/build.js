@@ -1,4 +1,4 @@
-// Builds the package into `dist`: one ES module, with types.
+// Builds the package into `dist`: one ES module with everything that runs in it, and types, which are `@hatago/core`'s.
 import { mkdir, rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import path from "node:path";
@@ -15,7 +15,11 @@ await build({
   entryPoints: [path.join(root, "src/index.ts")],
   bundle: true,
   platform: "neutral",
-  external: ["@hatago/core", "@hatago/core/host"],
+  alias: {
+    "@hatago/core/host": path.join(root, "../hatago-core/src/host.ts"),
+    "@hatago/core": path.join(root, "../hatago-core/src/index.ts"),
+  },
+  mainFields: ["module", "main"],
   target: "es2022",
   format: "esm",
   outdir: out,
