@@ -16,6 +16,7 @@ mod hatago;
 mod hay_class;
 mod hay_manifest;
 mod hay_package;
+pub mod migrate;
 mod package_json;
 
 /// One format: how to know it and how to read it.
@@ -38,6 +39,8 @@ pub(crate) struct Format {
     pub(crate) allow_env: fn(&PluginDescriptor, &[&str]) -> String,
     /// The JSON Schema of its manifest, for editors.
     pub(crate) schema: Option<ManifestSchema>,
+    /// The manifest that a migration to the canonical format makes superfluous, where there is such a migration.
+    pub(crate) migrates_from: Option<&'static str>,
 }
 
 /// Why a folder is taken for a format.

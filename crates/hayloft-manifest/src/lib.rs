@@ -6,7 +6,7 @@
 //!
 //! This crate must not know workers, tenants or the network, and it never runs a plugin's code.
 //!
-//! To add a format: one file in `formats` that exports a `Format`, one line in [`formats`], golden cases in
+//! To add a format: one file in `formats` that exports a `Format`, its line in [`formats`], golden cases in
 //! `tests/golden/<format>/`, and a sample plugin.
 
 use std::path::Path;
@@ -32,6 +32,7 @@ mod words;
 
 pub use content_hash::{HashError, content_hash};
 pub use discover::{Discovered, discover};
+pub use formats::migrate::{self, Migration, migrate};
 pub use normalize::needs_grant;
 pub use probe::{Evidence, probe};
 pub use report::{Report, check};

@@ -38,6 +38,7 @@ pub(super) const FORMAT: Format = Format {
         title: "hatago.plugin.json",
         make: manifest_schema,
     }),
+    migrates_from: None,
 };
 
 const FILE: &str = "hatago.plugin.json";

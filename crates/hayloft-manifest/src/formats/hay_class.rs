@@ -19,7 +19,7 @@ mod constructor;
 /// The reader of this format.
 pub(super) const FORMAT: Format = Format {
     name: "hay-class",
-    words: &["hay-class", SDK],
+    words: &["hay-class"],
     looks_like: "a class that extends `HayPlugin` as the entry of its `package.json`",
     recognize,
     missing: |_, _| {},
@@ -27,6 +27,7 @@ pub(super) const FORMAT: Format = Format {
     setting_env: SettingEnv::Exported,
     allow_env: package_json::allow_env,
     schema: None,
+    migrates_from: None,
 };
 
 /// Scope and prefix of the npm names that the class SDK's own plugins have.

@@ -41,6 +41,7 @@ pub(super) const FORMAT: Format = Format {
         title: "manifest.json of a Hay-format plugin",
         make: manifest_schema,
     }),
+    migrates_from: Some(FILE),
 };
 
 const FILE: &str = "manifest.json";

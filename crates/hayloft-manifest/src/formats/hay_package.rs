@@ -32,6 +32,7 @@ pub(super) const FORMAT: Format = Format {
         title: "package.json of a Hay-format plugin",
         make: manifest_schema,
     }),
+    migrates_from: None,
 };
 
 /// Keys that other formats and hopes put here, and where such things go in this format.

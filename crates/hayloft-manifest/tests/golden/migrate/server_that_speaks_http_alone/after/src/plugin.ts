@@ -1,0 +1,5 @@
+import { defineHayPlugin } from "@hay/plugin-sdk";
+
+export default defineHayPlugin(() => ({
+  name: "Orders",
+}));
