@@ -64,7 +64,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             _ => {}
         }
     }
-    findings.extend(samples::check(&workspace.path("plugins/examples")));
+    findings.extend(samples::check(workspace.root()));
     match codegen::stale_files(workspace) {
         Ok(stale) => {
             let message = "is not as the code says; run `make codegen`";

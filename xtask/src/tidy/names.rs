@@ -18,9 +18,10 @@ const WORDS: [(&[&str], &[&str], &str); 4] = [
 /// Folders whose programs start processes and speak of formats because they build and test the product.
 const TEST_FOLDERS: [&str; 4] = ["tests/", "benches/", "xtask/", "crates/hayloft-testkit/"];
 
-/// Folders that know the plugin formats.
-const FORMAT_FOLDERS: [&str; 5] = [
-    "crates/hayloft-manifest/",
+/// Files and folders that know the plugin formats. So does a package that is named after one.
+const FORMAT_FOLDERS: [&str; 6] = [
+    "crates/hayloft-manifest/src/formats.rs",
+    "crates/hayloft-manifest/src/formats/",
     "packages/plugin-sdk/",
     "packages/plugin-runner/src/formats.ts",
     "packages/plugin-runner/src/formats/",
@@ -102,8 +103,10 @@ pub(super) fn check_rust(path: &str, text: &str, formats: &[&str]) -> Vec<Findin
                 if is_sql && !path.starts_with("crates/hayloft-store/") {
                     found("only hayloft-store may hold SQL");
                 }
-                if !in_tests && !FORMAT_FOLDERS.iter().any(|folder| path.starts_with(folder)) {
-                    for word in formats.iter().filter(|word| names_format(literal, word)) {
+                if !in_tests {
+                    for word in
+                        formats.iter().filter(|word| !may_say(path, word) && names_format(literal, word))
+                    {
                         found(&format!("only the readers of plugin formats may say `{word}`"));
                     }
                 }
@@ -117,9 +120,7 @@ pub(super) fn check_rust(path: &str, text: &str, formats: &[&str]) -> Vec<Findin
 /// Everything that a TypeScript or JavaScript file must not say.
 pub(super) fn check_typescript(path: &str, text: &str, formats: &[&str]) -> Vec<Finding> {
     let is_test = path.contains(".test.") || path.contains("/test/");
-    let knows_formats = is_test
-        || !path.starts_with("packages/")
-        || FORMAT_FOLDERS.iter().any(|folder| path.starts_with(folder));
+    let is_ours = !is_test && path.starts_with("packages/");
     let mut findings = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let mut found = |message: &str| findings.push(Finding::on_line(path, index + 1, message));
@@ -130,8 +131,8 @@ pub(super) fn check_typescript(path: &str, text: &str, formats: &[&str]) -> Vec<
         if is_test && ["it", "test", "describe"].iter().any(|what| is_left_out(code, what)) {
             found("a test that is left out, or leaves others out, is no test; mend or delete it");
         }
-        if !knows_formats {
-            for word in formats {
+        if is_ours {
+            for word in formats.iter().filter(|word| !may_say(path, word)) {
                 let quoted =
                     ['"', '\'', '`'].iter().any(|quote| code.contains(&format!("{quote}{word}{quote}")));
                 if quoted {
@@ -179,6 +180,14 @@ fn names_command(source: &Source, index: usize) -> bool {
     source.word(index + 3) == Some("Command")
 }
 
+/// Whether a file may say a format's word.
+fn may_say(path: &str, word: &str) -> bool {
+    let package = path.strip_prefix("packages/").and_then(|path| path.split('/').next()).unwrap_or_default();
+    let format = word.trim_start_matches('@').split(['.', '/']).next().unwrap_or(word);
+    FORMAT_FOLDERS.iter().any(|folder| path.starts_with(folder))
+        || (!format.is_empty() && package.split('-').any(|part| part == format))
+}
+
 /// Whether a text says the word itself, and not an id of a plugin that begins or ends with it.
 fn names_format(text: &str, word: &str) -> bool {
     let is_part =
@@ -195,7 +204,7 @@ mod tests {
     use super::*;
 
     const NOTHING: [&str; 0] = [];
-    const FORMATS: [&str; 2] = ["hay-plugin", "hay-package"];
+    const FORMATS: [&str; 3] = ["hay-plugin", "hay-package", "hatago"];
 
     fn rust(path: &str, text: &str) -> Vec<String> {
         check_rust(path, &format!("//! Docs.\n{text}"), &FORMATS).iter().map(ToString::to_string).collect()
@@ -223,6 +232,10 @@ mod tests {
                 "only the readers of plugin formats may say `hay-package`",
             ),
             (
+                "const X: &str = \"hatago.plugin.json\";",
+                "only the readers of plugin formats may say `hatago`",
+            ),
+            (
                 "#[allow(dead_code)] fn x() {}",
                 "`allow` hides what has gone away; write `#[expect(…, reason = \"…\")]`",
             ),
@@ -231,6 +244,8 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(rust(host, text), [format!("{host}:2: {expected}")], "{text}");
         }
+        let normalize = "crates/hayloft-manifest/src/normalize.rs";
+        assert_eq!(rust(normalize, "const X: &str = \"hay-plugin\";").len(), 1);
         let undocumented = check_rust(host, "\nuse x::y;\n", &FORMATS);
         assert!(undocumented.len() == 1 && undocumented[0].message.starts_with("begins without `//!`"));
         assert_eq!(check_path("crates/x/src/y/mod.rs").len(), 1);
@@ -242,7 +257,8 @@ mod tests {
             ("crates/hayloft-server/src/x.rs", "use axum::Router;"),
             ("crates/hayloft-store/src/x.rs", "const X: &str = \"SELECT 1\";"),
             ("crates/hayloft-sandbox/src/x.rs", "use std::process::Command; fn x() { unsafe { y() } }"),
-            ("crates/hayloft-manifest/src/x.rs", "const X: &str = \"hay-plugin\";"),
+            ("crates/hayloft-manifest/src/formats.rs", "const X: &str = \"hay-plugin\";"),
+            ("crates/hayloft-manifest/src/formats/x.rs", "const X: &str = \"hay-plugin\";"),
             ("crates/hayloft-testkit/src/x.rs", "use std::process::Command;"),
             ("crates/hayloft-host/src/x.rs", "/// axum, unsafe, SELECT * FROM x, \"hay-plugin\"\nfn x() {}"),
             (
@@ -272,6 +288,11 @@ mod tests {
         assert_eq!(check(main, "// \"hay-package\"\nlog(\"hay-plugin-x\");"), NOTHING);
         let reader = "packages/plugin-runner/src/formats/hay-package.ts";
         assert_eq!(check(reader, "x(\"hay-package\")"), NOTHING);
+        let package = "x(\"hatago\")";
+        assert_eq!(check("packages/hatago-core/src/index.ts", package), NOTHING);
+        assert_eq!(check("packages/create-hatago-plugin/src/main.ts", package), NOTHING);
+        assert_eq!(check("packages/client-tests/src/main.ts", package).len(), 1);
+        assert_eq!(check("packages/hatago-core/src/index.ts", "x(\"hay-package\")").len(), 1);
         assert_eq!(check("packages/x/test/a.test.ts", "  it.only(\"x\", () => {});").len(), 1);
     }
 }
