@@ -19,8 +19,10 @@ export interface PluginManifest {
   engines?: { hatago?: string; node?: string; workers?: string };
   /** What it may use; everything else is denied. */
   capabilities?: CapabilityName[];
-  /** The module to load, by runtime. */
-  entry: { node?: string; workers?: string; default?: string };
+  /** The module to load: one, or one for each runtime. */
+  entry: string | { node?: string; workers?: string; default?: string };
+  /** Names of environment variables that it may read. */
+  env?: string[];
   /** What it will register. */
   mcp?: { tools?: DeclaredTool[] };
 }

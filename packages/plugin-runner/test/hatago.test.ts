@@ -5,6 +5,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { fetchFrom } from "./support/http-client.js";
 import { type Message, oblige, type StartOptions, TestWorker } from "./support/test-worker.js";
@@ -152,6 +153,19 @@ describe.each(RUNTIMES)("on %s", { timeout: 60_000 }, (runtime) => {
       tone: "warm",
       env: { ALLOWED: "yes" },
     });
+  });
+
+  it("the sample plugin", async () => {
+    const root = fileURLToPath(new URL("../../../plugins/examples/hatago-hello/", import.meta.url));
+    const entry = runtime === "node" ? "./src/index.js" : "./src/worker.js";
+    const { call } = await started(
+      { format: "hatago", root, entry },
+      { config: { greeting: "Hi" } },
+    );
+    for (const times of [1, 2]) {
+      const { result } = await call("hello", { name: "Ada" });
+      expect(result.structuredContent).toEqual({ message: "Hi, Ada!", times, runtime });
+    }
   });
 
   describe("capabilities", () => {

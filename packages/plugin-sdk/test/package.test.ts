@@ -130,6 +130,7 @@ describe("its types", () => {
     import { createTestHost } from "@hay/plugin-sdk/testing";
     import { StdioMcpClient } from "@hay/plugin-sdk/sdk/stdio-mcp-client";
     import type { HayPluginDefinition } from "@hay/plugin-sdk/runner";
+    import { HayPlugin, startPluginWorker } from "@hay/plugin-sdk";
     const schema = { apiKey: { type: "string", required: true } } as const;
     export const plugin = defineHayPlugin<typeof schema>(() => ({
       name: "Shop",
@@ -145,6 +146,23 @@ describe("its types", () => {
     export const host = createTestHost(plugin);
     export const client = new StdioMcpClient({ command: "true" });
     export const definition: HayPluginDefinition = { name: "Shop" };
+    interface Application { listen(port: number): void }
+    export class ShopPlugin extends HayPlugin {
+      constructor() {
+        super({ id: "shop", capabilities: ["mcp"], config: { key: { type: "string", envVar: "SHOP_KEY" } } });
+      }
+      async onInitialize() {
+        const key: string = this.config.key;
+        const app: Application = this.getApp();
+        app.listen(key.length);
+        this.registerRoute("GET", "/", async (req: any, res: any) => { res.send(req.query.a); });
+      }
+      protected async registerMCP() {
+        await this.sdk.mcp.registerLocalMCP({ serverPath: "./mcp", startCommand: "node index.js", tools: [] as any });
+      }
+      protected onConfigUpdate(newConfig: { key: string }) { this.log(newConfig.key); }
+    }
+    export const started: Promise<void> = startPluginWorker(ShopPlugin);
   `;
 
   it.each([

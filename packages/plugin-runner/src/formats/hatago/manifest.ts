@@ -34,7 +34,8 @@ export function readPluginManifest(root: string): PluginManifest {
 
 /** Where the entry runs: it is the manifest's `workers` entry, or it is not. */
 export function runtimeOf(manifest: PluginManifest, entry: string): PluginRuntime {
-  const { node, workers, default: fallback } = Object(manifest.entry) as PluginManifest["entry"];
+  if (typeof manifest.entry === "string") return "node";
+  const { node, workers, default: fallback } = manifest.entry;
   const same = (path: string | undefined) =>
     path !== undefined && normalize(path) === normalize(entry);
   return same(workers) && !same(node ?? fallback) ? "workers" : "node";

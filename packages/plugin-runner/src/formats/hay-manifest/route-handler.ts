@@ -1,9 +1,8 @@
-/** Handlers of a manifest's HTTP routes: files that export a function, behind the middleware that they name. */
+/** Handlers of a manifest's HTTP routes: files that export a function. */
 import { loadExport } from "../../loader.js";
 import { RunnerError } from "../../wire-error.js";
 
-type Next = (error?: unknown) => void;
-type Handler = (req: object, res: object, next: Next) => unknown;
+type Handler = (req: object, res: object) => unknown;
 
 /** A route's declaration, as far as it names code. */
 export interface DeclaredHandler {
@@ -14,11 +13,8 @@ export interface DeclaredHandler {
   middleware: unknown;
 }
 
-/**
- * Middleware by name that needs nothing here: the host demands the token before the worker is reached, and bodies are
- * parsed for every route.
- */
-const KNOWN = ["auth", "json", "urlencoded"];
+/** The only middleware: the host demands the organization's token before the worker is reached. */
+const AUTH = "auth";
 
 const HANDLER = {
   expected: "a function `(req, res)`",
@@ -27,53 +23,21 @@ const HANDLER = {
     typeof value === "function" && !/^class\b/.test(Function.prototype.toString.call(value)),
 };
 
-/** Loads a route's handler with its middleware in front. */
+/** Loads a route's handler. */
 export async function loadRouteHandler(declared: DeclaredHandler): Promise<Handler> {
   const { root, at, handler, middleware } = declared;
-  if (typeof handler !== "string") {
-    throw problem(`${at}.handler`, "must be the path of a file");
-  }
-  const steps: Handler[] = [];
+  if (typeof handler !== "string") throw problem(`${at}.handler`, "must be the path of a file");
   const names: unknown[] = Array.isArray(middleware) ? middleware : [middleware ?? []].flat();
+  // Left out, an unknown one would open what its author wants closed.
   for (const [index, name] of names.entries()) {
-    const place = `${at}.middleware[${index}]`;
-    if (typeof name === "string" && KNOWN.includes(name)) continue;
-    if (typeof name !== "string" || !/[./]/.test(name)) {
-      throw problem(
-        place,
-        `\`${String(name)}\` is not a middleware`,
-        `use ${KNOWN.map((known) => `\`${known}\``).join(", ")}, or the path of a file`,
-      );
-    }
-    steps.push(await loadExport({ root, file: name, role: "middleware", at: place }, HANDLER));
+    if (name === AUTH) continue;
+    throw problem(
+      `${at}.middleware[${index}]`,
+      `\`${String(name)}\` is not a middleware`,
+      "the only one is `auth`: do anything else in the handler",
+    );
   }
-  const own = await loadExport(
-    { root, file: handler, role: "handler", at: `${at}.handler` },
-    HANDLER,
-  );
-  return steps.length === 0 ? own : chain(steps, own);
-}
-
-/** Runs each step when the one before passes the request on. */
-function chain(steps: readonly Handler[], last: Handler): Handler {
-  return (req, res, next) => {
-    const run = (position: number): unknown => {
-      const step = steps[position];
-      if (step === undefined) return last(req, res, next);
-      return step(req, res, (error?: unknown) => {
-        if (error !== undefined && error !== null) {
-          next(error);
-          return;
-        }
-        try {
-          Promise.resolve(run(position + 1)).catch(next);
-        } catch (thrown) {
-          next(thrown);
-        }
-      });
-    };
-    return run(0);
-  };
+  return loadExport({ root, file: handler, role: "handler", at: `${at}.handler` }, HANDLER);
 }
 
 function problem(at: string, message: string, hint?: string): RunnerError {
