@@ -3,11 +3,11 @@
 use std::fmt;
 use std::path::Path;
 
-use hayloft_model::plugin::Capability;
+use hayloft_model::plugin::{Capability, McpEndpoint, Runtime};
 use hayloft_model::{PluginDescriptor, Problems, Severity};
 
 use crate::probe::{Evidence, probe};
-use crate::words::listed;
+use crate::words::{listed, quoted};
 
 /// The result of a check.
 #[derive(Clone, Debug)]
@@ -56,6 +56,27 @@ impl fmt::Display for Report {
                 let names = listed(descriptor.env.iter().map(String::as_str));
                 writeln!(f, "  may read from the host's environment: {names}")?;
             }
+            for server in &descriptor.servers {
+                let transports = listed(server.transports.iter().map(|transport| transport.as_str()));
+                match &server.endpoint {
+                    McpEndpoint::Process { command } => {
+                        let words = [&command.program].into_iter().chain(&command.arguments);
+                        let line = words.map(String::as_str).collect::<Vec<_>>().join(" ");
+                        writeln!(f, "  starts the MCP server {}, over {transports}", quoted(&line))?;
+                    }
+                    McpEndpoint::Remote { url } => {
+                        writeln!(f, "  reaches the MCP server {}, over {transports}", quoted(url))?;
+                    }
+                }
+            }
+            if let Some(services) = &descriptor.services {
+                let services = listed(services.iter().map(|service| service.as_str()));
+                let services = if services.is_empty() { "nothing" } else { &services };
+                writeln!(f, "  its code gets {services} of the host, and no more")?;
+            }
+            if descriptor.runtime == Runtime::Servers {
+                writeln!(f, "  none of its own modules is loaded")?;
+            }
             writeln!(f, "  its tools are named `{}__…`", descriptor.slug)?;
         }
         if !self.problems.is_empty() {
@@ -97,6 +118,16 @@ mod tests {
              hint: the plugin does not see its value until an operator grants this name to this plugin\n\n\
              1 warning"
         );
+        let of = |case: &str| check(&golden.with_file_name(case)).to_string();
+        let servers = of("hay_manifest/commands_with_cd");
+        assert!(
+            servers.contains(
+                "  starts the MCP server `node dist/server main.js --port=0`, over `stdio` and `sse`\n  \
+                 none of its own modules is loaded\n"
+            ),
+            "{servers}"
+        );
+        assert!(of("hatago/no_capability").contains("  its code gets nothing of the host, and no more\n"));
         let report = check(&golden.join("no_package_json"));
         assert!(!report.is_usable());
         assert!(report.to_string().ends_with("\n1 error"), "{report}");

@@ -45,6 +45,8 @@ pub(crate) enum Command {
     /// Plugins.
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Rewrite a plugin that declares everything as one that says it in TypeScript.
+    MigratePlugin(MigrateArgs),
     /// List the workers that run.
     Workers(WorkersArgs),
     /// Print the OpenAPI document of the REST API.
@@ -218,6 +220,18 @@ impl From<RoleArg> for hayloft_model::Role {
             RoleArg::Agent => Self::Agent,
         }
     }
+}
+
+/// Flags of `migrate-plugin`.
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArgs {
+    /// The plugin's folder.
+    pub(crate) folder: PathBuf,
+    /// Print what would be written, and write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
 }
 
 /// Commands about plugins.

@@ -11,6 +11,7 @@ use crate::failure::Failure;
 
 mod config_show;
 mod doctor;
+mod migrate_plugin;
 mod offline;
 mod openapi;
 mod org_create;
@@ -127,6 +128,7 @@ async fn dispatch(context: &Context<'_>, command: Command) -> Result<ExitCode, F
             token_revoke::run(context, token_id, &org, &connection).await?;
         }
         Command::Plugin(command) => return plugin(context, command).await,
+        Command::MigratePlugin(args) => return migrate_plugin::run(&args),
     }
     Ok(ExitCode::SUCCESS)
 }

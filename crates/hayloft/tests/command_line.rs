@@ -54,6 +54,8 @@ fn wrong_use_is_2_and_failure_is_1_with_one_clear_line() {
             "error: failed to reach the server at `http://127.0.0.1:1`",
         ),
         (&["plugin", "check", "nowhere"], 1, ""),
+        (&["migrate-plugin", "nowhere"], 1, "error: the plugin in `nowhere` cannot be migrated"),
+        (&["migrate-plugin"], 2, "<FOLDER>"),
     ];
     for (arguments, code, said) in cases {
         let folder = tempfile::tempdir().unwrap();
@@ -144,4 +146,61 @@ fn doctor_tells_the_truth() {
     assert_eq!(check("node")["ok"], false);
     assert_eq!(check("data folder")["ok"], true);
     assert_eq!(check("plugins")["ok"], true);
+}
+
+#[test]
+fn a_plugin_is_migrated_in_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let plugin = folder.path().join("orders");
+    std::fs::create_dir(&plugin).unwrap();
+    let manifest = r#"{ "id": "orders", "name": "Orders", "version": "1.0.0", "description": "Orders", "author": "A",
+        "type": ["mcp-connector"], "entry": "dist/index.js", "icon": "box",
+        "capabilities": { "mcp": { "startCommand": "node mcp/index.js" } } }"#;
+    std::fs::write(plugin.join("manifest.json"), manifest).unwrap();
+    let names = || {
+        let mut names: Vec<_> =
+            std::fs::read_dir(&plugin).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+
+    let dry = hayloft(folder.path(), &["migrate-plugin", "orders", "--dry-run"]);
+    assert!(dry.status.success(), "{}", text(&dry.stderr));
+    assert!(text(&dry.stdout).contains("would write `src/index.ts`:\nimport { defineHayPlugin }"));
+    assert_eq!(names(), ["manifest.json"]);
+
+    let done = hayloft(folder.path(), &["migrate-plugin", "orders"]);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    for said in
+        ["wrote `package.json`", "moved `manifest.json`", "manifest.json#icon: the icon is not carried over"]
+    {
+        assert!(text(&done.stdout).contains(said), "{}", text(&done.stdout));
+    }
+    assert_eq!(names(), ["manifest.json.migrated", "package.json", "src", "tsconfig.json"]);
+
+    // Stands for the build.
+    std::fs::create_dir(plugin.join("dist")).unwrap();
+    std::fs::write(plugin.join("dist/index.js"), "").unwrap();
+    let checked = hayloft(folder.path(), &["plugin", "check", "orders"]);
+    assert!(checked.status.success(), "{}", text(&checked.stdout));
+    let again = hayloft(folder.path(), &["migrate-plugin", "orders"]);
+    assert!(text(&again.stderr).contains("there is nothing to migrate"), "{}", text(&again.stderr));
+}
+
+#[test]
+fn a_migration_writes_nowhere_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (plugin, elsewhere) = (folder.path().join("orders"), folder.path().join("elsewhere"));
+    std::fs::create_dir(&plugin).unwrap();
+    std::fs::create_dir(&elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, plugin.join("src")).unwrap();
+    let manifest = r#"{ "id": "orders", "name": "Orders", "version": "1.0.0", "description": "Orders", "author": "A",
+        "type": ["mcp-connector"], "entry": "x.js", "capabilities": { "mcp": { "startCommand": "node x.js" } } }"#;
+    std::fs::write(plugin.join("manifest.json"), manifest).unwrap();
+    let output = hayloft(folder.path(), &["migrate-plugin", "orders"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("outside the plugin's"), "{}", text(&output.stderr));
+    assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0);
+    let left: Vec<_> = std::fs::read_dir(&plugin).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
 }

@@ -19,7 +19,7 @@ mod source;
 /// What a migration does to a plugin's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Migration {
-    /// Files to write, with their paths relative to the folder.
+    /// Files to write, in this order: the one that says which format the folder is in comes last.
     pub files: Vec<GeneratedFile>,
     /// Files that say nothing any more, relative to the folder.
     pub obsolete: Vec<PathBuf>,
@@ -58,9 +58,9 @@ pub fn migrate(folder: &Path) -> (Option<Migration>, Problems) {
     };
     let plan = Plan::new(&folder, &descriptor, obsolete);
     let mut left_behind = plan.left_behind();
-    let mut files = vec![package::file(&folder, &plan, &mut left_behind)];
-    files.push(source::file(&plan));
+    let mut files = vec![source::file(&plan)];
     files.extend(package::compiler_options(&folder, &plan, &mut left_behind));
+    files.push(package::file(&folder, &plan, &mut left_behind));
     (Some(Migration { files, obsolete: vec![PathBuf::from(obsolete)], left_behind }), problems)
 }
 
