@@ -8,6 +8,7 @@ export default tseslint.config(
       "**/dist/",
       "**/fixtures/",
       "**/template/",
+      "crates/",
       "target/",
       "plugins/",
       "schemas/",

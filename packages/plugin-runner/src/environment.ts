@@ -5,7 +5,7 @@
  * the worker is given later, so the host must not keep it warm. Only reads by name are noticed; a
  * copy of the whole environment does not name an organization and stays unnoticed.
  */
-import type { BindMessage } from "./protocol.js";
+import type { BindMessage, LoadMessage } from "./protocol.js";
 
 const ORGANIZATION_NAMES: ReadonlySet<string | symbol> = new Set([
   "HAY_ORG_ID",
@@ -48,14 +48,15 @@ export class EnvironmentWatch {
   }
 
   /** Ends the watch and sets what belongs to the organization. */
-  bind(message: BindMessage, pluginId: string): void {
+  bind(message: BindMessage, plugin: LoadMessage["plugin"]): void {
     process.env = this.#environment;
     const organizationId = message.organization.id;
     Object.assign(process.env, message.environment, {
       HAY_ORG_ID: organizationId,
       ORGANIZATION_ID: organizationId,
-      HAY_PLUGIN_ID: pluginId,
-      PLUGIN_ID: pluginId,
+      HAY_PLUGIN_ID: plugin.id,
+      PLUGIN_ID: plugin.id,
+      HAY_CAPABILITIES: plugin.capabilities.join(","),
     });
     if (message.api !== undefined) {
       process.env.HAY_API_URL = message.api.url;

@@ -265,7 +265,7 @@ export class Worker implements ChannelListener {
       throw refused("`bind` names no organization");
     }
     this.#state = "bound";
-    this.#environment.bind(message, this.#load.plugin.id);
+    this.#environment.bind(message, this.#load.plugin);
     const { organization, config, auth, environment } = message;
     this.#boundPlugin().bind({ organization, config, auth, environment });
     return {};

@@ -257,6 +257,26 @@ describe("its life", () => {
     await worker.log(({ message }) => message === "cleaned");
   });
 
+  it("keeps the ids of its MCP servers when it registers them again", async () => {
+    let refusals = 1;
+    const asked: Message[] = [];
+    const worker = await TestWorker.bound(
+      plugin(
+        `constructor() { super({ name: "Shop", capabilities: ["mcp"] }); }
+        async registerMCP() { for (const startCommand of ["a", "b"]) await this.sdk.mcp.registerLocalMCP({ startCommand, tools: [] }); }`,
+        {
+          onRequest: (request) => {
+            asked.push(request);
+            if (request.server?.startCommand === "b" && refusals-- > 0) throw new Error("busy");
+          },
+        },
+      ),
+    );
+    await expect(worker.hook("start")).rejects.toThrow("busy");
+    await worker.hook("start");
+    expect(asked.map(({ server }) => server.id)).toEqual(["local", "local-2", "local", "local-2"]);
+  });
+
   it("tries again after a start that failed", async () => {
     const worker = await TestWorker.bound(
       plugin(

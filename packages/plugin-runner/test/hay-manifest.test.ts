@@ -135,6 +135,61 @@ describe("routes", () => {
   });
 });
 
+describe("an entry that is a plugin of a newer format", () => {
+  const configSchema = { limit: { type: "number", env: "LIMIT", default: 3 } };
+  const manifest = { capabilities: ["routes"], entry: "index.cjs", configSchema };
+
+  it("runs as the class that it is", async () => {
+    const worker = await TestWorker.bound(
+      plugin(
+        manifest,
+        {
+          "index.cjs": `const { HayPlugin, startPluginWorker } = require("@hay/plugin-sdk");
+          class Mail extends HayPlugin {
+            onInitialize() { this.registerRoute("GET", "/", (req, res) => res.json([this.config.limit, process.env.LIMIT])); }
+            onDisable() { this.log("disabled"); }
+          }
+          if (require.main === module) startPluginWorker(Mail);`,
+        },
+        { entry: "index.cjs" },
+      ),
+    );
+    const { registration } = await worker.control.next(({ type }) => type === "metadata");
+    expect(registration).toMatchObject({ configSchema, hooks: ["onStart", "onDisable"] });
+    await worker.hook("start");
+    expect((await fetchFrom(worker.socketPath, { path: "/" })).body).toBe('[3,"3"]');
+    await worker.hook("disable");
+    await worker.log(({ message }) => message === "disabled");
+  });
+
+  it("runs as what `defineHayPlugin` made", async () => {
+    const worker = await TestWorker.bound(
+      plugin(
+        manifest,
+        {
+          "index.cjs": `const { defineHayPlugin } = require("@hay/plugin-sdk");
+          exports.default = defineHayPlugin((ctx) => ({ name: "Mail", onInitialize() { ctx.register.route("GET", "/", (req, res) => res.send("hi")); } }));`,
+        },
+        { entry: "index.cjs" },
+      ),
+    );
+    expect((await fetchFrom(worker.socketPath, { path: "/" })).body).toBe("hi");
+  });
+
+  it("is not needed, and nothing else is taken for one", async () => {
+    const absent = await TestWorker.bound(
+      plugin({ capabilities: ["mcp"] }, {}, { entry: "dist/index.js" }),
+    );
+    expect(await absent.hook("start")).toEqual({});
+    const other = await TestWorker.bound(
+      plugin(manifest, { "index.cjs": "module.exports = () => 7;" }, { entry: "index.cjs" }),
+    );
+    await other.log(
+      ({ message }) => message === "nothing of the entry `index.cjs` is used: it exports no plugin",
+    );
+  });
+});
+
 describe("a tRPC router", () => {
   const ROUTER = `
     import { trpcRouter, publicProcedure, authenticatedProcedure, TRPCError } from "@hay/plugin-sdk/trpc";

@@ -57,11 +57,7 @@ export class Instance implements HatagoInstance {
 
   constructor(options: InstanceOptions) {
     const { manifest, config, runtime, env, offered, uses } = options;
-    this.server = new McpServer({
-      name: manifest.name,
-      version: manifest.version,
-      description: manifest.description,
-    });
+    this.server = new McpServer({ name: manifest.name, version: manifest.version });
     // Plugins that take their options directly find them beside what is specified.
     this.context = { ...config, manifest, config, runtime };
     const app = () => this.#application();

@@ -38,7 +38,6 @@ export interface Transport {
 export interface McpServerOptions {
   name: string;
   version: string;
-  description?: string | undefined;
 }
 
 interface Tool {
@@ -246,7 +245,7 @@ export class McpServer implements HatagoServer {
 
   #initialize(requested: unknown): object {
     this.#initialized = true;
-    const { name, version, description } = this.#options;
+    const { name, version } = this.#options;
     const changes = { listChanged: true };
     return {
       protocolVersion: REVISIONS.find((known) => known === requested) ?? REVISIONS[0],
@@ -256,7 +255,6 @@ export class McpServer implements HatagoServer {
         ...(this.#prompts.size > 0 ? { prompts: changes } : {}),
       },
       serverInfo: { name, version },
-      ...(description === undefined ? {} : { instructions: description }),
     };
   }
 

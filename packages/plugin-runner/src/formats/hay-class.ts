@@ -22,7 +22,7 @@ import type { Binding, HookInput, HostedPlugin, RunnerServices } from "../hosted
 import type { HookName, WorkerRequest } from "../protocol.js";
 import { messageOf, refused, RunnerError } from "../wire-error.js";
 import { loadAsMain } from "./hay-class/load-as-main.js";
-import { findPluginClass } from "./hay-class/find-plugin-class.js";
+import { findPluginClass, noPluginClass } from "./hay-class/find-plugin-class.js";
 
 type RegisterMcp = Extract<WorkerRequest, { type: "registerMcp" }>;
 
@@ -48,7 +48,8 @@ export class HayClass implements HostedPlugin {
     this.#services = services;
   }
 
-  async prepare(): Promise<PluginRegistration> {
+  /** Loads the entry, and says whether there is a class in it. */
+  async load(): Promise<boolean> {
     const { plugin } = this.#services;
     const started: HayPluginClass[] = [];
     installClassHost({
@@ -60,7 +61,12 @@ export class HayClass implements HostedPlugin {
     this.#manifest = readManifest(plugin.root);
     const namespace = await loadAsMain(plugin.root, plugin.entry);
     this.#Plugin = started.find(isHayPluginClass) ?? findPluginClass(namespace, plugin.entry);
+    return this.#Plugin !== null;
+  }
 
+  async prepare(): Promise<PluginRegistration> {
+    if (this.#Plugin === null) await this.load();
+    if (this.#Plugin === null) throw noPluginClass(this.#services.plugin.entry);
     this.#services.enter("register");
     return this.#describeUnbound(this.#Plugin);
   }
@@ -116,6 +122,7 @@ export class HayClass implements HostedPlugin {
 
   async #start(): Promise<void> {
     const adopted = await this.#initialize();
+    adopted.instance.beginMcp();
     await this.#run(adopted, "registerMCP");
     await this.#services.registered(adopted.instance.describe(adopted.plugin));
   }

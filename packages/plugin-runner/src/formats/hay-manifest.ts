@@ -1,26 +1,32 @@
 /**
  * The `manifest.json` format, as far as it needs a worker: handlers of HTTP routes and a tRPC router. What else a
  * manifest declares (MCP servers, settings, authentication) the host does by itself.
+ *
+ * What `entry` exports is not said anywhere. A manifest that names no code of its own may describe a plugin of one of
+ * the newer formats, whose author kept the file: then the entry is that plugin, and everything is asked of it.
  */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   type ConfigFieldDescriptor,
   type ConfigSchema,
   createConfigRuntime,
+  hasPluginBrand,
   type HttpMethod,
   PluginDefinitionError,
   type PluginRegistration,
   PluginRegistry,
   type Problem,
   type RegisteredRoute,
-  type RouteHandler,
 } from "@hay/plugin-sdk/host";
 import type { Binding, HookInput, HostedPlugin, RunnerServices } from "../hosted-plugin.js";
 import type { HookName, ProcedureAnswer, ProcedureMessage } from "../protocol.js";
+import { candidates, loadNamespace } from "../loader.js";
 import { refused, RunnerError, toWireError } from "../wire-error.js";
+import { HayClass } from "./hay-class.js";
 import { loadRouteHandler } from "./hay-manifest/route-handler.js";
 import { loadRouter, type RouterEndpoint } from "./hay-manifest/router.js";
+import { HayPackage } from "./hay-package.js";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -30,6 +36,8 @@ export class HayManifest implements HostedPlugin {
   readonly #problems: Problem[] = [];
   #schema: ConfigSchema = {};
   #router: RouterEndpoint | null = null;
+  /** The plugin that the entry is, where it is one. */
+  #inner: HostedPlugin | null = null;
   #bound: Binding | null = null;
   #values: Record<string, unknown> = {};
 
@@ -56,9 +64,17 @@ export class HayManifest implements HostedPlugin {
       });
     }
 
+    if (routes === undefined && manifest.trpcRouter === undefined) {
+      this.#inner = await this.#findInner();
+    }
+
     this.#services.enter("register");
     const metadata = this.#seal();
     this.#schema = metadata.configSchema;
+    if (this.#inner !== null) {
+      const inner = await this.#inner.prepare();
+      return { ...inner, configSchema: { ...metadata.configSchema, ...inner.configSchema } };
+    }
     return {
       name: typeof manifest.name === "string" ? manifest.name : plugin.id,
       ...metadata,
@@ -68,15 +84,17 @@ export class HayManifest implements HostedPlugin {
   }
 
   get routes(): readonly RegisteredRoute[] {
-    return this.#registry.routes;
+    return this.#inner?.routes ?? this.#registry.routes;
   }
 
   bind(binding: Binding): void {
     this.#bound = binding;
     this.#apply();
+    this.#inner?.bind({ ...binding, config: { ...this.#values, ...binding.config } });
   }
 
   hook(name: HookName, input: HookInput): Promise<unknown> {
+    if (this.#inner !== null) return this.#inner.hook(name, input);
     if (name === "validateAuth") return Promise.resolve({ valid: true });
     const bound = this.#bound;
     if (bound !== null && input.auth !== undefined) bound.auth = input.auth;
@@ -88,6 +106,7 @@ export class HayManifest implements HostedPlugin {
   }
 
   runCron(name: string): Promise<void> {
+    if (this.#inner !== null) return this.#inner.runCron(name);
     return Promise.reject(refused(`the plugin registered no job \`${name}\``));
   }
 
@@ -102,11 +121,23 @@ export class HayManifest implements HostedPlugin {
     });
   }
 
+  /** The plugin in the entry; without an entry, or with something else in it, there is none. */
+  async #findInner(): Promise<HostedPlugin | null> {
+    const { root, entry } = this.#services.plugin;
+    if (!existsSync(join(root, entry))) return null;
+    const plugin = new HayClass(this.#services);
+    if (await plugin.load()) return plugin;
+    const namespace = await loadNamespace({ root, file: entry, role: "entry" });
+    if (candidates(namespace).some(hasPluginBrand)) return new HayPackage(this.#services);
+    this.#services.logger.warn(`nothing of the entry \`${entry}\` is used: it exports no plugin`);
+    return null;
+  }
+
   async #addRoute(route: Fields, at: string): Promise<void> {
     const { method, path, handler, middleware } = route;
     const { root } = this.#services.plugin;
     const loaded = await loadRouteHandler({ root, at, handler, middleware });
-    this.#registry.register.route(method as HttpMethod, path as string, loaded as RouteHandler);
+    this.#registry.register.route(method as HttpMethod, path as string, loaded);
   }
 
   /** Has each problem reported with all the others. What is thrown by the plugin's own code passes. */

@@ -63,6 +63,7 @@ export class ClassInstance implements ClassHosting {
   readonly #description: ClassDescription;
   readonly #problems = new Problems();
   readonly #registry: PluginRegistry;
+  readonly #mcpIds = new Set<string>();
   #app: ReturnType<Express> | null = null;
   /** How many layers of the application are not the plugin's own. */
   #ownLayers = 0;
@@ -75,7 +76,7 @@ export class ClassInstance implements ClassHosting {
     this.logger = logger;
     this.#description = describeClass(given, manifest, pluginId, this.#problems);
     this.metadata = this.#description.metadata;
-    this.sdk = createPluginSdk(this.#description.capabilities, backend);
+    this.sdk = createPluginSdk(this.#description.capabilities, backend, this.#mcpIds);
     this.#registry = new PluginRegistry({ logger });
     this.#registry.register.config(this.#description.fields);
   }
@@ -159,6 +160,11 @@ export class ClassInstance implements ClassHosting {
     return Object.entries(this.fields)
       .filter(([name, field]) => field.required === true && this.config[name] === undefined)
       .map(([field, { env }]) => (typeof env === "string" ? { field, env } : { field }));
+  }
+
+  /** Has a server that is registered again keep its id. */
+  beginMcp(): void {
+    this.#mcpIds.clear();
   }
 
   /**

@@ -83,9 +83,9 @@ const TRANSPORTS = ["stdio", "http", "sse", "websocket"];
 export function createPluginSdk(
   capabilities: readonly string[],
   backend: PluginSdkBackend,
+  /** The ids of the servers registered so far. */
+  ids: Set<string>,
 ): HayPluginSdk {
-  const ids = new Set<string>();
-
   function need(capability: string, what: string): void {
     if (!capabilities.includes(capability)) throw new MissingCapabilityError(capability, what);
   }
