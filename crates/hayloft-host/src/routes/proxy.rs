@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hayloft_model::plugin::route::{HttpMethod, path_matches};
-use hayloft_model::{InstanceKey, OrganizationId, PluginId, Registration};
+use hayloft_model::plugin::route::{HttpMethod, RouteAccess, path_matches};
+use hayloft_model::{Caller, InstanceKey, OrganizationId, PluginId, Registration};
 use hayloft_store::calls::{CallKind, CallOutcome, CallRecord};
 use hayloft_workers::{ProxyError, ResponseBody, Unavailable};
 use http::{Method, Request, Response};
@@ -20,6 +20,8 @@ pub struct RouteRequest<B> {
     pub path_and_query: String,
     /// The whole address as the sender wrote it, which some providers sign.
     pub original_url: String,
+    /// Who asks, if the request brought a token of this host. Most routes are for strangers.
+    pub caller: Option<Caller>,
     /// Method, header and body from outside.
     pub request: Request<B>,
 }
@@ -42,6 +44,9 @@ pub enum ProxyRouteError {
         /// The methods that it takes.
         allow: Vec<&'static str>,
     },
+    /// The plugin wants only people of the organization here, and the request brought no token of it.
+    #[error("the route needs a token of the organization")]
+    Unauthorized,
     /// The worker cannot serve at the moment.
     #[error("{}", told_to_people(.0))]
     Unavailable(Unavailable),
@@ -85,7 +90,13 @@ impl Host {
             ProxyRouteError::UnknownPlugin
         })?;
         let path = route.path_and_query.split('?').next().unwrap_or_default().to_owned();
-        let pattern = allowed(&registered.registration, route.request.method(), &path)?;
+        let (pattern, access) = allowed(&registered.registration, route.request.method(), &path)?;
+        let caller = route.caller.as_ref().filter(|caller| caller.sees(organization));
+        let caller = match (access, caller) {
+            (RouteAccess::Open, _) => String::from("public"),
+            (RouteAccess::Organization, Some(caller)) => caller.to_string(),
+            (RouteAccess::Organization, None) => return Err(ProxyRouteError::Unauthorized),
+        };
         let name = format!("{} {pattern}", route.request.method());
         let (at, begun) = (self.clock.now(), Instant::now());
         let answered = self.answer_route(&key, route).await;
@@ -96,7 +107,7 @@ impl Host {
             kind: CallKind::Route,
             server: None,
             name,
-            caller: String::from("public"),
+            caller,
             at,
             duration: begun.elapsed(),
             outcome,
@@ -147,31 +158,39 @@ fn told(answered: &Result<Response<ResponseBody>, ProxyRouteError>) -> (CallOutc
         Err(
             ProxyRouteError::UnknownPlugin
             | ProxyRouteError::UnknownRoute { .. }
-            | ProxyRouteError::MethodNotAllowed { .. },
+            | ProxyRouteError::MethodNotAllowed { .. }
+            | ProxyRouteError::Unauthorized,
         ) => (CallOutcome::BadInput, None),
     }
 }
 
-/// The pattern of the plugin's route for this request, or the path of its own `/health`, which every worker has.
+/// The pattern of the plugin's route for this request, or the path of its own `/health`, which every worker has; and who
+/// may call it. Where several patterns match, the strictest of them decides that.
 fn allowed<'a>(
     registration: &'a Registration,
     method: &Method,
     path: &str,
-) -> Result<&'a str, ProxyRouteError> {
+) -> Result<(&'a str, RouteAccess), ProxyRouteError> {
     // HEAD is GET without the body (RFC 9110 section 9.3.2).
     let wanted = if method == Method::HEAD { Method::GET.as_str() } else { method.as_str() };
-    let registered = registration.routes.iter().map(|route| (route.method, route.path.as_str()));
-    let matching: Vec<(HttpMethod, &str)> = registered
-        .chain([(HttpMethod::Get, "/health")])
-        .filter(|(_, pattern)| path_matches(pattern, path))
+    let registered =
+        registration.routes.iter().map(|route| (route.method, route.path.as_str(), route.access));
+    let matching: Vec<(HttpMethod, &str, RouteAccess)> = registered
+        .chain([(HttpMethod::Get, "/health", RouteAccess::Open)])
+        .filter(|(_, pattern, _)| path_matches(pattern, path))
         .collect();
-    if let Some((_, pattern)) = matching.iter().find(|(method, _)| method.as_str() == wanted) {
-        return Ok(pattern);
+    let mut answering = matching.iter().filter(|(method, ..)| method.as_str() == wanted).peekable();
+    if let Some((_, pattern, _)) = answering.peek() {
+        let access = match answering.all(|(_, _, access)| access.is_open()) {
+            true => RouteAccess::Open,
+            false => RouteAccess::Organization,
+        };
+        return Ok((pattern, access));
     }
     if matching.is_empty() {
         return Err(ProxyRouteError::UnknownRoute { path: path.to_owned() });
     }
-    let mut allow: Vec<&str> = matching.iter().map(|(method, _)| method.as_str()).collect();
+    let mut allow: Vec<&str> = matching.iter().map(|(method, ..)| method.as_str()).collect();
     if allow.contains(&"GET") {
         allow.push("HEAD");
     }
@@ -202,11 +221,14 @@ mod tests {
             { "method": "POST", "path": "/webhook" },
             { "method": "GET", "path": "/orders/:id" },
             { "method": "DELETE", "path": "/orders/:id" },
+            { "method": "GET", "path": "/orders/all", "access": "organization" },
+            { "method": "PUT", "path": "/settings", "access": "organization" },
         ] }))
         .unwrap();
         let verdict = |method: &str, path: &str| match allowed(&registration, &method.parse().unwrap(), path)
         {
-            Ok(_) => "ok".to_owned(),
+            Ok((_, RouteAccess::Open)) => "ok".to_owned(),
+            Ok((_, RouteAccess::Organization)) => "token".to_owned(),
             Err(ProxyRouteError::UnknownRoute { .. }) => "unknown".to_owned(),
             Err(ProxyRouteError::MethodNotAllowed { allow }) => allow.join(" "),
             Err(other) => other.to_string(),
@@ -216,6 +238,11 @@ mod tests {
             ("GET", "/webhook", "POST"),
             ("GET", "/orders/7", "ok"),
             ("HEAD", "/orders/7", "ok"),
+            ("GET", "/orders/all", "token"),
+            ("HEAD", "/orders/ALL/", "token"),
+            ("DELETE", "/orders/all", "ok"),
+            ("PUT", "/settings", "token"),
+            ("GET", "/settings", "PUT"),
             ("POST", "/orders/7", "DELETE GET HEAD"),
             ("GET", "/health", "ok"),
             ("POST", "/health", "GET HEAD"),

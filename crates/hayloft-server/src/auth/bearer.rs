@@ -21,6 +21,11 @@ impl FromRequestParts<AppState> for Authenticated {
     }
 }
 
+/// The caller of a request that needs none: whoever holds a token of this host, and nobody else.
+pub(crate) fn caller(headers: &HeaderMap, state: &AppState) -> Option<Caller> {
+    bearer(headers).and_then(|token| state.host.authenticate(token))
+}
+
 fn authenticate(
     headers: &HeaderMap,
     known: impl FnOnce(&str) -> Option<Caller>,

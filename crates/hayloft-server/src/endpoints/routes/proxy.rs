@@ -19,6 +19,7 @@ use http_body_util::{BodyExt, Limited};
 use tower_http::timeout::TimeoutBody;
 
 use crate::address::Peer;
+use crate::auth::bearer;
 use crate::auth::organization::{X_ORGANIZATION_ID, path_parameter};
 use crate::middleware::response_headers::WrittenByPlugin;
 use crate::problem::{ProblemBody, ProblemDetails, chain};
@@ -49,6 +50,10 @@ impl From<ProxyRouteError> for ProblemDetails {
                 )
                 .with_allow(HeaderValue::from_str(&allow).ok())
             }
+            ProxyRouteError::Unauthorized => Self::unauthorized(
+                r#"Bearer realm="hayloft""#,
+                "the plugin's route is for holders of a token of this organization",
+            ),
             ProxyRouteError::Unavailable(unavailable) => {
                 tracing::warn!(error = %unavailable, "failed to have a plugin answer a request");
                 Self::new(
@@ -149,6 +154,8 @@ async fn plugin_in_path(parts: &mut Parts, state: &AppState) -> Option<PluginId>
     ),
     responses(
         (status = "default", description = "Whatever the plugin answers."),
+        (status = UNAUTHORIZED, body = ProblemBody, content_type = "application/problem+json",
+            description = "The plugin wants only holders of a token of the organization here."),
         (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json",
             description = "No such plugin is switched on for this organization, or it has no such route."),
         (status = METHOD_NOT_ALLOWED, body = ProblemBody, content_type = "application/problem+json",
@@ -175,13 +182,14 @@ pub(crate) async fn proxy(
     let plugin = plugin_in_path(&mut parts, &state).await.ok_or_else(unknown_plugin)?;
     let organization = organization(&parts.headers, &parts.uri).ok_or_else(unknown_plugin)?;
     let peer = parts.extensions.get::<Peer>().copied();
+    let caller = bearer::caller(&parts.headers, &state);
     let original_url = state.external.original_url(&parts.headers, &parts.uri, peer);
     let path_and_query = below_plugin(&parts.uri);
     // What the router and the layers noted down about the request is for this side only.
     parts.extensions.clear();
     let cut_off = Arc::new(AtomicBool::new(false));
     let request = Request::from_parts(parts, limited(body, &state, &cut_off));
-    let route = RouteRequest { path_and_query, original_url, request };
+    let route = RouteRequest { path_and_query, original_url, caller, request };
     match state.host.proxy_route(organization, &plugin, route).await {
         Ok(response) => {
             let mut response = response.map(Body::new);
@@ -244,6 +252,7 @@ mod tests {
             (ProxyRouteError::UnknownPlugin, 404),
             (ProxyRouteError::UnknownRoute { path: "/x".into() }, 404),
             (ProxyRouteError::MethodNotAllowed { allow: vec!["GET"] }, 405),
+            (ProxyRouteError::Unauthorized, 401),
             (ProxyRouteError::Broken(ProxyError::WorkerGone), 502),
             (ProxyRouteError::Broken(ProxyError::FirstByteTimeout { after: second }), 504),
             (ProxyRouteError::Broken(ProxyError::IdleTimeout { after: second }), 504),
