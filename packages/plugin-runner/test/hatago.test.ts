@@ -3,7 +3,7 @@
  * The same cases run on Node and on workerd.
  */
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -600,6 +600,44 @@ describe.each(RUNTIMES)("on %s", { timeout: 60_000 }, (runtime) => {
     expect((await startFailure(module(runtime, "export default () => 7;"))).message).toBe(
       "the plugin must be a function, but is number",
     );
+  });
+});
+
+describe.runIf(hasMiniflare)("on workers", { timeout: 60_000 }, () => {
+  it("no socket leads around the capability `fetch`", async () => {
+    let connections = 0;
+    const server = createTcpServer((socket) => {
+      connections += 1;
+      socket.end("hi");
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    onTestFinished(() => void server.close());
+    const { port } = server.address() as AddressInfo;
+    const { call } = await started(
+      module(
+        "workers",
+        `import { connect } from "cloudflare:sockets";
+        export default () => ({ server }) => server.registerTool("connect", {}, async ({ port }) => { await connect("127.0.0.1:" + port).opened; return "open"; });`,
+        { capabilities: [] },
+      ),
+    );
+    expect((await call("connect", { port })).result.isError).toBe(true);
+    expect(connections).toBe(0);
+  });
+
+  it("no binding leads around the capability `kv`", async () => {
+    const { asked, call } = await started(
+      module(
+        "workers",
+        `import { env } from "cloudflare:workers";
+        export default () => ({ server }) => server.registerTool("get", {}, async () => (await env.HOST.fetch("http://host/kv/get", { method: "POST", body: '["a"]' })).text());`,
+        { capabilities: [] },
+      ),
+    );
+    expect((await call("get")).result.content[0].text).toContain(
+      "does not declare the capability `kv`",
+    );
+    expect(asked.filter(({ type }) => type === "kv")).toEqual([]);
   });
 });
 

@@ -5,6 +5,7 @@ import {
   type Fetch,
   type PluginManifest,
   startInstance,
+  type UseCounter,
 } from "@hatago/core/host";
 import { loadEntry } from "../../loader.js";
 import type { HatagoRuntime, RunningPlugin, RuntimeInput } from "./runtime.js";
@@ -21,6 +22,8 @@ export class NodeRuntime implements HatagoRuntime {
   readonly #entry: string;
   readonly #manifest: PluginManifest;
   #factory: () => unknown = () => undefined;
+  #fetch: Fetch = globalThis.fetch;
+  #uses: UseCounter | null = null;
 
   constructor(root: string, entry: string, manifest: PluginManifest) {
     this.#root = root;
@@ -33,14 +36,16 @@ export class NodeRuntime implements HatagoRuntime {
     this.#fetch = (input, init) => send(input, init);
     // Not a boundary, which is the host's to draw: an early and clear word to the author.
     if (this.#manifest.capabilities?.includes("fetch") !== true) {
-      globalThis.fetch = () => Promise.reject(deniedCapability("fetch"));
+      globalThis.fetch = () => {
+        this.#uses?.add("fetch", true);
+        return Promise.reject(deniedCapability("fetch"));
+      };
     }
     this.#factory = await loadEntry(this.#root, this.#entry, ENTRY_EXPORT);
   }
 
-  #fetch: Fetch = globalThis.fetch;
-
   async start(input: RuntimeInput): Promise<RunningPlugin> {
+    this.#uses = input.uses;
     const timer = createTimer();
     const instance = await startInstance(this.#factory, {
       ...input,

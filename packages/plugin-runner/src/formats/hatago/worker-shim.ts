@@ -5,6 +5,7 @@
 import {
   type Capabilities,
   createTimer,
+  deniedCapability,
   type HatagoInstance,
   type JsonRpcMessage,
   type Logger,
@@ -83,12 +84,20 @@ async function control(
 }
 
 async function start(input: StartInput, env: Environment): Promise<Response> {
+  const send = fetch;
+  if (input.manifest.capabilities?.includes("fetch") !== true) {
+    // The runner lets nothing out; this is an early and clear word to the author.
+    globalThis.fetch = () => {
+      uses.add("fetch", true);
+      return Promise.reject(deniedCapability("fetch"));
+    };
+  }
   try {
     running = await startInstance(factory, {
       ...input,
       runtime: "workers",
       uses,
-      offered: { fetch: (...given) => fetch(...given), crypto, timer, logger, kv: kvOf(env) },
+      offered: { fetch: (...given) => send(...given), crypto, timer, logger, kv: kvOf(env) },
     });
   } catch (error) {
     return Response.json({ error: describe(error) });

@@ -8,6 +8,7 @@ import { createRequire } from "node:module";
 import { dirname, join, relative } from "node:path";
 import {
   CapabilityError,
+  type CapabilityName,
   deniedCapability,
   type KV,
   type PluginManifest,
@@ -73,7 +74,10 @@ export class WorkersRuntime implements HatagoRuntime {
         compatibilityDate: WORKERS_DATE,
         bindings: { CONTROL: this.#control },
         serviceBindings: { HOST: (request: Request) => this.#serve(request) },
-        outboundService: (request: Request) => this.#outbound(request),
+        // By this service leaves whatever the plugin sends, sockets included.
+        outboundService: this.#declares("fetch")
+          ? (request: Request) => this.#outbound(request)
+          : { network: { allow: [] } },
         handleStructuredLogs: (line: LogLine) => {
           this.#log(line);
         },
@@ -204,6 +208,8 @@ export class WorkersRuntime implements HatagoRuntime {
       case "kv/get":
       case "kv/set":
       case "kv/delete": {
+        // The plugin shares its program with the shim, and so can ask for it by other ways.
+        if (!this.#declares("kv")) throw deniedCapability("kv");
         const [key, value, ttl] = given as [string, string, number | null];
         if (what === "kv/get") return this.#kv?.get(key);
         if (what === "kv/delete") return this.#kv?.delete(key);
@@ -223,11 +229,11 @@ export class WorkersRuntime implements HatagoRuntime {
     }
   }
 
+  #declares(capability: CapabilityName): boolean {
+    return this.#options.manifest.capabilities?.includes(capability) === true;
+  }
+
   async #outbound(request: Request): Promise<Response> {
-    if (this.#options.manifest.capabilities?.includes("fetch") !== true) {
-      this.#uses?.add("fetch", true);
-      return new Response(deniedCapability("fetch").message, { status: 403 });
-    }
     const body = request.body === null ? {} : { body: await request.arrayBuffer() };
     const headers = [...request.headers].filter(([name]) => name !== "content-length");
     return fetch(request.url, { method: request.method, headers, redirect: "manual", ...body });
