@@ -4,7 +4,7 @@ use std::sync::Weak;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use hayloft_model::config::{ConfigValues, Credentials, Requirement, missing};
+use hayloft_model::config::{ConfigValues, Credentials, Requirement, missing, missing_variables};
 use hayloft_model::{InstanceKey, InstanceState, Revision};
 use hayloft_workers::{Binding, Launch, LaunchRefused, LaunchSource};
 
@@ -97,11 +97,15 @@ impl Host {
         })
     }
 
-    /// Required settings that neither the organization, nor the environment, nor a default gives.
+    /// Required settings that neither the organization, nor the environment, nor a default gives; and variables that
+    /// must be there, by their own names.
     pub(crate) fn missing_settings(&self, plugin: &KnownPlugin, values: &ConfigValues) -> Vec<Requirement> {
         let Some(registered) = plugin.registered() else { return Vec::new() };
+        let schema = &registered.registration.config_schema;
         let has_environment = |name: &str| self.allowed_variable(plugin, name).is_some();
-        missing(values, &registered.registration.config_schema, has_environment).collect()
+        let names = plugin.descriptor().map(|descriptor| descriptor.requirements.env.as_slice());
+        let variables = missing_variables(names.unwrap_or_default(), values, schema, has_environment);
+        missing(values, schema, has_environment).chain(variables).collect()
     }
 
     /// The credentials that a worker on these values gets.

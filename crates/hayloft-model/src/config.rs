@@ -4,6 +4,6 @@ pub mod check;
 pub mod schema;
 pub mod values;
 
-pub use check::{Requirement, check, missing};
+pub use check::{Requirement, check, missing, missing_variables};
 pub use schema::{ConfigField, ConfigSchema, FieldType};
 pub use values::{ConfigValues, Credentials, masked};

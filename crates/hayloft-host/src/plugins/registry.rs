@@ -67,12 +67,15 @@ impl KnownPlugin {
         });
     }
 
-    /// Whether an organization must give it a value before it can start.
+    /// Whether an organization must give it a value before it can start, or the host a variable.
     pub(crate) fn has_requirements(&self) -> bool {
-        self.registered().is_some_and(|registered| {
-            let fields = &registered.registration.config_schema.fields;
-            fields.values().any(|field| field.required && field.default.is_none())
-        })
+        let needs_variables =
+            self.descriptor().is_some_and(|descriptor| !descriptor.requirements.env.is_empty());
+        needs_variables
+            || self.registered().is_some_and(|registered| {
+                let fields = &registered.registration.config_schema.fields;
+                fields.values().any(|field| field.required && field.default.is_none())
+            })
     }
 
     /// What its code registered, if that is known already.

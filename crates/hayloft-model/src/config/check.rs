@@ -47,6 +47,27 @@ pub fn missing<'a>(
         .map(|(name, field)| Requirement { field: name.clone(), label: field.label.clone() })
 }
 
+/// The variables that must have a value and have none: neither the environment has it, nor a setting that is exported
+/// under the name. A required setting is missing under its own name already and is not told twice.
+pub fn missing_variables<'a>(
+    names: &'a [String],
+    values: &'a ConfigValues,
+    schema: &'a ConfigSchema,
+    has_environment: impl Fn(&str) -> bool + 'a,
+) -> impl Iterator<Item = Requirement> + 'a {
+    let is_exported = |name: &String| {
+        let mut fields =
+            schema.fields.iter().filter(move |(_, field)| field.exported_as.as_ref() == Some(name));
+        fields.any(|(field_name, field)| {
+            field.required || field.default.is_some() || values.get(field_name).is_some()
+        })
+    };
+    names
+        .iter()
+        .filter(move |name| !has_environment(name) && !is_exported(name))
+        .map(|name| Requirement { field: name.clone(), label: None })
+}
+
 fn check_value(value: &Value, field: &ConfigField, at: String, problems: &mut Problems) {
     if !field.field_type.accepts(value) {
         let message = format!("must be {}, but {} was given", field.field_type.described(), described(value));
@@ -145,6 +166,24 @@ mod tests {
         let values: ConfigValues =
             [("key".to_owned(), json!("sk_1")), ("region".to_owned(), json!("eu"))].into_iter().collect();
         assert!(check(&values, &schema(), "").is_empty());
+    }
+
+    #[test]
+    fn a_required_variable_can_come_from_a_setting() {
+        let schema: ConfigSchema = serde_json::from_value(json!({
+            "token": { "type": "string", "exportedAs": "TOKEN" },
+            "domain": { "type": "string", "exportedAs": "DOMAIN", "default": "shop.example" },
+            "key": { "type": "string", "exportedAs": "KEY", "required": true },
+        }))
+        .unwrap();
+        let names = ["TOKEN", "DOMAIN", "KEY", "PROXY", "REGION"].map(String::from);
+        let told = |values: &ConfigValues| -> Vec<String> {
+            missing_variables(&names, values, &schema, |name| name == "REGION")
+                .map(|missing| missing.field)
+                .collect()
+        };
+        assert_eq!(told(&ConfigValues::new()), ["TOKEN", "PROXY"]);
+        assert_eq!(told(&[("token".to_owned(), json!("t"))].into_iter().collect()), ["PROXY"]);
     }
 
     #[test]
