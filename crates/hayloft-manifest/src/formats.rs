@@ -5,7 +5,9 @@
 
 use std::path::PathBuf;
 
-use hayloft_model::plugin::{FormatName, Listing, McpServer, Requirements, Runtime, Service, Setup};
+use hayloft_model::plugin::{
+    Capability, FormatName, Listing, McpServer, Requirements, Runtime, Service, Setup,
+};
 use hayloft_model::{PluginDescriptor, Problems, Registration};
 use schemars::Schema;
 
@@ -35,6 +37,8 @@ pub(crate) struct Format {
     pub(crate) read: fn(&Folder, &mut Problems) -> Option<Draft>,
     /// What a setting's `env` means in it.
     pub(crate) setting_env: SettingEnv,
+    /// Capabilities that its plugins use without naming them.
+    pub(crate) implied: &'static [Capability],
     /// What to write, and where, so that the plugin may read these environment variables beside its present ones.
     pub(crate) allow_env: fn(&PluginDescriptor, &[&str]) -> String,
     /// The JSON Schema of its manifest, for editors.

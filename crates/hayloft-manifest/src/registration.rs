@@ -437,6 +437,7 @@ fn check_capabilities(registration: &Registration, descriptor: &PluginDescriptor
     if descriptor.services.is_some() {
         return;
     }
+    let implied = formats::named(&descriptor.format).map(|format| format.implied).unwrap_or_default();
     let mcp = &registration.mcp;
     let kinds = [
         (Capability::Config, "configSchema", !registration.config_schema.fields.is_empty(), "settings"),
@@ -454,7 +455,7 @@ fn check_capabilities(registration: &Registration, descriptor: &PluginDescriptor
         (Capability::Cron, "crons", !registration.crons.is_empty(), "scheduled jobs"),
     ];
     for (capability, key, registered, what) in kinds {
-        if registered && !descriptor.declares(capability) {
+        if registered && !descriptor.declares(capability) && !implied.contains(&capability) {
             let message =
                 format!("the plugin registers {what} and does not declare the capability `{capability}`");
             problems.push(

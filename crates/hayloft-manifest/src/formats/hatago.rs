@@ -31,6 +31,7 @@ pub(super) const FORMAT: Format = Format {
     missing: |_, _| {},
     read,
     setting_env: SettingEnv::StandsIn,
+    implied: &[],
     allow_env,
     schema: Some(ManifestSchema {
         manifest: FILE,

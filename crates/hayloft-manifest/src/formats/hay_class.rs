@@ -4,7 +4,7 @@
 //! What a class says of itself stands in the object that its constructor hands to `super`. It is read here as text,
 //! as far as it is plain values; the code itself says it again, and all the rest, when it runs.
 
-use hayloft_model::plugin::{Listing, Runtime};
+use hayloft_model::plugin::{Capability, Listing, Runtime};
 use hayloft_model::{Problem, Problems};
 
 use super::package_json::{self, KEY, SDK};
@@ -25,6 +25,7 @@ pub(super) const FORMAT: Format = Format {
     missing: |_, _| {},
     read,
     setting_env: SettingEnv::Exported,
+    implied: &[Capability::Config, Capability::Auth],
     allow_env: package_json::allow_env,
     schema: None,
     migrates_from: None,

@@ -34,6 +34,7 @@ pub(super) const FORMAT: Format = Format {
     missing,
     read,
     setting_env: SettingEnv::Exported,
+    implied: &[],
     allow_env,
     schema: Some(ManifestSchema {
         manifest: FILE,

@@ -25,6 +25,7 @@ pub(super) const FORMAT: Format = Format {
     missing,
     read,
     setting_env: SettingEnv::StandsIn,
+    implied: &[],
     allow_env: package_json::allow_env,
     schema: Some(ManifestSchema {
         manifest: FILE,
