@@ -114,7 +114,8 @@ describe("the new folder", () => {
     const server = spawn(process.execPath, ["scripts/dev.js"], {
       cwd: folder,
       env: { ...process.env, PORT: String(port), HATAGO_CONFIG: '{"greeting":"Hi"}' },
-      stdio: ["ignore", "pipe", "inherit"],
+      // The builder complains when its sources are removed at the end of the test.
+      stdio: ["ignore", "pipe", "ignore"],
     });
     onTestFinished(async () => {
       const gone = new Promise((resolve) => server.once("close", resolve));

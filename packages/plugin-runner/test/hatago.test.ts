@@ -6,7 +6,7 @@ import { createServer } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { fetchFrom } from "./support/http-client.js";
 import { type Message, oblige, type StartOptions, TestWorker } from "./support/test-worker.js";
 
@@ -623,6 +623,17 @@ describe.runIf(hasMiniflare)("on workers", { timeout: 60_000 }, () => {
     );
     expect((await call("connect", { port })).result.isError).toBe(true);
     expect(connections).toBe(0);
+  });
+
+  it.each(["the host is gone", "the worker is shut down"])("workerd ends when %s", async (how) => {
+    const { worker } = await started(plugin("workers", ""));
+    const group = -Number(worker.process.pid);
+    if (how === "the host is gone") worker.channel.destroy();
+    else worker.send({ type: "shutdown", deadlineMs: 10_000 });
+    await worker.exited;
+    await vi.waitFor(() => {
+      expect(() => process.kill(group, 0)).toThrow("ESRCH");
+    }, 10_000);
   });
 
   it("no binding leads around the capability `kv`", async () => {

@@ -192,7 +192,7 @@ describe("its settings", () => {
     } }); this.early = process.env.SHOP_KEY; }`;
   const REPORT = `onInitialize() { this.registerRoute("GET", "/", (req, res) => res.json({
       config: this.config, early: this.early, updated: this.updated,
-      env: [process.env.SHOP_KEY, process.env.SHOP_LIMIT, process.env.SHOP_LIVE, process.env.SHOP_TAGS, process.env.ORGANIZATION_ID, process.env.PLUGIN_ID],
+      env: [process.env.SHOP_KEY, process.env.SHOP_LIMIT, process.env.SHOP_LIVE, process.env.SHOP_TAGS, process.env.ORGANIZATION_ID, process.env.PLUGIN_ID, process.env.HAY_CAPABILITIES],
     })); }
     onConfigUpdate(newConfig) { this.updated = newConfig.limit; }`;
 
@@ -204,7 +204,7 @@ describe("its settings", () => {
     expect(JSON.parse((await ask("/")).body)).toEqual({
       config: { key: "k", limit: 12, live: false, tags: ["a"] },
       early: "k",
-      env: ["k", "12", "false", '["a"]', "org-1", "hay-plugin-test"],
+      env: ["k", "12", "false", '["a"]', "org-1", "hay-plugin-test", "routes,mcp,auth,config,cron"],
     });
   });
 
@@ -214,7 +214,7 @@ describe("its settings", () => {
     expect(JSON.parse((await ask("/")).body)).toMatchObject({
       config: { key: "k", limit: 3 },
       updated: 3,
-      env: ["k", "3", "false", null, "org-1", "hay-plugin-test"],
+      env: ["k", "3", "false", null, "org-1", "hay-plugin-test", "routes,mcp,auth,config,cron"],
     });
   });
 

@@ -56,8 +56,8 @@ async function answer(request) {
 }
 
 const builder = spawn(process.execPath, ["scripts/build.js", "--watch"], { stdio: "inherit" });
-process.on("exit", () => builder.kill());
-for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(0));
+builder.once("exit", (code) => process.exit(code ?? 0));
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => builder.kill());
 
 createServer(async (req, res) => {
   const chunks = [];

@@ -80,6 +80,8 @@ export class TestWorker {
     this.process = spawn(options.node ?? NODE, ["--max-old-space-size=256", RUNNER], {
       cwd: root,
       stdio: ["ignore", "pipe", "pipe", "pipe", fd],
+      // A group of its own, so that what it starts ends with it, as a host sees to.
+      detached: true,
       env: {
         PATH: process.env.PATH,
         NODE_ENV: "production",
@@ -123,7 +125,7 @@ export class TestWorker {
     renameSync(join(folder, "bound"), socketPath);
     const worker = new TestWorker(options, root, listener, socketPath);
     onTestFinished(async () => {
-      worker.process.kill("SIGKILL");
+      worker.killAll();
       await worker.exited;
       rmSync(folder, { recursive: true, force: true });
     });
@@ -147,6 +149,17 @@ export class TestWorker {
     const worker = await TestWorker.warm(options);
     await worker.bind(bind);
     return worker;
+  }
+
+  /** Ends the worker and whatever it started. */
+  killAll(): void {
+    const { pid } = this.process;
+    if (pid === undefined) return;
+    try {
+      process.kill(-pid, "SIGKILL");
+    } catch {
+      // The whole group has ended already.
+    }
   }
 
   readLogs(): void {
