@@ -94,6 +94,18 @@ impl Host {
     }
 
     async fn call_known(&self, tool: &ToolEntry, call: CallTool) -> Result<Box<RawValue>, CallToolError> {
+        let plugin = self.plugins.get(&tool.key.plugin);
+        let descriptor = plugin.as_ref().and_then(|plugin| plugin.descriptor());
+        if descriptor.is_some_and(|descriptor| !descriptor.requirements.lets_tools_be_called()) {
+            return Err(CallToolError::Unavailable {
+                reason: BreakReason::Unavailable,
+                message: format!(
+                    "the plugin `{}` does not ask for the right to have its tools called",
+                    tool.key.plugin
+                ),
+                retry_after: None,
+            });
+        }
         let problems = tool.arguments.check(call.arguments.as_deref());
         if !problems.is_empty() {
             return Err(ToolFailure::BadArguments { problems: problems.into_iter().collect() }.into());

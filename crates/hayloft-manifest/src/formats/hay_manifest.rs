@@ -152,12 +152,21 @@ fn read(folder: &Folder, problems: &mut Problems) -> Option<Draft> {
     }
 
     let procedures = procedures(folder, &manifest, named_in, problems);
+    let requirements = Requirements {
+        env: permissions.env.iter().map(|name| name.text.clone()).filter(|name| is_env_name(name)).collect(),
+        scopes: permissions.scopes,
+        ..Requirements::default()
+    };
+    if !servers.is_empty() && !requirements.lets_tools_be_called() {
+        let at = manifest.place_of("permissions");
+        let problem = Problem::warning(at, "asks for rights, and not for the one to have its tools called");
+        problems.push(problem.hint("add `\"org:<organizationId>:mcp:invoke\"` to `scopes`"));
+    }
     let only_servers = !servers.is_empty() && declared.routes.is_empty() && procedures.is_none();
     let runtime = entry.and_then(|entry| {
         let entry = entry_module(folder, &entry, named_in, capabilities.mcp.is_none(), problems)?;
         Some(if only_servers { Runtime::Servers } else { Runtime::Node { entry } })
     });
-    let required_env = permissions.env.iter().map(|name| name.text.clone()).filter(|name| is_env_name(name));
     Some(Draft {
         format: FORMAT.name,
         id,
@@ -176,11 +185,7 @@ fn read(folder: &Folder, problems: &mut Problems) -> Option<Draft> {
             icon: manifest.label("icon", problems),
             ..marketplace(&manifest, problems)
         },
-        requirements: Requirements {
-            env: required_env.collect(),
-            scopes: permissions.scopes,
-            ..Requirements::default()
-        },
+        requirements,
         env: permissions.env,
         setup,
         servers,

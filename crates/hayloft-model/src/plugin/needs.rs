@@ -22,12 +22,22 @@ pub struct Requirements {
 }
 
 impl Requirements {
+    /// Whether people of an organization may call its tools. A plugin that speaks of rights must ask for this one.
+    #[must_use]
+    pub fn lets_tools_be_called(&self) -> bool {
+        let is_invoke = |scope: &String| scope == INVOKE || scope.ends_with(&format!(":{INVOKE}"));
+        self.scopes.as_ref().is_none_or(|scopes| scopes.iter().any(is_invoke))
+    }
+
     /// Whether nothing is needed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
+
+/// The right without which a plugin's tools cannot be called, behind whatever organization it is written for.
+const INVOKE: &str = "mcp:invoke";
 
 /// What the host does for code that gets only what it asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -65,5 +75,25 @@ impl Service {
 impl fmt::Display for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_speaks_of_rights_asks_for_this_one() {
+        for (scopes, expected) in [
+            (None, true),
+            (Some(vec!["org:<organizationId>:mcp:invoke"]), true),
+            (Some(vec!["org:<orgId>:customers:read", "mcp:invoke"]), true),
+            (Some(vec![]), false),
+            (Some(vec!["org:<organizationId>:mcp:list", "xmcp:invoke"]), false),
+        ] {
+            let scopes = scopes.map(|scopes| scopes.into_iter().map(String::from).collect());
+            let requirements = Requirements { scopes, ..Requirements::default() };
+            assert_eq!(requirements.lets_tools_be_called(), expected, "{requirements:?}");
+        }
     }
 }
