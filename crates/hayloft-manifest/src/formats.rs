@@ -3,7 +3,7 @@
 //! A reader turns its format's files into a [`Draft`] and names what is wrong with the files. It must not decide
 //! anything that is the same for every format: that is [`crate::normalize`].
 
-use hayloft_model::plugin::{FormatName, Runtime};
+use hayloft_model::plugin::{FormatName, LimitName, Runtime};
 use hayloft_model::{PluginDescriptor, Problems};
 
 use crate::document::View;
@@ -27,6 +27,8 @@ pub(crate) struct Format {
     pub(crate) read: fn(&Folder, &mut Problems) -> Option<Draft>,
     /// What to write, and where, so that the plugin may read these environment variables beside its present ones.
     pub(crate) allow_env: fn(&PluginDescriptor, &[&str]) -> String,
+    /// Where the plugin asks for a limit.
+    pub(crate) limit_place: fn(LimitName) -> String,
 }
 
 /// Every format, in the order in which a folder is tried.
@@ -64,6 +66,7 @@ pub(crate) struct Draft {
     pub(crate) channel: Option<Located>,
     pub(crate) auto_activate: bool,
     pub(crate) invisible: bool,
+    pub(crate) limits: Vec<LocatedLimit>,
     pub(crate) runtime: Option<Runtime>,
 }
 
@@ -71,6 +74,14 @@ pub(crate) struct Draft {
 #[derive(Clone, Debug)]
 pub(crate) struct Located {
     pub(crate) text: String,
+    pub(crate) at: String,
+}
+
+/// A limit that the plugin asks for, and its place.
+#[derive(Clone, Debug)]
+pub(crate) struct LocatedLimit {
+    pub(crate) name: LimitName,
+    pub(crate) value: u64,
     pub(crate) at: String,
 }
 

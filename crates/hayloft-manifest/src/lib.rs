@@ -11,6 +11,7 @@
 
 use std::path::Path;
 
+use hayloft_model::plugin::LimitName;
 use hayloft_model::{PluginDescriptor, Problems};
 
 pub mod content_hash;
@@ -46,4 +47,11 @@ pub fn read_plugin(folder: &Path) -> (Option<PluginDescriptor>, Problems) {
     let draft = (format.read)(&folder, &mut problems);
     let descriptor = draft.and_then(|draft| normalize::descriptor(draft, &mut problems));
     (descriptor.filter(|_| !problems.has_errors()), problems)
+}
+
+/// Where a plugin asks for a limit, as a problem names it.
+#[must_use]
+pub fn limit_place(descriptor: &PluginDescriptor, name: LimitName) -> String {
+    formats::named(&descriptor.format)
+        .map_or_else(|| format!("limits.{name}"), |format| (format.limit_place)(name))
 }

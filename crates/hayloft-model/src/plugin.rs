@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub mod auth;
+pub mod limits;
 pub mod mcp;
 pub mod registration;
 pub mod route;
@@ -16,6 +17,7 @@ pub mod schedule;
 pub mod ui;
 
 pub use auth::AuthMethod;
+pub use limits::{LimitName, PluginLimits};
 pub use mcp::{McpDeclarations, McpServerDeclaration};
 pub use registration::{HookName, Registration};
 pub use route::{HttpMethod, RouteDeclaration};
@@ -57,6 +59,9 @@ pub struct PluginDescriptor {
     /// Whether listings leave it out.
     #[serde(default)]
     pub invisible: bool,
+    /// How much of the machine it asks for, where that is not what every plugin gets.
+    #[serde(default, skip_serializing_if = "PluginLimits::is_empty")]
+    pub limits: PluginLimits,
     /// How its code is run.
     pub runtime: Runtime,
 }

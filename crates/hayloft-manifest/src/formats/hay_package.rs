@@ -6,22 +6,30 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use hayloft_model::plugin::{Capability, Runtime};
+use hayloft_model::plugin::{Capability, LimitName, Runtime};
 use hayloft_model::{PluginDescriptor, Problem, Problems};
 use schemars::{JsonSchema, Schema};
 
-use super::{Draft, Format, Located};
+use super::{Draft, Format, Located, LocatedLimit};
 use crate::document::{Document, Naming, Object};
 use crate::folder::{Folder, Unusable};
 use crate::normalize::CATEGORIES;
 use crate::words::quoted;
 
 /// The reader of this format.
-pub(super) const FORMAT: Format =
-    Format { name: "hay-package", words: &["hay-package", KEY], recognize, missing, read, allow_env };
+pub(super) const FORMAT: Format = Format {
+    name: "hay-package",
+    words: &["hay-package", KEY],
+    recognize,
+    missing,
+    read,
+    allow_env,
+    limit_place,
+};
 
 const FILE: &str = "package.json";
 const KEY: &str = "hay-plugin";
+const LIMITS: &str = "limits";
 
 /// Largest `package.json` that is read, in bytes.
 const LARGEST_FILE: u64 = 1024 * 1024;
@@ -88,6 +96,35 @@ struct Manifest {
     /// The channel that a channel plugin serves.
     #[schemars(regex(pattern = r"^[a-z0-9_:-]+$"))]
     channel: Option<String>,
+    /// How much of the machine each worker of the plugin needs, where that is not what every plugin gets. A plugin
+    /// that asks for more than the operator's maximum does not start.
+    limits: Option<Limits>,
+}
+
+/// How much of the machine a worker needs, its MCP servers included.
+#[derive(JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
+#[expect(dead_code, reason = "the type stands for the key's shape: its schema is what is used")]
+struct Limits {
+    /// Memory: a size such as `"1GiB"`, or a number of bytes.
+    memory: Option<Size>,
+    /// Processes and threads.
+    #[schemars(range(min = 32))]
+    tasks: Option<u64>,
+    /// Processor time, in percent of one core.
+    #[schemars(range(min = 1))]
+    processor: Option<u64>,
+    /// Temporary files: a size such as `"64MiB"`, or a number of bytes.
+    temporary: Option<Size>,
+}
+
+/// A number of bytes.
+#[derive(JsonSchema)]
+#[schemars(inline, untagged)]
+#[expect(dead_code, reason = "the type stands for a value's shape: its schema is what is used")]
+enum Size {
+    Bytes(u64),
+    Text(#[schemars(regex(pattern = r"^\s*\d+\s*(B|KiB|MiB|GiB)?\s*$"))] String),
 }
 
 /// The JSON Schema of `package.json` in this format.
@@ -163,6 +200,7 @@ fn read(folder: &Folder, problems: &mut Problems) -> Option<Draft> {
         channel: located(&manifest, "channel", problems),
         auto_activate: false,
         invisible: false,
+        limits: limits(&manifest, problems),
         runtime: entry(folder, &package, &manifest, problems).map(|entry| Runtime::Node { entry }),
     })
 }
@@ -174,6 +212,22 @@ fn located(object: &Object<'_>, key: &str, problems: &mut Problems) -> Option<Lo
 fn located_items(object: &Object<'_>, key: &str, problems: &mut Problems) -> Vec<Located> {
     let items = object.items(key, MOST_ITEMS, problems);
     items.iter().filter_map(|item| Located::read(item, problems)).collect()
+}
+
+fn limits(manifest: &Object<'_>, problems: &mut Problems) -> Vec<LocatedLimit> {
+    let Some(limits) = manifest.get(LIMITS).and_then(|view| view.object(problems)) else { return Vec::new() };
+    limits.check_keys(&LimitName::ALL.map(LimitName::as_str), problems);
+    LimitName::ALL
+        .into_iter()
+        .filter_map(|name| {
+            let view = limits.get(name.as_str())?;
+            Some(LocatedLimit { name, value: view.limit(name, problems)?, at: view.at() })
+        })
+        .collect()
+}
+
+fn limit_place(name: LimitName) -> String {
+    format!("{FILE}#{KEY}.{LIMITS}.{name}")
 }
 
 fn check_keys(manifest: &Object<'_>, problems: &mut Problems) {
