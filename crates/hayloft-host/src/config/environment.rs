@@ -62,6 +62,7 @@ mod tests {
             channel: None,
             auto_activate: false,
             invisible: false,
+            limits: Default::default(),
             runtime: Runtime::Node { entry: "index.js".into() },
         };
         let variables = ["A_KEY", "DB_PASSWORD", "AWS_REGION", "PATH"]

@@ -15,30 +15,35 @@ async fn a_worker_has_five_descriptors_and_a_fixed_environment() {
         "const fs = require('node:fs');
          const early = { env: fs.readFileSync('/proc/self/environ', 'utf8').split('\\0').filter(Boolean), argv: process.execArgv, cwd: process.cwd() };
          exports.initialize = () => fs.writeFileSync(require('node:os').homedir() + '/note', 'mine');
-         exports.connected = () => early;",
+         exports.connected = () => ({ ...early, note: fs.readFileSync(require('node:os').homedir() + '/note', 'utf8') });",
     );
     let worker = house.workers.ensure(&instance).await.unwrap();
     let seen = worker.call_hook(HookCall::Connected).await.unwrap();
     let status = house.workers.statuses().await.remove(0);
-    let home = house.folder.path().join("scratch").join(status.worker_id.to_string());
+    let home = house.home_inside(status.worker_id);
     let node = crate::support::node();
-    let expected: BTreeSet<String> = [
+    let mut expected: BTreeSet<String> = [
         format!("PATH={}:/usr/local/bin:/usr/bin:/bin", node.parent().unwrap().display()),
         "TZ=UTC".into(),
         format!("HOME={}", home.display()),
+        format!("TMPDIR={}", home.display()),
         "LANG=C.UTF-8".into(),
+        "OPENSSL_CONF=/dev/null".into(),
         "NODE_ENV=production".into(),
         "HAY_PLUGIN_ID=hay-plugin-test".into(),
-        format!("HAYLOFT_WORKER={}/{}", house.marker, status.worker_id),
     ]
     .into();
+    expected.extend(house.marker(status.worker_id).map(|(name, marker)| format!("{name}={marker}")));
     let environment: BTreeSet<String> = serde_json::from_value(seen["env"].clone()).unwrap();
     assert_eq!(environment, expected);
     assert_eq!(seen["argv"], json!(["--max-old-space-size=512"]));
     assert_eq!(seen["cwd"], json!(house.source.launch_of(&instance).package.root.canonicalize().unwrap()));
-    assert_eq!(std::fs::read_to_string(home.join("note")).unwrap(), "mine");
+    // What it writes is its own; on the host nobody else can enter the folder.
+    assert_eq!(seen["note"], "mine");
     use std::os::unix::fs::PermissionsExt;
+    let home = house.home_on_host(status.worker_id);
     assert_eq!(std::fs::metadata(&home).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(home.join("note").exists(), !house.has_namespaces());
 
     // What Node opens for itself comes after; the host passed 0 to 4.
     let inherited: Vec<String> = (0..5)

@@ -34,6 +34,7 @@ fn package(id: &str, hash: u8, version: &str) -> Package {
             channel: None,
             auto_activate: true,
             invisible: false,
+            limits: Default::default(),
             runtime: Runtime::Node { entry: PathBuf::from("dist/index.js") },
         },
     }
