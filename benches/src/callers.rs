@@ -8,6 +8,7 @@ pub(crate) mod route;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use http::Method;
 
 use self::mcp::McpCaller;
 use self::pipe::{Pipe, PipeCaller};
@@ -38,6 +39,8 @@ pub(crate) enum Target {
     Route {
         /// Where the server listens.
         address: SocketAddr,
+        /// The method.
+        method: Method,
         /// Path and query.
         path: String,
         /// Headers beside those of HTTP itself.
@@ -74,8 +77,8 @@ impl Target {
                 Caller::Mcp(McpCaller::open(*address, path, token.as_deref(), tool.clone()).await?)
             }
             Self::Pipe { pipe, tool } => Caller::Pipe(PipeCaller::new(pipe.clone(), tool.clone())),
-            Self::Route { address, path, headers, body } => {
-                Caller::Route(RouteCaller::open(*address, path, headers, body.clone()).await?)
+            Self::Route { address, method, path, headers, body } => {
+                Caller::Route(RouteCaller::open(*address, method.clone(), path, headers, body.clone()).await?)
             }
         })
     }

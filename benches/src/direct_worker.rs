@@ -1,18 +1,17 @@
 //! A worker started and spoken to without Hayloft: the same process, the same protocol, nobody in between.
 
-use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
-use hayloft_sandbox::{Jailed, Limits, Spawner, Spec, Stdio};
-use hayloft_testkit::workspace;
+use hayloft_sandbox::{Jail, Process};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 use crate::callers::Tool;
+use crate::ground::Ground;
 
 /// The descriptors that a worker expects.
 const CHANNEL: i32 = 3;
@@ -32,7 +31,8 @@ pub(crate) struct Plugin {
 /// A running worker.
 #[derive(Debug)]
 pub(crate) struct DirectWorker {
-    process: Jailed,
+    process: Process,
+    jail: Jail,
     channel: UnixStream,
     /// Where it serves its routes.
     pub(crate) routes: SocketAddr,
@@ -42,7 +42,7 @@ pub(crate) struct DirectWorker {
 
 impl DirectWorker {
     /// Starts a worker and waits until it has loaded its plugin.
-    pub(crate) async fn start(spawner: &Spawner, runner: &Path, plugin: &Plugin) -> anyhow::Result<Self> {
+    pub(crate) async fn start(ground: &Ground, plugin: &Plugin) -> anyhow::Result<Self> {
         let (own, theirs) = std::os::unix::net::UnixStream::pair()?;
         own.set_nonblocking(true)?;
         // Its routes are reached by TCP like those of the baselines.
@@ -51,16 +51,16 @@ impl DirectWorker {
         let descriptors = vec![(OwnedFd::from(theirs), CHANNEL), (OwnedFd::from(listener), ROUTES)];
         let mut channel = UnixStream::from_std(own)?;
         write(&mut channel, CONTROL, &load(plugin)).await?;
-        let process = spawner
-            .spawn(node(
-                vec!["--max-old-space-size=256".into(), runner.as_os_str().to_owned()],
-                &plugin.root,
-                descriptors,
-            ))
-            .await?;
-        let mut worker = Self { process, channel, routes, server: None, next_id: 1 };
-        worker.await_control("ready").await?;
-        Ok(worker)
+        let jail = ground.jail(&plugin.root).await?;
+        let process = ground.worker(&jail, &plugin.root, descriptors).await?;
+        let mut worker = Self { process, jail, channel, routes, server: None, next_id: 1 };
+        let Err(error) = worker.await_control("ready").await else { return Ok(worker) };
+        worker.jail.end().await?;
+        let mut said = String::new();
+        if let Some(mut stderr) = worker.process.take_stderr() {
+            stderr.read_to_string(&mut said).await?;
+        }
+        Err(error.context(format!("a worker of tier {} did not start: {}", ground.tier(), said.trim())))
     }
 
     /// Gives it an organization, runs `onStart`, and opens the MCP server that the plugin starts, if any.
@@ -91,13 +91,17 @@ impl DirectWorker {
 
     /// Ends it and all that it started.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        self.process.kill_tree().await?;
-        Ok(())
+        Ok(self.jail.end().await?)
     }
 
-    /// Its process.
-    pub(crate) fn pid(&self) -> u32 {
+    /// Its process, while it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
         self.process.pid()
+    }
+
+    /// The first process of its jail.
+    pub(crate) fn first_pid(&self) -> u32 {
+        self.jail.pid()
     }
 
     /// Reads up to a control message of this type, doing meanwhile what a host does for the plugin.
@@ -152,35 +156,6 @@ impl DirectWorker {
     const fn take_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id - 1
-    }
-}
-
-/// A Node process with the environment of a worker.
-pub(crate) fn node(
-    arguments: Vec<OsString>,
-    working_directory: &Path,
-    descriptors: Vec<(OwnedFd, i32)>,
-) -> Spec {
-    let environment = [
-        ("PATH", "/usr/local/bin:/usr/bin:/bin"),
-        ("NODE_ENV", "production"),
-        ("TZ", "UTC"),
-        ("HOME", "/nonexistent"),
-        ("LANG", "C.UTF-8"),
-        ("HAY_PLUGIN_ID", "hay-plugin-bench"),
-    ];
-    Spec {
-        program: workspace::node(),
-        arguments,
-        working_directory: working_directory.to_owned(),
-        environment: environment.map(|(name, value)| (name.into(), value.into())).into(),
-        marker: "bench/worker".to_owned(),
-        descriptors,
-        stdin: Stdio::Null,
-        stdout: Stdio::Null,
-        stderr: Stdio::Null,
-        limits: Limits::default(),
-        label: "bench".to_owned(),
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Metric {
     pub(crate) value: f64,
     /// What each round gave, sorted.
     pub(crate) rounds: Vec<f64>,
-    /// The two sides of a ratio, in microseconds.
+    /// What it was made of.
     pub(crate) sides: Option<Sides>,
 }
 
@@ -32,9 +32,11 @@ pub(crate) enum Unit {
     Ratio,
     /// Less is better.
     Microseconds,
+    /// Less is better.
+    Kibibytes,
 }
 
-/// The two sides of a ratio, each as the median of all rounds, in microseconds.
+/// The two sides of a ratio or a difference, each as the median of all rounds: times in microseconds, memory in KiB.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Sides {
@@ -63,10 +65,38 @@ impl Metric {
         baseline: &[Duration],
     ) -> Self {
         let pairs = hayloft.iter().zip(baseline);
-        let rounds = sorted(pairs.map(|(ours, theirs)| ours.as_secs_f64() / theirs.as_secs_f64()));
-        let median = |side: &[Duration]| quantile(&sorted(side.iter().copied().map(microseconds)), 0.5);
+        let rounds = pairs.map(|(ours, theirs)| ours.as_secs_f64() / theirs.as_secs_f64());
+        Self::new(name, title, Unit::Ratio, rounds, Some(Sides::of(hayloft, baseline)))
+    }
+
+    /// What durations are longer than those that belong to them.
+    pub(crate) fn difference_of(
+        name: &'static str,
+        title: &'static str,
+        hayloft: &[Duration],
+        baseline: &[Duration],
+    ) -> Self {
+        let pairs = hayloft.iter().zip(baseline);
+        let rounds = pairs.map(|(ours, theirs)| microseconds(*ours) - microseconds(*theirs));
+        Self::new(name, title, Unit::Microseconds, rounds, Some(Sides::of(hayloft, baseline)))
+    }
+
+    /// How much more memory is used than by what belongs to it, in KiB.
+    pub(crate) fn memory_of(
+        name: &'static str,
+        title: &'static str,
+        hayloft: &[f64],
+        baseline: &[f64],
+    ) -> Self {
+        let rounds = hayloft.iter().zip(baseline).map(|(ours, theirs)| ours - theirs);
+        let median = |side: &[f64]| quantile(&sorted(side.iter().copied()), 0.5);
         let sides = Sides { hayloft: median(hayloft), baseline: median(baseline) };
-        Self { name, title, unit: Unit::Ratio, value: quantile(&rounds, 0.5), rounds, sides: Some(sides) }
+        Self::new(name, title, Unit::Kibibytes, rounds, Some(sides))
+    }
+
+    /// A ratio that stands for all rounds at once.
+    pub(crate) fn share(name: &'static str, title: &'static str, value: f64) -> Self {
+        Self::new(name, title, Unit::Ratio, [value].into_iter(), None)
     }
 
     /// A time of each round.
@@ -76,14 +106,37 @@ impl Metric {
         bursts: &[Burst],
         measure: impl Fn(&Burst) -> Duration,
     ) -> Self {
-        let rounds = sorted(bursts.iter().map(|burst| microseconds(measure(burst))));
-        Self { name, title, unit: Unit::Microseconds, value: quantile(&rounds, 0.5), rounds, sides: None }
+        let times: Vec<_> = bursts.iter().map(measure).collect();
+        Self::time_of(name, title, &times)
+    }
+
+    /// Times, one of each round.
+    pub(crate) fn time_of(name: &'static str, title: &'static str, times: &[Duration]) -> Self {
+        Self::new(name, title, Unit::Microseconds, times.iter().copied().map(microseconds), None)
+    }
+
+    fn new(
+        name: &'static str,
+        title: &'static str,
+        unit: Unit,
+        rounds: impl Iterator<Item = f64>,
+        sides: Option<Sides>,
+    ) -> Self {
+        let rounds = sorted(rounds);
+        Self { name, title, unit, value: quantile(&rounds, 0.5), rounds, sides }
     }
 
     /// Whether the figure is beyond a limit even with the noise of the machine taken off: at least three quarters of
     /// the rounds were.
     pub(crate) fn exceeds(&self, limit: f64) -> bool {
         quantile(&self.rounds, 0.25) > limit
+    }
+}
+
+impl Sides {
+    fn of(hayloft: &[Duration], baseline: &[Duration]) -> Self {
+        let median = |side: &[Duration]| quantile(&sorted(side.iter().copied().map(microseconds)), 0.5);
+        Self { hayloft: median(hayloft), baseline: median(baseline) }
     }
 }
 
@@ -117,6 +170,18 @@ mod tests {
         assert_eq!(metric.rounds, [2.0, 4.0, 6.0]);
         assert!((metric.value - 4.0).abs() < f64::EPSILON);
         assert_eq!(metric.sides, Some(Sides { hayloft: 6.0, baseline: 1.0 }));
+    }
+
+    #[test]
+    fn a_difference_may_be_a_gain() {
+        let metric = Metric::difference_of(
+            "x",
+            "x",
+            &[5, 7, 30].map(Duration::from_micros),
+            &[4, 9, 10].map(Duration::from_micros),
+        );
+        assert_eq!(metric.rounds, [-2.0, 1.0, 20.0]);
+        assert_eq!(metric.sides, Some(Sides { hayloft: 7.0, baseline: 9.0 }));
     }
 
     #[test]

@@ -43,6 +43,10 @@ pub(crate) enum Suite {
     Route,
     /// Starts of workers.
     Start,
+    /// Workers in jails of each tier, beside the same worker without a jail.
+    Jail,
+    /// Tool calls of one organization while a plugin of another does its worst.
+    Neighbours,
 }
 
 impl Options {

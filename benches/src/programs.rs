@@ -8,11 +8,30 @@ use hayloft_testkit::{NodeService, Organization, PluginFiles, PluginFolder, Test
 use serde_json::json;
 
 use crate::callers::{Target, Tool};
+use crate::direct_worker::Plugin;
 use crate::load::Subject;
 use crate::options::Options;
 
 /// The id of the plugin with the route that is measured.
 pub(crate) const WEBHOOK_PLUGIN: &str = "hay-plugin-bench-webhook";
+
+/// The smallest plugin: one tool, served in its own process.
+pub(crate) const HELLO_PLUGIN: &str = "hay-plugin-hello-tool";
+
+/// A call of its tool.
+pub(crate) const HELLO: Tool =
+    Tool { name: "hello", arguments: r#"{"name":"Ada"}"#, expected: "Hello, Ada!" };
+
+/// The same by the name that the organization's endpoint gives it.
+pub(crate) const HELLO_THROUGH_HAYLOFT: Tool = Tool { name: "hello_tool__hello", ..HELLO };
+
+/// The smallest plugin as a worker is told of it.
+pub(crate) fn hello_tool() -> Plugin {
+    Plugin { root: workspace::example_plugins().join("hello-tool"), entry: "index.js" }
+}
+
+/// The id of the plugin that attacks its neighbours.
+pub(crate) const HOSTILE_PLUGIN: &str = "hay-plugin-hostile";
 
 /// A file of the baselines.
 pub(crate) fn baseline_file(name: &str) -> PathBuf {
@@ -24,16 +43,6 @@ pub(crate) fn webhook_plugin(folder: &PluginFolder) -> PluginFiles {
     folder
         .hay_package(WEBHOOK_PLUGIN, &["routes"], include_str!("../baselines/webhook-plugin.mjs"))
         .file("webhook-answer.mjs", include_str!("../baselines/webhook-answer.mjs"))
-}
-
-/// The program inside every worker, as it lies beside the binary.
-pub(crate) fn runner(options: &Options) -> anyhow::Result<PathBuf> {
-    let folder = options.hayloft.parent().context("a binary lies in a folder")?;
-    let places = [folder.join("runtime/runner.cjs"), folder.join("../runtime/runner.cjs")];
-    let found = places.into_iter().find(|place| place.exists());
-    found.with_context(|| {
-        format!("there is no runner beside {} (`cargo xtask runtime` makes it)", folder.display())
-    })
 }
 
 /// A baseline that serves HTTP.
@@ -88,6 +97,7 @@ impl Hayloft {
     pub(crate) async fn start(options: &Options) -> anyhow::Result<Self> {
         let plugins = PluginFolder::new();
         webhook_plugin(&plugins);
+        plugins.hay_package(HOSTILE_PLUGIN, &["mcp"], include_str!("../hostile/plugin.mjs"));
         let server = TestServer::builder()
             .binary(&options.hayloft)
             .plugins(plugins.path())

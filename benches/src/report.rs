@@ -78,8 +78,10 @@ impl fmt::Display for Report {
             let figure = |value: f64| match metric.unit {
                 Unit::Ratio => format!("{value:.2} ×"),
                 Unit::Microseconds => time(value),
+                Unit::Kibibytes => memory(value),
             };
-            let side = |side: Option<f64>| side.map(time).unwrap_or_default();
+            let shown = if metric.unit == Unit::Kibibytes { memory } else { time };
+            let side = |side: Option<f64>| side.map(shown).unwrap_or_default();
             let range = match metric.rounds.as_slice() {
                 [first, .., last] => format!("{} – {}", figure(*first), figure(*last)),
                 _ => String::new(),
@@ -111,10 +113,15 @@ impl fmt::Display for Report {
 }
 
 fn time(microseconds: f64) -> String {
-    match microseconds {
-        ..1000.0 => format!("{microseconds:.1} µs"),
-        _ => format!("{:.2} ms", microseconds / 1000.0),
+    if microseconds.abs() < 1000.0 {
+        format!("{microseconds:.1} µs")
+    } else {
+        format!("{:.2} ms", microseconds / 1000.0)
     }
+}
+
+fn memory(kibibytes: f64) -> String {
+    format!("{:.2} MiB", kibibytes / 1024.0)
 }
 
 #[cfg(test)]

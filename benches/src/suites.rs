@@ -1,6 +1,8 @@
 //! What is measured, suite by suite.
 
 mod generator;
+mod jail;
+mod neighbours;
 mod route;
 mod start;
 mod tool_call;
@@ -22,6 +24,12 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     }
     if options.wants(Suite::Start) {
         metrics.extend(start::run(options).await?);
+    }
+    if options.wants(Suite::Jail) {
+        metrics.extend(jail::run(options).await?);
+    }
+    if options.wants(Suite::Neighbours) {
+        metrics.extend(neighbours::run(options).await?);
     }
     Ok(metrics)
 }

@@ -1,9 +1,9 @@
 //! `kill -9` of a worker and of the host in the middle of work: the truth is told, and nothing is lost or left.
 
 use hayloft_testkit::process::Process;
-use hayloft_testkit::{PluginFolder, TestServer};
+use hayloft_testkit::{Organization, PluginFolder, TestServer};
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{counting_plugin, examples, hayloft, mcp_plugin, text_of, until};
 
@@ -13,10 +13,10 @@ const COUNTING: &str = "plugins/hay-plugin-counting";
 const STUCK: &str = r#"{
   listTools: () => [
     { name: "stick", inputSchema: { type: "object" } },
-    { name: "pid", inputSchema: { type: "object" } },
+    { name: "answer", inputSchema: { type: "object" } },
   ],
   callTool: (name, args) => {
-    if (name === "pid") return String(process.pid);
+    if (name === "answer") return "here";
     ctx.logger.info("stuck");
     return new Promise(() => {});
   },
@@ -30,11 +30,16 @@ async fn a_worker_killed_in_the_middle_of_a_call_fails_that_call_only() {
     let (one, two) = (server.organization("One").await, server.organization("Two").await);
     one.enable("hay-plugin-stuck", json!({})).await;
     two.enable("hay-plugin-stuck", json!({})).await;
-    let pid = |answer: hayloft_testkit::Response| -> u32 {
-        answer.json()["content"][0]["text"].as_str().unwrap().parse().unwrap()
+    // The process that answers an organization, as the host sees it.
+    let pid = async |organization: &Organization| {
+        organization.call_tool("stuck__answer", json!({})).await.expect(200);
+        let workers = server.admin().get("/v1/workers").await.expect(200).json();
+        let own = |worker: &&Value| worker["org"] == organization.id.as_str();
+        let worker = workers["workers"].as_array().unwrap().iter().find(own);
+        worker.unwrap_or_else(|| panic!("{workers:#}"))["pid"].as_u64().unwrap()
     };
-    let before = pid(one.call_tool("stuck__pid", json!({})).await.expect(200));
-    let neighbour = pid(two.call_tool("stuck__pid", json!({})).await.expect(200));
+    let before = pid(&one).await;
+    let neighbour = pid(&two).await;
 
     let call = tokio::spawn({
         let mut client = one.mcp();
@@ -53,9 +58,8 @@ async fn a_worker_killed_in_the_middle_of_a_call_fails_that_call_only() {
     assert_eq!(answer.error()["code"], -32050, "{:?}", answer.answer);
     assert_eq!(answer.error()["data"]["reason"], "crashed");
 
-    let after = pid(one.call_tool("stuck__pid", json!({})).await.expect(200));
-    assert_ne!(before, after);
-    assert_eq!(pid(two.call_tool("stuck__pid", json!({})).await.expect(200)), neighbour);
+    assert_ne!(pid(&one).await, before);
+    assert_eq!(pid(&two).await, neighbour);
 }
 
 #[tokio::test]
@@ -146,22 +150,14 @@ async fn every_acknowledged_write_survives_the_host() {
 async fn a_second_host_on_the_same_data_is_refused() {
     let server = TestServer::start(examples()).await;
     let data = server.data_folder();
-    let second = hayloft(&[
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--isolation",
-        "off",
-        "--data-dir",
-        data.to_str().unwrap(),
-    ]);
+    let second = hayloft(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()]);
     assert_eq!(second.status.code(), Some(1), "{second:?}");
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(said.contains(&server.pid().to_string()), "{said}");
 }
 
-fn kill(pid: u32) {
-    Process::find(pid).expect("the worker runs").signal(Signal::KILL);
+fn kill(pid: u64) {
+    Process::find(pid.try_into().unwrap()).expect("the worker runs").signal(Signal::KILL);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod crashes;
 mod endpoint;
 mod first_call;
 mod interleavings;
+mod jail_features;
 mod nodes;
 mod organizations;
 mod routes;

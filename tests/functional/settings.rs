@@ -6,14 +6,14 @@ use hayloft_testkit::{PaymentService, PluginFolder, TestServer};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{examples, fragile_plugin, text_of, until};
+use crate::support::{examples, fragile_plugin, text_of, unjailed, until};
 
 const MASK: &str = "••••••••";
 
 #[tokio::test]
 async fn credentials_are_validated_against_the_real_service() {
     let service = PaymentService::start();
-    let server = TestServer::start(examples()).await;
+    let server = unjailed(TestServer::builder().plugins(examples())).start().await;
     let acme = server.organization("Acme").await;
     let account = service.create_account("Acme").await;
 
@@ -92,12 +92,11 @@ async fn a_missing_requirement_is_named_and_the_environment_can_fill_it() {
     assert!(detail["lastError"].as_str().unwrap().contains("apiUrl"));
     drop(server);
 
-    let server = TestServer::builder()
+    let builder = TestServer::builder()
         .plugins(examples())
         .environment("PAYMENTS_API_URL", service.url())
-        .environment("PAYMENTS_API_KEY", &account.key)
-        .start()
-        .await;
+        .environment("PAYMENTS_API_KEY", &account.key);
+    let server = unjailed(builder).start().await;
     let acme = server.organization("Acme").await;
     let detail = acme.enable("hay-plugin-payments", json!({})).await;
     assert_eq!((&detail["state"], &detail["auth"]["valid"]), (&json!("ready"), &json!(true)), "{detail:#}");
@@ -109,7 +108,7 @@ async fn a_missing_requirement_is_named_and_the_environment_can_fill_it() {
 async fn a_webhook_is_verified_over_its_raw_bytes() {
     let service = PaymentService::start();
     let account = service.create_account("Acme").await;
-    let server = TestServer::start(examples()).await;
+    let server = unjailed(TestServer::builder().plugins(examples())).start().await;
     let acme = server.organization("Acme").await;
     let webhook =
         format!("{}/v1/plugins/hay-plugin-payments/webhook?organizationId={}", server.url(), acme.id);
@@ -181,7 +180,7 @@ async fn a_secret_is_never_shown() {
 async fn switching_off_runs_the_hook_and_keeps_the_settings() {
     let service = PaymentService::start();
     let account = service.create_account("Acme").await;
-    let server = TestServer::start(examples()).await;
+    let server = unjailed(TestServer::builder().plugins(examples())).start().await;
     let acme = server.organization("Acme").await;
     acme.enable("hay-plugin-payments", json!({ "apiUrl": service.url(), "apiKey": account.key })).await;
     let off = acme.delete("plugins/hay-plugin-payments").await.expect(200).json();
@@ -206,23 +205,18 @@ async fn switching_off_runs_the_hook_and_keeps_the_settings() {
 #[tokio::test]
 async fn a_slow_check_is_answered_before_its_verdict() {
     let plugins = PluginFolder::new();
-    let gate = plugins.path().join("gate");
-    let entry = format!(
-        r#"import {{ existsSync, watch }} from "node:fs";
-import {{ defineHayPlugin }} from "@hay/plugin-sdk";
-const open = () => existsSync("{gate}");
-export default defineHayPlugin(() => ({{
+    let entry = r#"import { existsSync, watch } from "node:fs";
+import { defineHayPlugin } from "@hay/plugin-sdk";
+export default defineHayPlugin(() => ({
   name: "slow",
-  onValidateAuth: () => new Promise((resolve) => {{
-    const watcher = watch("{folder}", () => open() && (watcher.close(), resolve(true)));
-    if (open()) {{ watcher.close(); resolve(true); }}
-  }}),
-}}));
-"#,
-        gate = gate.display(),
-        folder = plugins.path().display(),
-    );
-    plugins.hay_package("hay-plugin-slow", &[], &entry);
+  onValidateAuth: () => new Promise((resolve) => {
+    const open = () => existsSync("gate") && (watcher.close(), resolve(true));
+    const watcher = watch(".", open);
+    open();
+  }),
+}));
+"#;
+    let plugin = plugins.hay_package("hay-plugin-slow", &[], entry);
     let server = TestServer::builder()
         .plugins(plugins.path())
         .environment("HAYLOFT_LIMITS_SAVE_ANSWER", "100ms")
@@ -231,7 +225,7 @@ export default defineHayPlugin(() => ({{
     let acme = server.organization("Acme").await;
     let pending = acme.put("plugins/hay-plugin-slow", &json!({ "enabled": true })).await.expect(202).json();
     assert_eq!((&pending["state"], &pending["auth"]), (&json!("starting"), &json!(null)), "{pending:#}");
-    std::fs::write(&gate, "").unwrap();
+    plugin.file("gate", "");
     until("the verdict", async || acme.get("plugins/hay-plugin-slow").await.json()["auth"]["valid"] == true)
         .await;
     until("the plugin to serve", async || {

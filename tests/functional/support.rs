@@ -4,11 +4,17 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use hayloft_testkit::{PluginFiles, PluginFolder, Response, workspace};
+use hayloft_testkit::{PluginFiles, PluginFolder, Response, TestServerBuilder, workspace};
 
 /// The sample plugins of the repository.
 pub(crate) fn examples() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins/examples"))
+}
+
+/// A server whose plugins run without a jail. In one they reach no network but the host's Plugin API and write to no
+/// folder but their own temporary one; tests that need either to see what a plugin does say so by this.
+pub(crate) fn unjailed(server: TestServerBuilder) -> TestServerBuilder {
+    server.isolation("off").environment("HAYLOFT_STRONGEST_ISOLATION", "off")
 }
 
 /// Adds a plugin with one in-process MCP server `main`, whose object is given in JavaScript.

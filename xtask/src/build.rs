@@ -49,11 +49,24 @@ pub(crate) fn everything(workspace: &Workspace, profile: Profile) -> Result<Path
     binary(workspace, profile)
 }
 
-/// Builds the binary and gives its path.
+/// Builds the binary with the stage of the jail beside it, and gives its path.
 pub(crate) fn binary(workspace: &Workspace, profile: Profile) -> Result<PathBuf> {
     Run::new(
         "cargo",
-        ["build", "--quiet", "--package", "hayloft", "--bin", "hayloft", "--profile", profile.name()],
+        [
+            "build",
+            "--quiet",
+            "--package",
+            "hayloft",
+            "--bin",
+            "hayloft",
+            "--package",
+            "hayloft-stage",
+            "--bin",
+            "hayloft-stage",
+            "--profile",
+            profile.name(),
+        ],
     )
     .folder(workspace.root())
     .stream()?;

@@ -13,6 +13,10 @@ use crate::workspace::Workspace;
 /// Files that decide what our packages are built into.
 const SOURCES: [&str; 4] = ["packages", "package.json", "package-lock.json", "tsconfig.base.json"];
 
+/// What our packages are built into, as far as workers need it: the runner, and what leads other programs through the
+/// gate.
+const BUNDLES: [&str; 2] = ["runner.cjs", "gate.cjs"];
+
 /// Makes the folder, or leaves it as it is when nothing changed.
 pub(crate) fn assemble(workspace: &Workspace) -> Result<()> {
     let _lock = workspace.lock()?;
@@ -25,7 +29,9 @@ pub(crate) fn assemble_locked(workspace: &Workspace) -> Result<()> {
     build_packages(workspace)?;
     let runtime = workspace.target("runtime");
     fs::create_dir_all(&runtime).with_context(|| format!("failed to make `{}`", runtime.display()))?;
-    replace_file(&runner(workspace), &runtime.join("runner.cjs"))?;
+    for bundle in BUNDLES {
+        replace_file(&built(workspace, bundle), &runtime.join(bundle))?;
+    }
     let node = workspace.node_folder().join("node");
     if !node.is_file() {
         bail!(
@@ -33,16 +39,19 @@ pub(crate) fn assemble_locked(workspace: &Workspace) -> Result<()> {
             node.display()
         );
     }
-    replace_link(&node, &runtime.join("node"))
+    replace_link(&node, &runtime.join("node"))?;
+    let scope = runtime.join("node_modules/@hay");
+    fs::create_dir_all(&scope).with_context(|| format!("failed to make `{}`", scope.display()))?;
+    replace_link(&workspace.path("packages/plugin-sdk"), &scope.join("plugin-sdk"))
 }
 
-fn runner(workspace: &Workspace) -> PathBuf {
-    workspace.path("packages/plugin-runner/dist/runner.cjs")
+fn built(workspace: &Workspace, bundle: &str) -> PathBuf {
+    workspace.path("packages/plugin-runner/dist").join(bundle)
 }
 
 fn build_packages(workspace: &Workspace) -> Result<()> {
     let stamp = Stamp::of(workspace.target("stamps/packages"), &SOURCES.map(|path| workspace.path(path)))?;
-    if stamp.is_current() && runner(workspace).is_file() {
+    if stamp.is_current() && BUNDLES.iter().all(|bundle| built(workspace, bundle).is_file()) {
         return Ok(());
     }
     println!("building the TypeScript packages");

@@ -31,11 +31,12 @@ enum Outcome {
     Skipped(&'static str),
 }
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step { name: "format", run: format },
     Step { name: "tidy", run: |workspace| tidy::run(workspace).map(|()| Outcome::Passed) },
     Step { name: "clippy", run: clippy },
     Step { name: "rust", run: rust },
+    Step { name: "security", run: security },
     Step { name: "doc-tests", run: doc_tests },
     Step { name: "typescript-lint", run: |workspace| root_script(workspace, "lint") },
     Step { name: "typescript", run: |workspace| root_script(workspace, "test") },
@@ -120,10 +121,33 @@ fn clippy(workspace: &Workspace) -> Result<Outcome> {
 
 fn rust(workspace: &Workspace) -> Result<Outcome> {
     if Run::new("cargo", ["nextest", "--version"]).succeeds() {
-        cargo(workspace, &["nextest", "run", "--workspace", "--profile", "ci"])
+        cargo(
+            workspace,
+            &["nextest", "run", "--workspace", "--profile", "ci", "--filter-expr", "not binary(=security)"],
+        )
     } else {
-        cargo(workspace, &["test", "--workspace", "--lib", "--bins", "--tests"])
+        let others = "test --workspace --exclude hayloft-tests --lib --bins --tests";
+        cargo(workspace, &others.split(' ').collect::<Vec<_>>())?;
+        cargo(workspace, &["test", "--package", "hayloft-tests", "--test", "functional"])
     }
+}
+
+/// The attacks. As root they run where nothing that is mounted reaches the rest of the machine; they refuse to run
+/// elsewhere.
+fn security(workspace: &Workspace) -> Result<Outcome> {
+    let nextest = "cargo nextest run --package hayloft-tests --test security --profile ci";
+    let plain = "cargo test --package hayloft-tests --test security";
+    let tests = if Run::new("cargo", ["nextest", "--version"]).succeeds() { nextest } else { plain };
+    let protected = if is_root() { "unshare --mount --propagation private --" } else { "env" };
+    let mut words = protected.split(' ').chain(tests.split(' '));
+    let program = words.next().unwrap_or("env");
+    let run = Run::new(program, words).folder(workspace.root());
+    run.environment("HAYLOFT_BIN", workspace.target("debug/hayloft")).stream().map(|()| Outcome::Passed)
+}
+
+/// Whether this process has the rights of root, by the owner of what belongs to it.
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
 }
 
 /// nextest leaves the examples in documentation out.

@@ -16,6 +16,7 @@ mod arrows;
 mod names;
 mod rust;
 mod samples;
+mod size;
 
 /// Folders that hold nothing of ours.
 const NOT_OURS: [&str; 5] = [".git", "node_modules", "target", "dist", "data"];
@@ -49,6 +50,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let mut findings = arrows::check(workspace.crates());
     let words: Vec<&str> = hayloft_manifest::formats::words().collect();
     let mut files = Vec::new();
+    let mut sources = Vec::new();
     list(workspace.root(), &mut files)?;
     files.sort();
     for file in &files {
@@ -57,13 +59,17 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         // What is no text holds no words.
         let Ok(text) = fs::read_to_string(file) else { continue };
         match file.extension().and_then(|extension| extension.to_str()) {
-            Some("rs") => findings.extend(names::check_rust(&path, &text, &words)),
+            Some("rs") => {
+                findings.extend(names::check_rust(&path, &text, &words));
+                sources.push((path, text));
+            }
             Some("ts" | "js" | "mjs" | "cjs" | "vue") => {
                 findings.extend(names::check_typescript(&path, &text, &words))
             }
             _ => {}
         }
     }
+    findings.extend(size::check(sources.iter().map(|(path, text)| (&**path, &**text))));
     findings.extend(samples::check(workspace.root()));
     match codegen::stale_files(workspace) {
         Ok(stale) => {

@@ -1,10 +1,10 @@
-//! A caller that posts the same body to a route over and over.
+//! A caller that sends the same request over and over.
 
 use std::net::SocketAddr;
 
 use anyhow::ensure;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::Full;
 
 use super::connection::Connection;
@@ -13,6 +13,7 @@ use super::connection::Connection;
 #[derive(Debug)]
 pub(crate) struct RouteCaller {
     connection: Connection,
+    method: Method,
     path: String,
     headers: HeaderMap,
     body: Bytes,
@@ -21,6 +22,7 @@ pub(crate) struct RouteCaller {
 impl RouteCaller {
     pub(crate) async fn open(
         address: SocketAddr,
+        method: Method,
         path: &str,
         more: &[(&'static str, String)],
         body: Bytes,
@@ -32,7 +34,7 @@ impl RouteCaller {
         for (name, value) in more {
             headers.insert(*name, value.parse()?);
         }
-        Ok(Self { connection, path: path.to_owned(), headers, body })
+        Ok(Self { connection, method, path: path.to_owned(), headers, body })
     }
 
     pub(crate) async fn reopen(&mut self) -> anyhow::Result<()> {
@@ -40,7 +42,9 @@ impl RouteCaller {
     }
 
     pub(crate) async fn call(&mut self) -> anyhow::Result<()> {
-        let mut request = Request::post(&self.path).body(Full::new(self.body.clone()))?;
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.path.parse()?;
         *request.headers_mut() = self.headers.clone();
         let (status, _, body) = self.connection.send(request).await?;
         ensure!(

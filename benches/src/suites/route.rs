@@ -4,16 +4,18 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
-use hayloft_sandbox::Spawner;
+use hayloft_sandbox::Tier;
 use hayloft_testkit::{PluginFolder, workspace};
+use http::Method;
 use serde_json::json;
 
 use crate::callers::Target;
 use crate::direct_worker::{DirectWorker, Plugin};
+use crate::ground::Ground;
 use crate::load::{Burst, Subject, interleaved};
 use crate::metric::Metric;
 use crate::options::Options;
-use crate::programs::{Baseline, Hayloft, WEBHOOK_PLUGIN, baseline_file, runner, webhook_plugin};
+use crate::programs::{Baseline, Hayloft, WEBHOOK_PLUGIN, baseline_file, webhook_plugin};
 
 const BODY_BYTES: usize = 2048;
 
@@ -28,7 +30,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     hayloft.enable(WEBHOOK_PLUGIN).await;
     let folder = PluginFolder::new();
     let plugin = Plugin { root: webhook_plugin(&folder).root().to_owned(), entry: "index.js" };
-    let mut worker = DirectWorker::start(&Spawner::start()?, &runner(options)?, &plugin).await?;
+    let mut worker = DirectWorker::start(&Ground::start(options, Tier::Off)?, &plugin).await?;
     worker.bind().await?;
     let node_http = Baseline::start("webhook-node.mjs")?;
     let express = Baseline::start("webhook-express.mjs")?;
@@ -39,6 +41,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
         name,
         target: Target::Route {
             address: baseline.address,
+            method: Method::POST,
             path: baseline.path.clone(),
             headers: headers.clone(),
             body: body.clone(),
@@ -52,6 +55,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
             name: "a route through Hayloft",
             target: Target::Route {
                 address: hayloft.address,
+                method: Method::POST,
                 path: format!("/v1/plugins/{WEBHOOK_PLUGIN}/webhook"),
                 headers: with_organization,
                 body: body.clone(),
@@ -62,11 +66,12 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
             name: "the worker itself",
             target: Target::Route {
                 address: worker.routes,
+                method: Method::POST,
                 path: "/webhook".to_owned(),
                 headers: headers.clone(),
                 body: body.clone(),
             },
-            pid: Some(worker.pid()),
+            pid: worker.pid(),
         },
         baseline("a bare HTTP server", &node_http),
         baseline("Express", &express),

@@ -1,21 +1,19 @@
-//! Starts of workers, beside a Node process of the same version that does nothing: workers alone, and behind Hayloft
-//! as the first call to a plugin that is stopped.
+//! Starts of jailed workers, beside a Node process of the same version that does nothing: workers alone, and behind
+//! Hayloft as the first call to a plugin that is stopped.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hayloft_sandbox::Spawner;
-use hayloft_testkit::workspace;
+use hayloft_sandbox::{Jail, Tier};
 use serde_json::json;
 
-use crate::callers::{Target, Tool};
-use crate::direct_worker::{DirectWorker, Plugin, node};
+use crate::callers::Target;
+use crate::direct_worker::{DirectWorker, Plugin};
+use crate::ground::Ground;
 use crate::load::quantile;
 use crate::metric::Metric;
 use crate::options::Options;
-use crate::programs::{Hayloft, runner};
+use crate::programs::{HELLO, HELLO_PLUGIN, HELLO_THROUGH_HAYLOFT, Hayloft, hello_tool};
 
-const HELLO: Tool = Tool { name: "hello", arguments: r#"{"name":"Ada"}"#, expected: "Hello, Ada!" };
 /// Starts of each kind in a round.
 const STARTS: usize = 10;
 
@@ -28,20 +26,22 @@ struct Round {
 }
 
 pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
-    let spawner = Spawner::start()?;
-    let runner = runner(options)?;
-    let plugin = Plugin { root: workspace::example_plugins().join("hello-tool"), entry: "index.js" };
+    let strongest = Ground::start(options, Tier::A)?;
+    let unjailed = Ground::start(options, Tier::Off)?;
+    let plugin = hello_tool();
+    // Nothing but Node itself is in its times: what it starts in is there already.
+    let empty = unjailed.jail(&plugin.root).await?;
     // Files are read from the disk once.
     for _ in 0..3 {
-        start_worker(&spawner, &runner, &plugin).await?;
-        start_nothing(&spawner, &plugin.root).await?;
+        start_worker(&strongest, &plugin).await?;
+        start_nothing(&unjailed, &empty).await?;
     }
     let mut rounds = Vec::new();
     for _ in 0..options.rounds() {
         let mut round = Round::default();
         for _ in 0..STARTS {
-            round.nothing.push(start_nothing(&spawner, &plugin.root).await?);
-            let (ready, answered) = start_worker(&spawner, &runner, &plugin).await?;
+            round.nothing.push(start_nothing(&unjailed, &empty).await?);
+            let (ready, answered) = start_worker(&strongest, &plugin).await?;
             round.ready.push(ready);
             round.answered.push(answered);
         }
@@ -57,13 +57,13 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     let mut metrics = vec![
         Metric::ratio_of(
             "start.ready",
-            "worker start, until it has loaded its plugin ÷ `node -e 0`",
+            "jailed worker start, until it has loaded its plugin ÷ `node -e 0`",
             &each(|round| &round.ready, 0.5),
             &nothing,
         ),
         Metric::ratio_of(
             "start.answer",
-            "worker start, until its first tool call is answered ÷ `node -e 0`",
+            "jailed worker start, until its first tool call is answered ÷ `node -e 0`",
             &each(|round| &round.answered, 0.5),
             &nothing,
         ),
@@ -74,18 +74,19 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
             &nothing,
         ),
     ];
-    metrics.push(first_calls(options, &spawner, &plugin.root).await?);
+    metrics.push(first_calls(options, &unjailed, &empty).await?);
+    empty.end().await?;
     Ok(metrics)
 }
 
 /// The first tool call to a plugin that is stopped, in one organization after the other. After Hayloft itself was
 /// started again no plugin runs.
-async fn first_calls(options: &Options, spawner: &Spawner, folder: &Path) -> anyhow::Result<Metric> {
+async fn first_calls(options: &Options, unjailed: &Ground, empty: &Jail) -> anyhow::Result<Metric> {
     let mut hayloft = Hayloft::start(options).await?;
     let mut organizations = Vec::new();
     for number in 0..STARTS {
         let organization = hayloft.server.organization(&format!("organization {number}")).await;
-        organization.enable("hay-plugin-hello-tool", json!({})).await;
+        organization.enable(HELLO_PLUGIN, json!({})).await;
         organizations.push(organization);
     }
     let (mut first, mut nothing) = (Vec::new(), Vec::new());
@@ -98,13 +99,13 @@ async fn first_calls(options: &Options, spawner: &Spawner, folder: &Path) -> any
                 address,
                 path: "/v1/mcp".to_owned(),
                 token: Some(organization.token.clone()),
-                tool: Tool { name: "hello_tool__hello", ..HELLO },
+                tool: HELLO_THROUGH_HAYLOFT,
             };
             let mut caller = target.connect().await?;
             let start = Instant::now();
             caller.call().await?;
             calls.push(start.elapsed());
-            floors.push(start_nothing(spawner, folder).await?);
+            floors.push(start_nothing(unjailed, empty).await?);
         }
         calls.sort_unstable();
         floors.sort_unstable();
@@ -120,13 +121,9 @@ async fn first_calls(options: &Options, spawner: &Spawner, folder: &Path) -> any
 }
 
 /// A worker of the smallest plugin: the time until it is ready, and until its first tool call is answered.
-async fn start_worker(
-    spawner: &Spawner,
-    runner: &Path,
-    plugin: &Plugin,
-) -> anyhow::Result<(Duration, Duration)> {
+pub(super) async fn start_worker(ground: &Ground, plugin: &Plugin) -> anyhow::Result<(Duration, Duration)> {
     let start = Instant::now();
-    let mut worker = DirectWorker::start(spawner, runner, plugin).await?;
+    let mut worker = DirectWorker::start(ground, plugin).await?;
     let ready = start.elapsed();
     worker.bind().await?;
     worker.call(&HELLO).await?;
@@ -136,11 +133,8 @@ async fn start_worker(
 }
 
 /// `node -e 0`, from its start to its end.
-async fn start_nothing(spawner: &Spawner, folder: &Path) -> anyhow::Result<Duration> {
+async fn start_nothing(ground: &Ground, empty: &Jail) -> anyhow::Result<Duration> {
     let start = Instant::now();
-    let process = spawner.spawn(node(vec!["-e".into(), "0".into()], folder, Vec::new())).await?;
-    process.wait().await?;
-    let elapsed = start.elapsed();
-    process.kill_tree().await?;
-    Ok(elapsed)
+    ground.nothing(empty).await?.wait().await;
+    Ok(start.elapsed())
 }

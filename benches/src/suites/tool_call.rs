@@ -5,10 +5,9 @@ use crate::callers::{Target, Tool};
 use crate::load::{Burst, Subject, interleaved};
 use crate::metric::Metric;
 use crate::options::Options;
-use crate::programs::{Baseline, Hayloft, baseline_file};
+use crate::programs::{Baseline, HELLO, HELLO_THROUGH_HAYLOFT, Hayloft, baseline_file};
 
 const ECHO: Tool = Tool { name: "echo", arguments: r#"{"message":"hello"}"#, expected: "Echo: hello" };
-const HELLO: Tool = Tool { name: "hello", arguments: r#"{"name":"Ada"}"#, expected: "Hello, Ada!" };
 
 /// Places in the list of subjects.
 const STDIO: usize = 0;
@@ -34,7 +33,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
             target: Target::Pipe { pipe, tool: ECHO },
             pid: pipe_pid,
         },
-        hayloft.mcp("an in-process server through Hayloft", Tool { name: "hello_tool__hello", ..HELLO }),
+        hayloft.mcp("an in-process server through Hayloft", HELLO_THROUGH_HAYLOFT),
         hello.mcp("the same tool over HTTP", HELLO),
     ];
     let alone = interleaved(&subjects, 1, options.calls(1_000), options.rounds()).await?;

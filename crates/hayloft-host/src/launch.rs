@@ -5,7 +5,7 @@ use std::sync::Weak;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use hayloft_model::config::{ConfigValues, Credentials, Requirement, missing, missing_variables};
-use hayloft_model::{InstanceKey, InstanceState, Revision};
+use hayloft_model::{InstanceKey, InstanceState, Revision, Severity};
 use hayloft_workers::{Binding, Launch, LaunchRefused, LaunchSource};
 
 use crate::config::credentials;
@@ -56,12 +56,16 @@ impl Host {
         let Some(plugin) = self.plugins.get(&key.plugin) else {
             return Err(failed(format!("the plugin `{}` is not on this host any more", key.plugin)));
         };
+        let Some(package) = plugin.package.clone() else {
+            let wrong = plugin.problems.iter().find(|problem| problem.severity == Severity::Error);
+            let wrong = wrong.map(|problem| format!("{}: {}", problem.at, problem.message));
+            return Err(failed(
+                wrong.unwrap_or_else(|| format!("the plugin `{}` cannot be read", key.plugin)),
+            ));
+        };
         let registered = plugin.register(&self.store, &self.workers).await.map_err(|problems| {
             failed(problems.iter().next().map_or_else(String::new, |problem| problem.message.clone()))
         })?;
-        let Some(package) = plugin.package.clone() else {
-            return Err(failed(format!("the plugin `{}` cannot be read", key.plugin)));
-        };
         let saved = match revision {
             Some(revision) => self.store.configurations().load(key, revision).await.map_err(|error| {
                 tracing::error!(instance = %key, %revision, %error, "failed to read an instance's configuration");

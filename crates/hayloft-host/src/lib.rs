@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use hayloft_model::plugin::PluginLimits;
 use hayloft_model::{Clock, Secret};
 use hayloft_store::Store;
 use hayloft_store::journal::Journal;
@@ -52,10 +53,12 @@ pub use failure::StoreError;
 pub use hayloft_mcp::client::ServerError;
 pub use hayloft_mcp::service::BreakReason;
 pub use hayloft_mcp::{CallTool, Change, ToolFailure, progress_channel};
-pub use hayloft_store::audit::{AuditEntry, Page};
+pub use hayloft_store::audit::{AuditEntry, HostAuditEntry, Page};
 pub use hayloft_store::organizations::Organization;
 pub use hayloft_store::tokens::Token;
-pub use hayloft_workers::{LogLine, ProxyError, ResponseBody, Unavailable, WorkerStatus};
+pub use hayloft_workers::{
+    Gate, GateCaller, GateStream, LogLine, ProxyError, ResponseBody, Unavailable, WorkerStatus,
+};
 pub use plugins::disable::DisablePluginError;
 pub use plugins::get::GetPluginError;
 pub use plugins::list::ListPluginsError;
@@ -105,6 +108,8 @@ pub struct HostOptions {
     pub clock: Arc<dyn Clock>,
     /// The environment that plugins may read parts of.
     pub environment: HostEnvironment,
+    /// The most that a plugin may ask for. What is absent has no bound.
+    pub maximum_limits: PluginLimits,
     /// Folders with plugins.
     pub plugin_folders: Vec<PathBuf>,
     /// The bearer token of the administrator.

@@ -2,6 +2,7 @@
 
 pub mod disable;
 pub mod get;
+pub(crate) mod limits;
 pub mod list;
 pub mod logs;
 pub mod metadata;

@@ -14,6 +14,7 @@ use crate::access::AccessTable;
 use crate::instances::{Instance, InstanceTable};
 use crate::launch::Launcher;
 use crate::observe::Watcher;
+use crate::plugins::limits::AllowedLimits;
 use crate::plugins::registry::PluginRegistry;
 use crate::{Host, HostInner, HostOptions, StoreError, relay};
 
@@ -49,7 +50,9 @@ impl Host {
             tokens.into_iter().map(|token| (token.hash, token.caller())).collect::<HashMap<_, _>>(),
         );
         let plugins = PluginRegistry::default();
-        plugins.discover(&options.plugin_folders);
+        let limits =
+            AllowedLimits { maximum: options.maximum_limits, set: options.workers.plugin_limits.clone() };
+        plugins.discover(&options.plugin_folders, &limits);
         plugins.recall(&options.store.registrations().all().await.map_err(StoreError::from)?);
         let instances = options.store.instances().all().await.map_err(StoreError::from)?;
         let instances = InstanceTable::new(instances, options.store.clone());

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use hayloft_model::plugin::{
-    Capability, FormatName, Listing, McpServer, Requirements, Runtime, Service, Setup,
+    Capability, FormatName, LimitName, Listing, McpServer, Requirements, Runtime, Service, Setup,
 };
 use hayloft_model::{PluginDescriptor, Problems, Registration};
 use schemars::Schema;
@@ -41,6 +41,8 @@ pub(crate) struct Format {
     pub(crate) implied: &'static [Capability],
     /// What to write, and where, so that the plugin may read these environment variables beside its present ones.
     pub(crate) allow_env: fn(&PluginDescriptor, &[&str]) -> String,
+    /// Where the plugin asks for a limit, if its format has a place for that.
+    pub(crate) limit_place: Option<fn(LimitName) -> String>,
     /// The JSON Schema of its manifest, for editors.
     pub(crate) schema: Option<ManifestSchema>,
     /// The manifest that a migration to the canonical format makes superfluous, where there is such a migration.
@@ -124,6 +126,7 @@ pub(crate) struct Draft {
     pub(crate) channel: Option<Located>,
     pub(crate) auto_activate: bool,
     pub(crate) invisible: bool,
+    pub(crate) limits: Vec<LocatedLimit>,
     pub(crate) enabled_by_default: bool,
     pub(crate) listing: Listing,
     pub(crate) requirements: Requirements,
@@ -148,6 +151,14 @@ pub(crate) struct Located {
 
 /// Most entries in a list of a manifest.
 const MOST_ITEMS: usize = 200;
+
+/// A limit that the plugin asks for, and its place.
+#[derive(Clone, Debug)]
+pub(crate) struct LocatedLimit {
+    pub(crate) name: LimitName,
+    pub(crate) value: u64,
+    pub(crate) at: String,
+}
 
 impl Located {
     /// The text of a value, or a problem.

@@ -11,6 +11,7 @@
 
 use std::path::Path;
 
+use hayloft_model::plugin::LimitName;
 use hayloft_model::{PluginDescriptor, Problems};
 
 mod command_line;
@@ -56,4 +57,11 @@ pub fn read_plugin(folder: &Path) -> (Option<PluginDescriptor>, Problems) {
     let draft = (format.read)(&folder, &mut problems);
     let descriptor = draft.and_then(|draft| normalize::descriptor(draft, &mut problems));
     (descriptor.filter(|_| !problems.has_errors()), problems)
+}
+
+/// Where a plugin asks for a limit, as a problem names it.
+#[must_use]
+pub fn limit_place(descriptor: &PluginDescriptor, name: LimitName) -> String {
+    let place = formats::named(&descriptor.format).and_then(|format| format.limit_place);
+    place.map_or_else(|| format!("limits.{name}"), |place| place(name))
 }

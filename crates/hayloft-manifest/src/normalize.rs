@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use hayloft_model::plugin::{Capability, FormatName, Procedures};
+use hayloft_model::plugin::{Capability, FormatName, PluginLimits, Procedures};
 use hayloft_model::{PluginDescriptor, PluginId, Problem, Problems};
 
-use crate::formats::{Draft, Located};
+use crate::formats::{Draft, Located, LocatedLimit};
 use crate::words::{listed, meant, quoted};
 
 /// The categories that the marketplace knows; others are shown under "more".
@@ -57,6 +57,7 @@ pub(crate) fn descriptor(draft: Draft, problems: &mut Problems) -> Option<Plugin
         .filter_map(|located| env_name(located, problems))
         .collect();
     let channel = draft.channel.and_then(|located| channel(located, problems));
+    let limits = limits(draft.limits, problems);
     let id = id?;
     let slug = slug(&id);
     let procedures = draft.procedures.and_then(|(module, at)| procedures(&slug, module, at, problems));
@@ -76,6 +77,7 @@ pub(crate) fn descriptor(draft: Draft, problems: &mut Problems) -> Option<Plugin
         channel,
         auto_activate: draft.auto_activate,
         invisible: draft.invisible,
+        limits,
         enabled_by_default: draft.enabled_by_default,
         listing: draft.listing,
         requirements: draft.requirements,
@@ -278,6 +280,24 @@ fn channel(located: Located, problems: &mut Problems) -> Option<String> {
         return None;
     }
     Some(located.text)
+}
+
+/// What is too little to start is refused here. What is too much is for the operator to say.
+fn limits(asked: Vec<LocatedLimit>, problems: &mut Problems) -> PluginLimits {
+    let mut limits = PluginLimits::default();
+    for LocatedLimit { name, value, at } in asked {
+        let least = name.least();
+        if value < least {
+            let message = format!("{} is too little for a worker to start", name.show(value));
+            problems.push(
+                Problem::error(at, message)
+                    .hint(format!("ask for at least {}, or leave it out", name.show(least))),
+            );
+        } else {
+            limits.set(name, value);
+        }
+    }
+    limits
 }
 
 fn unique(list: Vec<Located>, what: &str, problems: &mut Problems) -> Vec<Located> {

@@ -12,6 +12,7 @@ pub mod instance;
 pub mod plugin;
 pub mod problem;
 pub mod secret;
+pub mod size;
 pub mod worker_state;
 
 pub use caller::{Caller, Role, Scope};

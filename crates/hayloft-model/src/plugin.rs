@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod auth;
 pub mod command;
+pub mod limits;
 pub mod listing;
 pub mod mcp;
 pub mod needs;
@@ -20,6 +21,7 @@ pub mod ui;
 
 pub use auth::AuthMethod;
 pub use command::{Command, Setup};
+pub use limits::{LimitName, PluginLimits};
 pub use listing::{Listing, PluginType};
 pub use mcp::{DeclaredTool, McpDeclarations, McpEndpoint, McpServer, McpServerDeclaration, McpTransport};
 pub use needs::{Requirements, Service};
@@ -66,6 +68,9 @@ pub struct PluginDescriptor {
     /// Whether listings leave it out.
     #[serde(default)]
     pub invisible: bool,
+    /// How much of the machine it asks for, where that is not what every plugin gets.
+    #[serde(default, skip_serializing_if = "PluginLimits::is_empty")]
+    pub limits: PluginLimits,
     /// Whether an organization that never said anything has it switched on.
     #[serde(default, skip_serializing_if = "is_false")]
     pub enabled_by_default: bool,
@@ -121,6 +126,7 @@ impl PluginDescriptor {
             channel: None,
             auto_activate: false,
             invisible: false,
+            limits: PluginLimits::default(),
             enabled_by_default: false,
             listing: Listing::default(),
             requirements: Requirements::default(),

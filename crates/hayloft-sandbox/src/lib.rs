@@ -1,27 +1,36 @@
 //! The jail: the only crate with `unsafe` code and the only one that starts a process.
 //!
-//! It takes a [`Spec`] (data only) and gives back a [`Jailed`] process: started by one long-lived thread, with a
-//! session of its own, exactly the environment and the descriptors that the specification names, limits, and no way
-//! to new privileges. Whatever the process starts can be found again and ended with it. [`isolation`] says what is
-//! enforced on this machine and what is not.
+//! A [`Sandbox`] makes a [`Jail`] from a [`JailSpec`] (data only), and a jail makes processes from [`Command`]s. What
+//! runs in a jail sees its own processes, its own network with nothing on it, a file system of exactly the paths that
+//! were named, and the part of the kernel's interface that `policy/worker.seccomp.json` lists. Whatever it starts ends
+//! with it. How much of that a machine offers is found out by trial, and [`IsolationReport`] says so.
+//!
+//! Two programs are made of this crate. The library runs in the host; [`stage`] is the small program that turns itself
+//! into a jail's first process. They speak over one socket, the lifeline.
 //!
 //! It must not know what the processes are for: no plugin, no organization, no protocol.
-#![expect(
-    unsafe_code,
-    reason = "fork, exec and signal dispositions have no safe wrapper; this crate is that wrapper"
-)]
+//!
+//! # Threat notes
+//!
+//! Everything after the first process of a jail is hostile. The first process itself is not, but it shares a
+//! process namespace with them: it cannot be traced, it has no capability, and it reads from nobody but the host.
+//! A host that ends, in whatever way, closes the lifelines, and that ends the jails.
+#![forbid(unsafe_code)]
 
+mod cgroup;
 mod error;
 mod isolation;
-mod jailed;
-mod spawner;
+mod jail;
+mod process;
+mod sandbox;
 mod spec;
-mod stage;
-mod tree;
+mod system;
 
-pub use error::{SpawnError, Step, TreeError};
-pub use isolation::{IsolationReport, Layer, Tier, isolation};
-pub use jailed::{Exit, Jailed, Signal, resident_bytes};
-pub use spawner::Spawner;
-pub use spec::{Limits, MARKER_VARIABLE, Spec, Stdio};
-pub use tree::{Swept, sweep};
+pub use error::{JailError, StartError};
+pub use hayloft_stage::tree::{Swept, TreeError, sweep};
+pub use hayloft_stage::{GATE_NAME, Limits, MARKER_VARIABLE, Step, Tier, UnknownTier};
+pub use isolation::{IsolationReport, Layer};
+pub use jail::{Jail, MemoryMeter};
+pub use process::{Exit, Process, Signal};
+pub use sandbox::{Options, Sandbox};
+pub use spec::{Command, JailSpec, Stdio};

@@ -7,6 +7,7 @@ pub(crate) mod fallback;
 pub(crate) mod mcp;
 pub(crate) mod operations;
 pub(crate) mod organizations;
+pub(crate) mod plugin_api;
 pub(crate) mod plugins;
 pub(crate) mod routes;
 pub(crate) mod tokens;

@@ -22,6 +22,7 @@ mod mcp;
 mod metrics;
 mod middleware;
 mod openapi;
+mod plugin_api;
 mod problem;
 mod query;
 mod router;
@@ -35,6 +36,7 @@ pub use isolation::{IsolationBody as Isolation, MissingLayer};
 pub use limits::ServerLimits;
 pub use metrics::{Metrics, MetricsError};
 pub use openapi::openapi;
+pub use plugin_api::PluginApi;
 pub use serve::{BindError, Listener, Shutdown};
 
 use address::ExternalAddress;
@@ -86,7 +88,7 @@ impl App {
             openapi: openapi().to_string().into(),
             origins: Origins::new(options.public_url.as_ref(), listen, &options.allowed_origins),
             external: ExternalAddress::new(options.public_url, options.trusted_proxies, listen),
-            request_ids: RequestIds::new(&*options.entropy),
+            request_ids: Arc::new(RequestIds::new(&*options.entropy)),
             host: options.host,
             metrics: options.metrics,
             isolation: options.isolation,

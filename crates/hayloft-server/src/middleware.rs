@@ -2,6 +2,8 @@
 //!
 //! Knows HTTP only: no layer here may know what an operation does or whose it is.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 
@@ -13,12 +15,23 @@ pub(crate) mod observe;
 pub(crate) mod origin;
 pub(crate) mod response_headers;
 
+use observe::RequestIds;
+
 /// Wraps a router with all layers. The last one added is the outermost, so read from the bottom up.
 pub(crate) fn apply(router: Router<AppState>, state: &AppState) -> Router<AppState> {
-    router
+    let router = router
         // Host and Origin decide for the MCP endpoint only: it is what a web page could reach by DNS rebinding and use
         // without a preflight. Every other route demands a token that no page has, or is meant for strangers.
-        .layer(from_fn_with_state(state.clone(), origin::check))
+        .layer(from_fn_with_state(state.clone(), origin::check));
+    apply_to_any(router, &state.request_ids)
+}
+
+/// Wraps a router with the layers of every face, the inner one towards plugins included. Read from the bottom up.
+pub(crate) fn apply_to_any<S: Clone + Send + Sync + 'static>(
+    router: Router<S>,
+    request_ids: &Arc<RequestIds>,
+) -> Router<S> {
+    router
         // A path that two readers could understand in two ways reaches neither the routes nor their rights.
         .layer(from_fn(ambiguous_paths::refuse))
         // Outside everything that can panic, inside of what must still happen then.
@@ -28,5 +41,5 @@ pub(crate) fn apply(router: Router<AppState>, state: &AppState) -> Router<AppSta
         // Outermost, so that the id exists before anything can fail and the time is all of the time. Bodies are
         // limited where they are read: in memory by `body`, streamed by `endpoints/routes/proxy`; the head of a
         // request by `serve`.
-        .layer(from_fn_with_state(state.clone(), observe::observe))
+        .layer(from_fn_with_state(Arc::clone(request_ids), observe::observe))
 }

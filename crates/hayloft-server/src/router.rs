@@ -24,8 +24,9 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(operations::ready::ready))
         .routes(routes!(operations::metrics::metrics))
         .routes(routes!(operations::openapi::openapi))
-        // /v1/workers
+        // /v1/workers /v1/audit
         .routes(routes!(operations::workers::list))
+        .routes(routes!(audit::list::list_of_host))
         // /v1/orgs
         .routes(routes!(organizations::create::create, organizations::list::list))
         // /v1/orgs/{org}/tokens /v1/orgs/{org}/tokens/{token}

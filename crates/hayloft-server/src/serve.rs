@@ -178,12 +178,17 @@ fn serve_connection(
         request.extensions_mut().insert(Peer(peer));
         router.clone().oneshot(request.map(Body::new))
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.request_head_time)
-        .max_header_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
+    let connection =
+        http1(limits.request_head_time, HEAD_BYTES).serve_connection(TokioIo::new(stream), service);
     graceful.watch(connection)
+}
+
+/// HTTP/1.1 with bounds on the head of a request: its size in bytes, and its time, which is also how long an idle
+/// connection is kept. Nothing is upgraded.
+pub(crate) fn http1(head_time: Duration, head_bytes: usize) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(head_time).max_header_size(head_bytes);
+    builder
 }
 
 /// How many connections there may be, and from one address.

@@ -39,7 +39,7 @@ pub(crate) struct Handles {
     /// Bounds on what the outside may send.
     pub(crate) limits: ServerLimits,
     /// Names for requests.
-    pub(crate) request_ids: RequestIds,
+    pub(crate) request_ids: Arc<RequestIds>,
     /// Fires when no new work is taken.
     pub(crate) draining: CancellationToken,
     /// The version of this program.

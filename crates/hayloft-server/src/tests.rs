@@ -157,6 +157,8 @@ async fn refusals_are_problems_with_the_right_status() {
     let cases: &[Case<'_>] = &[
         ("GET /nowhere", JSON, "", 404, "unknown-path"),
         ("GET /v1/orgs/", JSON, "", 404, "unknown-path"),
+        // What only plugins reach, through their gates.
+        ("GET /v1/plugin-api/health", JSON, "", 404, "unknown-path"),
         ("PATCH /v1/orgs", JSON, "", 405, "method-not-allowed"),
         ("BREW /v1/orgs", JSON, "", 405, "method-not-allowed"),
         ("GET /v1/orgs/../orgs", JSON, "", 400, "bad-request"),
@@ -290,6 +292,19 @@ async fn figures_are_for_the_administrator_and_this_machine() {
     let mut local = request("GET /metrics", &[], "");
     local.extensions_mut().insert(Peer("127.0.0.1:50000".parse().unwrap()));
     assert_eq!(ask(&fixture, local).await.response.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_hosts_own_trail_is_for_the_administrator() {
+    let fixture = Fixture::start().await;
+    let get = async |token: &str| {
+        let bearer = format!("Bearer {token}");
+        ask(&fixture, request("GET /v1/audit?limit=2", &[("authorization", &bearer)], "")).await
+    };
+    assert_eq!(get(&fixture.token).await.status(), 403);
+    let trail = get(&fixture.administrator).await;
+    assert_eq!(trail.status(), 200);
+    assert_eq!(trail.json(), serde_json::json!({ "entries": [], "next": null }));
 }
 
 #[tokio::test]

@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use hayloft_model::OrganizationId;
+use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::Value;
 
-use crate::column::Place;
-use crate::entity::audit;
+use crate::column::{Place, milliseconds};
+use crate::entity::{audit, host_audit};
 use crate::{DatabaseError, Store, WriteError};
 
 /// One line of the trail.
@@ -23,6 +24,23 @@ pub struct AuditEntry {
     /// What: `token.created`, `configuration.saved`, ….
     pub action: String,
     /// To what: a plugin's or a token's id, ….
+    pub subject: Option<String>,
+    /// More about it, by action.
+    pub detail: Value,
+}
+
+/// One line of the host's own trail: what concerns no single organization.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostAuditEntry {
+    /// Its place in the trail; newer lines have larger numbers.
+    pub id: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who: `administrator`, or `host` for what happened on its own.
+    pub actor: String,
+    /// What: `isolation.refused`, ….
+    pub action: String,
+    /// To what.
     pub subject: Option<String>,
     /// More about it, by action.
     pub detail: Value,
@@ -67,6 +85,60 @@ impl AuditTrail<'_> {
         Ok(write.commit().await?)
     }
 
+    /// Adds a line to the host's own trail.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn append_for_host(self, entry: NewAuditEntry) -> Result<(), DatabaseError> {
+        let write = self.store.begin("append to the host's audit trail").await?;
+        let row = host_audit::ActiveModel {
+            id: NotSet,
+            at: Set(milliseconds(self.store.now())),
+            actor: Set(entry.actor),
+            action: Set(entry.action),
+            subject: Set(entry.subject),
+            detail: Set(entry.detail.to_string()),
+        };
+        let insert = host_audit::Entity::insert(row);
+        insert.exec_without_returning(&write.transaction).await.map_err(write.failed())?;
+        write.commit().await
+    }
+
+    /// The host's own lines, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_for_host(self, page: Page) -> Result<Vec<HostAuditEntry>, DatabaseError> {
+        let mut query = host_audit::Entity::find();
+        if let Some(before) = page.before {
+            query = query.filter(host_audit::Column::Id.lt(before));
+        }
+        query
+            .order_by_desc(host_audit::Column::Id)
+            .limit(page.limit)
+            .all(&self.store.database().reader)
+            .await
+            .map_err(DatabaseError::doing("read the host's audit trail"))?
+            .into_iter()
+            .map(TryInto::try_into)
+            .collect()
+    }
+
+    /// The host's newest line about an action.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn last_for_host(self, action: &str) -> Result<Option<HostAuditEntry>, DatabaseError> {
+        host_audit::Entity::find()
+            .filter(host_audit::Column::Action.eq(action))
+            .order_by_desc(host_audit::Column::Id)
+            .one(&self.store.database().reader)
+            .await
+            .map_err(DatabaseError::doing("read the host's audit trail"))?
+            .map(TryInto::try_into)
+            .transpose()
+    }
+
     /// An organization's lines, newest first.
     ///
     /// # Errors
@@ -105,6 +177,21 @@ impl TryFrom<audit::Model> for AuditEntry {
             action: row.action,
             subject: row.subject,
             detail: Place("audit", "detail").json(&row.detail)?,
+        })
+    }
+}
+
+impl TryFrom<host_audit::Model> for HostAuditEntry {
+    type Error = DatabaseError;
+
+    fn try_from(row: host_audit::Model) -> Result<Self, DatabaseError> {
+        Ok(Self {
+            id: row.id,
+            at: Place("host_audit", "at").time(row.at)?,
+            actor: row.actor,
+            action: row.action,
+            subject: row.subject,
+            detail: Place("host_audit", "detail").json(&row.detail)?,
         })
     }
 }

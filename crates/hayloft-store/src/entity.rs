@@ -6,6 +6,7 @@ pub(crate) mod audit;
 pub(crate) mod calls;
 pub(crate) mod configurations;
 pub(crate) mod current_packages;
+pub(crate) mod host_audit;
 pub(crate) mod instances;
 pub(crate) mod journal_segments;
 pub(crate) mod organization_keys;

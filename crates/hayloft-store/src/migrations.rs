@@ -12,6 +12,7 @@ mod m0003_instances;
 mod m0004_tools;
 mod m0005_facts;
 mod m0006_calls;
+mod m0007_host_audit;
 
 pub(crate) struct Migrator;
 
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_tools::Migration),
             Box::new(m0005_facts::Migration),
             Box::new(m0006_calls::Migration),
+            Box::new(m0007_host_audit::Migration),
         ]
     }
 }

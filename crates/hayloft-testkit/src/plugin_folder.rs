@@ -1,7 +1,7 @@
 //! Throw-away plugins: files given in the test, in a folder that the server is pointed at.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -20,7 +20,11 @@ impl PluginFolder {
     #[must_use]
     pub fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("hayloft-plugins-").tempdir();
-        Self { folder: folder.expect("a temporary folder") }
+        let folder = folder.expect("a temporary folder");
+        // Workers may be other users than whoever runs the test.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))
+            .expect("a folder for all to read");
+        Self { folder }
     }
 
     /// Where it is.

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -48,6 +48,8 @@ pub struct TestServerBuilder {
     plugins: Vec<PathBuf>,
     arguments: Vec<OsString>,
     environment: Vec<(String, String)>,
+    isolation: Option<String>,
+    user: Option<u32>,
     own_admin_token: bool,
     leftovers_expected: bool,
     patience: Duration,
@@ -88,6 +90,20 @@ impl TestServerBuilder {
     #[must_use]
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The weakest isolation that the server accepts, if not its own default.
+    #[must_use]
+    pub fn isolation(mut self, weakest: &str) -> Self {
+        self.isolation = Some(weakest.to_owned());
+        self
+    }
+
+    /// Runs the server as another user, who then owns its folder. Only root can do that.
+    #[must_use]
+    pub const fn user(mut self, id: u32) -> Self {
+        self.user = Some(id);
         self
     }
 
@@ -136,6 +152,12 @@ impl TestServerBuilder {
 
     async fn try_start_in(self, folder: Arc<TempDir>) -> Result<TestServer, StartFailure> {
         fs::create_dir_all(folder.path().join(TEMPORARY)).expect("a folder for temporary files");
+        // Workers of a server that is root are other users, and must be able to pass through.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))
+            .expect("a folder to pass through");
+        for own in self.user.iter().flat_map(|user| ["", TEMPORARY].map(|name| (name, *user))) {
+            chown(folder.path().join(own.0), Some(own.1), Some(own.1)).expect("a folder of another user");
+        }
         let (running, address) = Running::start(&self, folder.path()).await?;
         let admin_token = if self.own_admin_token {
             let file = folder.path().join(DATA).join("admin-token");
@@ -164,6 +186,8 @@ impl TestServer {
             plugins: Vec::new(),
             arguments: Vec::new(),
             environment: Vec::new(),
+            isolation: None,
+            user: None,
             own_admin_token: false,
             leftovers_expected: false,
             patience: PATIENCE,
@@ -191,6 +215,12 @@ impl TestServer {
     #[must_use]
     pub fn data_folder(&self) -> PathBuf {
         self.folder.path().join(DATA)
+    }
+
+    /// The folder that it has for itself: the data folder and the one for temporary files are in it.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
     }
 
     /// Its process number.
@@ -367,10 +397,11 @@ impl Running {
         builder: &TestServerBuilder,
         folder: &Path,
     ) -> Result<(Self, std::net::SocketAddr), StartFailure> {
-        #[expect(clippy::disallowed_methods, reason = "the server is what is tested")]
-        let mut command = Command::new(&builder.binary);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--isolation", "off", "--data-dir"]);
-        command.arg(folder.join(DATA));
+        let mut command = as_user(builder.user, &builder.binary);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(folder.join(DATA));
+        if let Some(weakest) = &builder.isolation {
+            command.args(["--isolation", weakest]);
+        }
         for plugins in &builder.plugins {
             command.arg("--plugins-dir").arg(plugins);
         }
@@ -379,6 +410,9 @@ impl Running {
             if let Some(value) = workspace::environment(name) {
                 command.env(name, value);
             }
+        }
+        if builder.user.is_some() {
+            command.env("HOME", folder.join(TEMPORARY));
         }
         if !builder.own_admin_token {
             command.env("HAYLOFT_ADMIN_TOKEN", ADMIN_TOKEN);
@@ -430,6 +464,21 @@ impl Running {
     fn reap(mut self) {
         let _status = self.child.wait();
     }
+}
+
+/// A command that runs a program as the own user or as another one.
+#[expect(clippy::disallowed_methods, reason = "the server is what is tested")]
+#[must_use]
+pub fn as_user(user: Option<u32>, program: &Path) -> Command {
+    let Some(user) = user else { return Command::new(program) };
+    let mut command = Command::new("setpriv");
+    command
+        .arg(format!("--reuid={user}"))
+        .arg(format!("--regid={user}"))
+        .arg("--clear-groups")
+        .arg("--")
+        .arg(program);
+    command
 }
 
 /// Reads standard output to its end, so that nobody blocks on it, and tells when the server says that it serves.
@@ -489,7 +538,6 @@ fn files(folder: &Path, visit: &mut dyn FnMut(&Path, fs::FileType)) {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use super::*;

@@ -10,7 +10,8 @@ use indexmap::IndexMap;
 
 /// Names that only the host gives. A plugin that hands on its whole environment to a child is not refused for them;
 /// the host's value counts.
-const FIXED: [&str; 5] = ["PATH", "HOME", "TZ", "LANG", hayloft_sandbox::MARKER_VARIABLE];
+const FIXED: [&str; 7] =
+    ["PATH", "HOME", "TMPDIR", "TZ", "LANG", "OPENSSL_CONF", hayloft_sandbox::MARKER_VARIABLE];
 
 /// Names that change what a process loads or trusts.
 const REFUSED: [&str; 12] = [
@@ -71,7 +72,8 @@ pub(crate) fn check_bound(name: &str, value: &str) -> Result<(), BadVariable> {
 }
 
 /// What every process gets, but for the marker, which the sandbox adds.
-pub(crate) fn base(node: &Path, home: &Path) -> Vec<(OsString, OsString)> {
+#[must_use]
+pub fn base(node: &Path, home: &Path) -> Vec<(OsString, OsString)> {
     let mut path = OsString::new();
     // The worker's own Node comes first, so that scripts of the plugin find the same one.
     if let Some(folder) = node.parent() {
@@ -83,7 +85,11 @@ pub(crate) fn base(node: &Path, home: &Path) -> Vec<(OsString, OsString)> {
         ("PATH".into(), path),
         ("TZ".into(), "UTC".into()),
         ("HOME".into(), home.into()),
+        ("TMPDIR".into(), home.into()),
         ("LANG".into(), "C.UTF-8".into()),
+        // The host's configuration of OpenSSL is not the plugin's. Node does not start when there is one that it may
+        // not read, as in a jail without a root of its own.
+        ("OPENSSL_CONF".into(), "/dev/null".into()),
     ]
 }
 
@@ -151,7 +157,9 @@ mod tests {
                 ("PATH", "/opt/node/bin:/usr/local/bin:/usr/bin:/bin"),
                 ("TZ", "UTC"),
                 ("HOME", "/home/w"),
+                ("TMPDIR", "/home/w"),
                 ("LANG", "C.UTF-8"),
+                ("OPENSSL_CONF", "/dev/null"),
                 ("KEY", "k"),
             ]
         );

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use hayloft_model::{Revision, ServerId, WorkerId, WorkerState};
+use hayloft_sandbox::MemoryMeter;
 use serde_json::value::RawValue;
 
 use crate::{Binding, HookError, StartFailure};
@@ -91,6 +92,7 @@ impl Ending {
 pub(crate) struct Facts {
     pub(crate) state: WorkerState,
     pub(crate) pid: Option<u32>,
+    pub(crate) memory: Option<MemoryMeter>,
     pub(crate) revision: Revision,
     pub(crate) servers: Vec<ServerId>,
     pub(crate) stalled_since: Option<DateTime<Utc>>,
@@ -103,6 +105,7 @@ impl Facts {
         Self {
             state: WorkerState::Starting,
             pid: None,
+            memory: None,
             revision: Revision(0),
             servers: Vec::new(),
             stalled_since: None,

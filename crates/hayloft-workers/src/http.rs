@@ -68,7 +68,7 @@ impl RouteListener {
     }
 }
 
-fn by_descriptor(descriptor: &OwnedFd) -> PathBuf {
+pub(crate) fn by_descriptor(descriptor: &OwnedFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", descriptor.as_raw_fd()))
 }
 

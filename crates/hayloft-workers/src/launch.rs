@@ -3,26 +3,30 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hayloft_model::WorkerId;
 use hayloft_model::plugin::{self, Package};
-use hayloft_sandbox::{Limits, Spec, Stdio};
+use hayloft_sandbox::{Command, Jail, JailSpec, Stdio, Tier};
 use tokio::net::UnixStream;
 
 use crate::channel;
 use crate::environment;
+use crate::gate;
 use crate::http::RouteListener;
 use crate::protocol::{HookDeadlines, HostMessage, Load, LoadedPlugin, VERSION};
-use crate::settings::{Deadlines, Resources, Settings};
+use crate::settings::{Deadlines, Settings};
 
-/// Everything that is ready before the process exists.
+/// Everything that is ready before the jail exists.
 pub(crate) struct Prepared {
-    pub(crate) spec: Spec,
+    pub(crate) spec: JailSpec,
     pub(crate) channel: UnixStream,
     pub(crate) home: Home,
+    /// What the worker's process gets.
+    pub(crate) descriptors: Vec<(OwnedFd, RawFd)>,
 }
 
 /// A worker's own folder. It goes with the worker.
@@ -72,7 +76,7 @@ pub(crate) fn clear(scratch: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Lays out a worker: its folder, its sockets with the first message written, its specification.
+/// Lays out a worker: its folder, its sockets with the first message written, its jail.
 pub(crate) fn prepare(
     settings: &Settings,
     routes: &RouteListener,
@@ -81,51 +85,69 @@ pub(crate) fn prepare(
 ) -> io::Result<Prepared> {
     let home = Home::make(&settings.scratch, worker)?;
     let listener = routes.bind(home.path())?;
-    let load = HostMessage::Load(load(&settings.deadlines, package, worker)?);
+    let runtime = &settings.runtime;
+    // A jail without a network of its own reaches the gate by a socket in its folder.
+    let gate = (!has_own_network(settings)).then(|| gate::socket(home.path()));
+    let load = HostMessage::Load(load(&settings.deadlines, package, worker, gate.as_deref())?);
     let (channel, worker_end) = channel::pair(&load)?;
+    let mut paths = vec![package.root.clone(), runtime.runner.clone()];
+    paths.extend(Some(gate::preload(&runtime.runner)).filter(|preload| preload.exists()));
+    paths.extend(runtime.sdk.clone());
+    // What runs isolates is an install of its own beside the runner, which only their workers need.
+    if matches!(package.descriptor.runtime, plugin::Runtime::Isolate { .. }) {
+        let installed = runtime.runner.with_file_name("node_modules");
+        paths.extend(Some(installed).filter(|installed| installed.exists()));
+    }
+    let spec = JailSpec {
+        label: format!("a worker of `{}`", package.descriptor.id),
+        name: worker.to_string(),
+        paths,
+        // Node looks for packages in all folders above the plugin's, and this is above all of them.
+        links: runtime.sdk.iter().map(|sdk| ("/node_modules/@hay/plugin-sdk".into(), sdk.clone())).collect(),
+        home: home.path().to_owned(),
+        limits: settings.resources_of(&package.descriptor).of_jail(),
+    };
+    Ok(Prepared { spec, channel, home, descriptors: vec![(worker_end, 3), (listener, 4)] })
+}
+
+/// The worker's process.
+pub(crate) fn runner(
+    settings: &Settings,
+    package: &Package,
+    jail: &Jail,
+    descriptors: Vec<(OwnedFd, RawFd)>,
+) -> Command {
     let node = &settings.runtime.node;
-    let mut environment = environment::base(node, home.path());
+    let resources = settings.resources_of(&package.descriptor);
+    let mut environment = environment::base(node, jail.home());
     environment.push(("NODE_ENV".into(), "production".into()));
     environment.push(("HAY_PLUGIN_ID".into(), package.descriptor.id.as_str().into()));
-    let spec = Spec {
+    Command {
         program: node.clone(),
         arguments: vec![
-            format!("--max-old-space-size={}", settings.resources.old_space_mib).into(),
+            format!("--max-old-space-size={}", resources.old_space_mib).into(),
             settings.runtime.runner.clone().into_os_string(),
         ],
         working_directory: package.root.clone(),
         environment,
-        marker: marker(settings, worker),
-        descriptors: vec![(worker_end, 3), (listener, 4)],
+        descriptors,
         stdin: Stdio::Null,
         stdout: Stdio::Piped,
         stderr: Stdio::Piped,
-        limits: limits(&settings.resources),
         label: format!("a worker of `{}`", package.descriptor.id),
-    };
-    Ok(Prepared { spec, channel, home })
-}
-
-/// The marker of a worker and, continued, of what it starts.
-pub(crate) fn marker(settings: &Settings, worker: WorkerId) -> String {
-    format!("{}/{worker}", settings.instance_marker)
-}
-
-pub(crate) fn limits(resources: &Resources) -> Limits {
-    Limits {
-        open_files: Some(resources.open_files),
-        file_size: Some(resources.file_size),
-        data_segment: Some(resources.data_segment),
-        // Without a user of its own a worker would be counted together with everything of the host's user.
-        tasks: None,
     }
+}
+
+/// Whether a jail has a network of its own.
+pub(crate) fn has_own_network(settings: &Settings) -> bool {
+    matches!(settings.sandbox.isolation().tier, Tier::A | Tier::B)
 }
 
 pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn load(deadlines: &Deadlines, package: &Package, worker: WorkerId) -> io::Result<Load> {
+fn load(deadlines: &Deadlines, package: &Package, worker: WorkerId, gate: Option<&Path>) -> io::Result<Load> {
     let descriptor = &package.descriptor;
     let entry = match &descriptor.runtime {
         plugin::Runtime::Node { entry } | plugin::Runtime::Isolate { entry, .. } => entry,
@@ -152,6 +174,7 @@ fn load(deadlines: &Deadlines, package: &Package, worker: WorkerId) -> io::Resul
             on_config_update: milliseconds(deadlines.on_config_update),
             on_disable: milliseconds(deadlines.on_disable),
         },
+        gate: gate.map(|gate| text(gate.to_owned())).transpose()?,
     })
 }
 

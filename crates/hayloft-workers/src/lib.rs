@@ -14,6 +14,7 @@ mod dispatcher;
 mod environment;
 mod error;
 mod events;
+mod gate;
 mod health;
 mod http;
 mod launch;
@@ -34,9 +35,11 @@ mod workers;
 pub use activity::ActivityGuard;
 pub use candidate::{Candidate, Verdict};
 pub use channel::MAXIMAL_PAYLOAD;
+pub use environment::base as base_environment;
 pub use error::{
     CandidateError, Fault, HookError, ProbeError, ProxyError, StartFailure, StartStage, Unavailable,
 };
+pub use gate::{Gate, GateCaller, GateIo, GateStream};
 pub use http::ResponseBody;
 pub use logs::{Level, LogLine, LogStream};
 pub use observer::{McpTransport, Observer, StateChange};

@@ -16,6 +16,9 @@ use tokio::time::Instant;
 use crate::LogLimits;
 use crate::protocol::{WireError, WireProblem};
 
+/// So many lines are somebody's last ones. After what a failing engine says comes where in the program it was.
+const LAST_LINES: usize = 64;
+
 /// A line.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -172,6 +175,13 @@ impl WorkerLog {
         }
         lines.finish(|line, cut| self.take(stream, line, cut, &mut budget));
         budget.report(&self);
+    }
+
+    /// Whether one of the worker's last lines on a stream has one of these texts.
+    pub(crate) fn ended_with(&self, stream: LogStream, texts: &[&str]) -> bool {
+        let lines = self.logs.tail(LAST_LINES);
+        let mut own = lines.iter().filter(|line| line.worker == self.worker && line.stream == stream);
+        own.any(|line| texts.iter().any(|text| line.message.contains(text)))
     }
 
     fn take(&self, stream: LogStream, line: &[u8], cut: usize, budget: &mut Budget) {

@@ -108,6 +108,10 @@ pub struct Load {
     pub plugin: LoadedPlugin,
     /// How long its hooks may take.
     pub deadlines: HookDeadlines,
+    /// The absolute path of a unix socket that takes connections to `hayloft.internal`, port 80. Absent where the
+    /// worker's own network leads there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<String>,
 }
 
 /// The plugin to load.

@@ -1,23 +1,27 @@
 //! What the binary decides about workers: where the runtime is, limits and deadlines.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hayloft_model::{Clock, Entropy};
-use hayloft_sandbox::Spawner;
+use hayloft_model::plugin::PluginLimits;
+use hayloft_model::{Clock, Entropy, PluginDescriptor, PluginId};
+use hayloft_sandbox::{Limits, Sandbox};
+
+use crate::Gate;
 
 /// Everything that [`crate::Workers`] needs.
 pub struct Settings {
     /// The programs inside a worker.
     pub runtime: Runtime,
-    /// Starts the processes.
-    pub spawner: Spawner,
-    /// The name of this host's data folder in the markers of its processes: letters, digits and `-`, no `/`.
-    pub instance_marker: String,
+    /// Makes the jails.
+    pub sandbox: Sandbox,
     /// An existing folder that only the host's user can enter. Each worker gets its home in it; what is in it when
     /// the workers start is deleted.
     pub scratch: PathBuf,
+    /// Answers what comes through the gates of the jails.
+    pub gate: Arc<dyn Gate>,
     /// Time of day.
     pub clock: Arc<dyn Clock>,
     /// Randomness for ids.
@@ -26,6 +30,8 @@ pub struct Settings {
     pub deadlines: Deadlines,
     /// What a worker process may use.
     pub resources: Resources,
+    /// What the operator set for single plugins, which wins over what they ask for themselves.
+    pub plugin_limits: HashMap<PluginId, PluginLimits>,
     /// How much of its output is kept.
     pub logs: LogLimits,
     /// Who may wait for a start.
@@ -34,13 +40,23 @@ pub struct Settings {
     pub routes: RouteLimits,
 }
 
+impl Settings {
+    /// What a worker of this plugin may use. Whether it may ask for that much was decided before.
+    pub(crate) fn resources_of(&self, plugin: &PluginDescriptor) -> Resources {
+        let set = self.plugin_limits.get(&plugin.id).copied().unwrap_or_default();
+        self.resources.with(&set.or(plugin.limits))
+    }
+}
+
 /// The programs inside a worker.
 #[derive(Clone, Debug)]
 pub struct Runtime {
     /// Absolute path of the Node executable.
     pub node: PathBuf,
-    /// Absolute path of the bundled runner.
+    /// Absolute path of the bundled runner. What else lies beside it for workers is found by its folder.
     pub runner: PathBuf,
+    /// Absolute path of the SDK's package, which a plugin without its own copy finds.
+    pub sdk: Option<PathBuf>,
 }
 
 /// How long things may take.
@@ -103,8 +119,17 @@ impl Default for Deadlines {
 pub struct Resources {
     /// JavaScript's old space, in MiB.
     pub old_space_mib: u32,
-    /// Private writable memory, in bytes.
+    /// Memory of a worker and its MCP servers together, in bytes.
+    pub memory: u64,
+    /// Private writable memory that one process may ask for, in bytes. It is far more than what is used: Node 24 asks
+    /// for half a GiB for the code of each of its threads.
     pub data_segment: u64,
+    /// Processes and their threads together.
+    pub tasks: u64,
+    /// Processor time, in percent of one core.
+    pub processor: u32,
+    /// Temporary files together, in bytes.
+    pub temporary: u64,
     /// Open descriptors.
     pub open_files: u64,
     /// The largest file that it may write, in bytes.
@@ -117,10 +142,52 @@ impl Default for Resources {
     fn default() -> Self {
         Self {
             old_space_mib: 512,
-            data_segment: 1 << 30,
+            memory: 1 << 30,
+            data_segment: 8 << 30,
+            tasks: 256,
+            processor: 100,
+            temporary: 64 << 20,
             open_files: 1024,
             file_size: 256 << 20,
             mcp_servers: 64,
+        }
+    }
+}
+
+impl Resources {
+    /// These, but for what is set. With more memory, JavaScript's heap and a single process get more in proportion:
+    /// else it could not be used.
+    #[must_use]
+    pub fn with(self, limits: &PluginLimits) -> Self {
+        let memory = limits.memory.unwrap_or(self.memory);
+        let more = |amount: u64| {
+            let grown = u128::from(amount) * u128::from(memory) / u128::from(self.memory.max(1));
+            u64::try_from(grown).unwrap_or(u64::MAX).max(amount)
+        };
+        Self {
+            memory,
+            old_space_mib: u32::try_from(more(self.old_space_mib.into())).unwrap_or(u32::MAX),
+            data_segment: more(self.data_segment),
+            tasks: limits.tasks.unwrap_or(self.tasks),
+            processor: limits
+                .processor
+                .map_or(self.processor, |percent| u32::try_from(percent).unwrap_or(u32::MAX)),
+            temporary: limits.temporary.unwrap_or(self.temporary),
+            ..self
+        }
+    }
+
+    /// What the kernel refuses a worker's jail.
+    #[must_use]
+    pub const fn of_jail(&self) -> Limits {
+        Limits {
+            memory: self.memory,
+            data_segment: self.data_segment,
+            tasks: self.tasks,
+            open_files: self.open_files,
+            file_size: self.file_size,
+            temporary: self.temporary,
+            processor: self.processor,
         }
     }
 }
@@ -178,5 +245,37 @@ impl Default for RouteLimits {
             response: 100 << 20,
             head: 64 << 10,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_counts_and_more_memory_can_be_used() {
+        let common = Resources::default();
+        let with = |limits| common.with(&limits);
+        let double = with(PluginLimits { memory: Some(2 * common.memory), ..PluginLimits::default() });
+        assert_eq!(double.memory, 2 * common.memory);
+        assert_eq!(double.data_segment, 2 * common.data_segment);
+        assert_eq!(double.old_space_mib, 2 * common.old_space_mib);
+        assert_eq!((double.tasks, double.processor), (common.tasks, common.processor));
+
+        let set = PluginLimits {
+            memory: Some(common.memory / 4),
+            tasks: Some(33),
+            processor: Some(7),
+            temporary: Some(1 << 20),
+        };
+        let little = with(set);
+        assert_eq!(
+            (little.memory, little.tasks, little.processor, little.temporary),
+            (common.memory / 4, 33, 7, 1 << 20)
+        );
+        // One process does not start on much less, and all of them together are limited as asked.
+        assert_eq!((little.data_segment, little.old_space_mib), (common.data_segment, common.old_space_mib));
+        let most = with(PluginLimits { memory: Some(u64::MAX), processor: Some(u64::MAX), ..set });
+        assert_eq!((most.memory, most.processor), (u64::MAX, u32::MAX));
     }
 }

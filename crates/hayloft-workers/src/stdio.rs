@@ -4,10 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
-use hayloft_sandbox::{Spec, Stdio};
+use hayloft_sandbox::{Command, Stdio};
 use indexmap::IndexMap;
 
 use crate::environment::{self, BadVariable};
+use crate::gate;
 use crate::launch;
 use crate::settings::Settings;
 
@@ -34,29 +35,31 @@ pub(crate) enum WishRefused {
     Variable(#[from] BadVariable),
 }
 
-/// The process of an MCP server.
-pub(crate) fn spec(
+/// The process of an MCP server, in its worker's jail.
+pub(crate) fn command(
     settings: &Settings,
     root: &Path,
-    home: &Path,
-    marker: String,
+    home: (&Path, &Path),
     wish: Wish,
-) -> Result<Spec, WishRefused> {
+) -> Result<Command, WishRefused> {
     let node = &settings.runtime.node;
+    let (inside, on_host) = home;
     let working_directory = folder(root, &wish.folder)?;
     let program = program(root, &working_directory, node, &wish.command)?;
-    Ok(Spec {
+    let mut environment = environment::of_child(node, inside, &wish.environment)?;
+    if !launch::has_own_network(settings) {
+        environment.extend(gate::child_variables(&settings.runtime.runner, &gate::socket(on_host)));
+    }
+    Ok(Command {
         label: format!("the MCP server `{}`", wish.command),
         program,
         arguments: wish.arguments.into_iter().map(Into::into).collect(),
         working_directory,
-        environment: environment::of_child(node, home, &wish.environment)?,
-        marker,
+        environment,
         descriptors: Vec::new(),
         stdin: Stdio::Piped,
         stdout: Stdio::Piped,
         stderr: Stdio::Piped,
-        limits: launch::limits(&settings.resources),
     })
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +16,9 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use hayloft_model::plugin::Package;
 use hayloft_model::{InstanceKey, ServerId, WorkerId, WorkerState};
-use hayloft_sandbox::{Exit, Jailed};
+use hayloft_sandbox::{Exit, Jail, JailError};
 use metrics::histogram;
+use rustix::process::Signal;
 use serde_json::value::RawValue;
 use tokio::net::unix::OwnedReadHalf;
 use tokio::sync::{mpsc, watch};
@@ -28,9 +30,10 @@ use crate::activity::Activity;
 use crate::channel::{self, ChannelError, ChannelWriter, Frame, FrameDecoder};
 use crate::dispatcher::Shared;
 use crate::events::{Cause, Ending, Event, Facts, Order, Report};
+use crate::gate::{GateCaller, GateListener, OpenGate};
 use crate::health::{Checkup, Health};
 use crate::http::RouteListener;
-use crate::launch::{self, Home};
+use crate::launch::{self, Home, Prepared};
 use crate::life::Life;
 use crate::logs::{Level, LogStream, WorkerLog};
 use crate::notices::Inlet;
@@ -50,6 +53,12 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What is said of a message that breaks the protocol is at most so long, in characters, since it may quote the worker.
 const LONGEST_BREACH: usize = 200;
+
+/// How programs end that give up by themselves.
+const ABORTS: [i32; 3] = [Signal::ABORT.as_raw(), Signal::TRAP.as_raw(), Signal::ILL.as_raw()];
+
+/// What Node writes to standard error before it aborts for want of memory: the heap, the engine and native code.
+const OUT_OF_MEMORY: [&str; 3] = ["heap out of memory", "process out of memory", "std::bad_alloc"];
 
 /// Requests of a worker that may wait for the host's answer.
 const ANSWERING: usize = 256;
@@ -95,8 +104,10 @@ pub(crate) async fn run(birth: Birth) {
 
 /// A process that runs, with everything that belongs to it.
 struct Process {
-    jailed: Arc<Jailed>,
+    runner: Arc<hayloft_sandbox::Process>,
+    jail: Arc<Jail>,
     home: Home,
+    gate: OpenGate,
     reader: FramedRead<OwnedReadHalf, FrameDecoder>,
     writer: ChannelWriter,
     logs: Vec<JoinHandle<()>>,
@@ -110,23 +121,45 @@ async fn start(birth: &Birth) -> Result<Process, StartFailure> {
         problems: Vec::new(),
         hint,
     };
+    let refused = |error: JailError| failure(format!("{error}: {}", error.source), error.hint.clone());
     let prepared = launch::prepare(settings, &birth.routes, &birth.package, birth.worker)
         .map_err(|error| failure(format!("prepare its folder and sockets: {error}"), None))?;
-    let mut jailed = settings
-        .spawner
-        .spawn(prepared.spec)
-        .await
-        .map_err(|error| failure(format!("{error}: {}", error.source), error.hint.clone()))?;
+    let Prepared { spec, channel, home, descriptors } = prepared;
+    // In its folder before the folder is given away to the worker's user.
+    let folder = (!launch::has_own_network(settings)).then(|| GateListener::folder(home.path()));
+    let mut jail = settings.sandbox.enter(spec).await.map_err(refused)?;
+    let opened = async {
+        let listener = match (jail.take_gate(), folder) {
+            (Some(listener), _) => GateListener::jail(listener),
+            (None, Some(listener)) => listener,
+            (None, None) => Err(io::Error::other("the jail has none")),
+        };
+        let listener = listener.map_err(|error| failure(format!("open its gate: {error}"), None))?;
+        let caller = GateCaller::new(birth.worker, birth.package.descriptor.id.clone());
+        let gate = OpenGate::new(listener, Arc::clone(&settings.gate), caller);
+        let command = launch::runner(settings, &birth.package, &jail, descriptors);
+        Ok((gate, jail.spawn(command).await.map_err(refused)?))
+    };
+    let (gate, mut runner) = match opened.await {
+        Ok(opened) => opened,
+        Err(failure) => {
+            end(birth.worker, &jail).await;
+            return Err(failure);
+        }
+    };
     let mut logs = Vec::new();
-    if let Some(stdout) = jailed.take_stdout() {
+    if let Some(stdout) = runner.take_stdout() {
         logs.push(tokio::spawn(birth.log.clone().follow(LogStream::Stdout, stdout)));
     }
-    if let Some(stderr) = jailed.take_stderr() {
+    if let Some(stderr) = runner.take_stderr() {
         logs.push(tokio::spawn(birth.log.clone().follow(LogStream::Stderr, stderr)));
     }
-    birth.facts.send_modify(|facts| facts.pid = Some(jailed.pid()));
-    let (reader, writer) = channel::open(prepared.channel);
-    Ok(Process { jailed: Arc::new(jailed), home: prepared.home, reader, writer, logs })
+    birth.facts.send_modify(|facts| {
+        facts.pid = runner.pid();
+        facts.memory = Some(jail.memory_meter());
+    });
+    let (reader, writer) = channel::open(channel);
+    Ok(Process { runner: Arc::new(runner), jail: Arc::new(jail), home, gate, reader, writer, logs })
 }
 
 /// Whether the unit goes on, or why not.
@@ -237,8 +270,8 @@ impl Unit {
     }
 
     async fn turn(&mut self) -> Cause {
-        let jailed = Arc::clone(&self.process.jailed);
-        let exited = jailed.wait();
+        let runner = Arc::clone(&self.process.runner);
+        let exited = runner.wait();
         let alarm = sleep_until(self.wake());
         tokio::pin!(exited, alarm);
         let activity = Arc::clone(&self.activity);
@@ -486,19 +519,26 @@ impl Unit {
     }
 
     /// The process has ended. What it said before is still in the channel.
-    async fn after_exit(&mut self, exit: std::io::Result<Exit>) -> Cause {
-        let exit = exit
-            .map_err(
-                |error| tracing::warn!(worker = %self.worker, %error, "failed to learn how a worker ended"),
-            )
-            .ok();
+    async fn after_exit(&mut self, exit: Exit) -> Cause {
         while let Ok(Some(Ok(frame))) = timeout(LAST_WORDS, self.process.reader.next()).await {
             self.blocked = None;
             if let ControlFlow::Break(cause) = self.on_frame(frame) {
                 return cause;
             }
         }
-        self.cause_of_exit(exit)
+        let aborted = matches!(exit, Exit::Signal(signal) if ABORTS.contains(&signal));
+        let exit = if aborted && self.said_out_of_memory().await { Exit::OutOfMemory } else { exit };
+        self.cause_of_exit(Some(exit))
+    }
+
+    /// Whether its last lines say that it aborted for want of memory, as it does at the limit of JavaScript's heap.
+    async fn said_out_of_memory(&mut self) -> bool {
+        // Its children may hold its pipes open, and they end with it anyway. Then what it wrote can be read to the end.
+        end(self.worker, &self.process.jail).await;
+        for task in std::mem::take(&mut self.process.logs) {
+            let _ = timeout(LAST_WORDS, task).await;
+        }
+        self.log.ended_with(LogStream::Stderr, &OUT_OF_MEMORY)
     }
 
     fn cause_of_exit(&mut self, exit: Option<Exit>) -> Cause {
@@ -580,16 +620,9 @@ impl Unit {
         self.requests.close();
         while self.requests.try_recv().is_ok() {}
         self.blocked = None;
-        let servers = self.take_servers();
+        self.take_servers();
 
-        if let Err(error) = self.process.jailed.kill_tree().await {
-            tracing::error!(worker = %self.worker, %error, "failed to end a worker's processes");
-        }
-        for server in servers {
-            if let Err(error) = server.kill_tree().await {
-                tracing::error!(worker = %self.worker, %error, "failed to end a worker's MCP server");
-            }
-        }
+        end(self.worker, &self.process.jail).await;
         let Process { home, logs, .. } = self.process;
         for task in logs {
             // All writers are dead, so the pipes are at their ends.
@@ -607,6 +640,12 @@ impl Unit {
         let plugin = self.package.descriptor.id.to_string();
         histogram!("hayloft_worker_starts_seconds", "kind" => "cold", "plugin" => plugin)
             .record(self.begun.elapsed().as_secs_f64());
+    }
+}
+
+async fn end(worker: WorkerId, jail: &Jail) {
+    if let Err(error) = jail.end().await {
+        tracing::error!(%worker, %error, "failed to end a worker's processes");
     }
 }
 

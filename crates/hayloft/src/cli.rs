@@ -81,7 +81,7 @@ pub(crate) struct SettingsArgs {
     /// Proxies whose `x-forwarded-host` and `x-forwarded-proto` count; may be repeated
     #[arg(long, value_name = "ADDRESS", value_parser = checked::<AddressRange>)]
     pub(crate) trusted_proxies: Vec<String>,
-    /// The weakest isolation of plugins that is accepted: A, B, C or off [default: off]
+    /// The weakest isolation of plugins that is accepted: A, B, C or off [default: B]
     #[arg(long, value_name = "TIER", value_parser = checked::<Tier>)]
     pub(crate) isolation: Option<String>,
     /// The folder with the worker's runner [default: `runtime` beside this program]

@@ -101,13 +101,14 @@ pub(crate) fn load(sources: Sources<'_>) -> Result<Loaded, Problems> {
     let mut problems = unknown_keys(&merged, &file);
     let warnings = unknown_variables(sources.environment);
     let mut reader = SettingsReader::new(merged, file, &mut problems);
+    let limits = Limits::read(&mut reader);
     let config = Config {
         server: Server::read(&mut reader),
         storage: Storage::read(&mut reader),
-        plugins: Plugins::read(&mut reader),
+        plugins: Plugins::read(&mut reader, &limits.maximum),
         runtime: RuntimeFiles::read(&mut reader),
         telemetry: Telemetry::read(&mut reader),
-        limits: Limits::read(&mut reader),
+        limits,
     };
     let shown = reader.into_shown();
     if problems.is_empty() { Ok(Loaded { config, shown, warnings }) } else { Err(problems) }

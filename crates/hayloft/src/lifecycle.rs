@@ -6,17 +6,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use hayloft_model::Secret;
-use hayloft_sandbox::{Tier, sweep};
+use hayloft_sandbox::{IsolationReport, Tier, sweep};
 use hayloft_server::{App, Listener, Shutdown};
-use hayloft_store::DataDir;
+use hayloft_store::{DataDir, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin_token::{self, AdminToken};
 use crate::announcement::Announcement;
 use crate::config::Config;
 use crate::failure::{Failure, chain};
-use crate::wire::{self, Ports};
-use crate::{output, runtime_files};
+use crate::wire::{self, Parts, Ports};
+use crate::{isolation, output, runtime_files};
 
 /// How often measured values are moved into their buckets.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
@@ -33,8 +33,8 @@ pub(crate) async fn serve(
     executable: &Path,
     environment: &HashMap<String, String>,
 ) -> Result<(), Failure> {
-    refuse_missing_isolation(config.runtime.isolation)?;
     let runtime = runtime_files::find(&config.runtime, executable, environment)?;
+    let stage = runtime_files::stage(executable)?;
     let signals = Signals::listen()?;
     let data_dir = lock(&config.storage.data_dir)?;
     let listener = Listener::bind(config.server.listen).await.map_err(|error| {
@@ -42,10 +42,28 @@ pub(crate) async fn serve(
         Failure::new(chain(&error)).maybe_hint(hint)
     })?;
     sweep_leftovers(data_dir.path()).await;
+    let sandbox =
+        wire::sandbox(config, vec![runtime.node.clone()], stage, wire::marker(data_dir.path())).await?;
+    let report = sandbox.isolation().clone();
     let ports = Ports::default();
-    let token = administrator_token(config, &data_dir, &ports)?;
-    let wired = wire::host(config, &data_dir, runtime, token, environment, &ports).await?;
-    let options = wire::server(config, wired.host.clone(), &ports)?;
+    let store = wire::store(config, &data_dir, &ports).await;
+    if let Err(refusal) = isolation::demand(&report, config.runtime.isolation) {
+        refuse(store, &report, config.runtime.isolation).await;
+        return Err(refusal);
+    }
+    let store = store?;
+    isolation::record_start(&store, &report).await;
+    let administrator_token = administrator_token(config, &data_dir, &ports)?;
+    let parts = Parts {
+        data_dir: &data_dir,
+        store: store.clone(),
+        runtime,
+        sandbox,
+        administrator_token,
+        environment,
+    };
+    let host = wire::host(config, parts, &ports).await?;
+    let options = wire::server(config, host.clone(), isolation::told(&report), &ports)?;
 
     let shutdown = Shutdown::new();
     let metrics = options.metrics.clone();
@@ -63,11 +81,11 @@ pub(crate) async fn serve(
         .write(data_dir.path())?;
     let serving = tokio::spawn(listener.serve(app, shutdown.clone()));
     let warm_up = {
-        let host = wired.host.clone();
+        let host = host.clone();
         tokio::spawn(async move { host.warm_up().await })
     };
     output::line(format_args!("ready {url}"))?;
-    tracing::info!(%url, data_dir = %data_dir.path().display(), "serving");
+    tracing::info!(%url, data_dir = %data_dir.path().display(), isolation = %report.tier, "serving");
 
     let second = signals.first().await;
     tracing::info!("draining: a second signal ends it at once");
@@ -83,8 +101,8 @@ pub(crate) async fn serve(
         tracing::error!(%error, "the server ended early");
     }
     upkeep.abort();
-    wired.host.shutdown(config.limits.workers.drain).await;
-    if let Err(error) = wired.store.close().await {
+    host.shutdown(config.limits.workers.drain).await;
+    if let Err(error) = store.close().await {
         tracing::error!(%error, "failed to close the store");
     }
     Announcement::remove(data_dir.path());
@@ -126,24 +144,19 @@ pub(crate) fn administrator_token(
     }
 }
 
-/// The jail is not there yet, so nobody may believe that it is.
-fn refuse_missing_isolation(minimum: Tier) -> Result<(), Failure> {
-    let report = hayloft_sandbox::isolation();
-    // Tiers are ordered from the strongest to none.
-    if report.tier <= minimum {
-        return Ok(());
+/// Writes a refused start down. Neither a memory that does not open nor one that does not close changes the refusal.
+async fn refuse(store: Result<Store, Failure>, report: &IsolationReport, minimum: Tier) {
+    match store {
+        Ok(store) => {
+            isolation::record_refusal(&store, report, minimum).await;
+            if let Err(error) = store.close().await {
+                tracing::error!(%error, "failed to close the store");
+            }
+        }
+        Err(failure) => {
+            tracing::error!(%failure, "the refused start could not be written into the audit trail")
+        }
     }
-    let missing: Vec<_> = report
-        .layers
-        .iter()
-        .filter_map(|layer| Some(format!("{} ({})", layer.name, layer.missing?)))
-        .collect();
-    Err(Failure::new(format!(
-        "isolation `{minimum}` is asked for, but this machine has `{}`; missing: {}",
-        report.tier,
-        missing.join("; ")
-    ))
-    .hint("this version has no jail yet: run only plugins that you trust, with `--isolation off`"))
 }
 
 async fn sweep_leftovers(data_dir: &Path) {
@@ -207,16 +220,6 @@ impl Signals {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn isolation_that_is_not_there_is_refused() {
-        assert!(refuse_missing_isolation(Tier::Off).is_ok());
-        for tier in [Tier::A, Tier::B, Tier::C] {
-            let refusal = refuse_missing_isolation(tier).unwrap_err().to_string();
-            assert!(refusal.contains(&format!("isolation `{tier}` is asked for")), "{refusal}");
-            assert!(refusal.contains("missing: files ("), "{refusal}");
-        }
-    }
 
     #[test]
     fn an_address_for_all_is_reached_by_loopback() {

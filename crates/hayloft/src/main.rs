@@ -14,6 +14,7 @@ mod client;
 mod commands;
 mod config;
 mod failure;
+mod isolation;
 mod lifecycle;
 mod output;
 mod ports;

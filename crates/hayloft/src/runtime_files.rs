@@ -10,6 +10,8 @@ use crate::failure::Failure;
 
 const RUNNER: &str = "runner.cjs";
 const NODE: &str = "node";
+const SDK: &str = "node_modules/@hay/plugin-sdk";
+const STAGE: &str = "hayloft-stage";
 
 /// Finds both: where the configuration says, else beside this program; Node also in `PATH`.
 ///
@@ -31,7 +33,20 @@ pub(crate) fn find(
         None => Failure::new("failed to find Node in the runtime folder and in PATH")
             .hint("install Node 20 or newer, or name its executable with `--node`"),
     })?;
-    Ok(Runtime { node, runner })
+    let sdk = folders.iter().find_map(|folder| folder.join(SDK).canonicalize().ok());
+    Ok(Runtime { node, runner, sdk })
+}
+
+/// The program that becomes a worker's jail, beside this one.
+///
+/// # Errors
+/// When it is not there.
+pub(crate) fn stage(executable: &Path) -> Result<PathBuf, Failure> {
+    let stage = executable.with_file_name(STAGE);
+    file(&stage).ok_or_else(|| {
+        Failure::new(format!("failed to find `{}`", stage.display()))
+            .hint("it is installed beside `hayloft`; `cargo xtask build` makes both")
+    })
 }
 
 /// The folders that may hold the runtime, best first.
@@ -87,7 +102,13 @@ mod tests {
         }
         let environment = HashMap::from([("PATH".to_owned(), at("path").display().to_string())]);
         let check = |dir: Option<&str>, node: Option<&str>| {
-            let files = RuntimeFiles { dir: dir.map(at), node: node.map(at), isolation: Tier::Off };
+            let files = RuntimeFiles {
+                dir: dir.map(at),
+                node: node.map(at),
+                isolation: Tier::B,
+                strongest_isolation: Tier::A,
+                jail_paths: Vec::new(),
+            };
             let found =
                 find(&files, &at("bin/hayloft"), &environment).map_err(|failure| failure.to_string())?;
             let short = |path: PathBuf| path.strip_prefix(folder.path()).unwrap().display().to_string();

@@ -8,8 +8,8 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA256, digest};
 use hayloft_host::{Host, HostEnvironment, HostOptions};
 use hayloft_model::{Clock, Entropy, Secret};
-use hayloft_sandbox::Spawner;
-use hayloft_server::{Isolation, Metrics, MissingLayer, ServerOptions};
+use hayloft_sandbox::{Options as SandboxOptions, Sandbox, Tier};
+use hayloft_server::{Isolation, Metrics, PluginApi, ServerOptions};
 use hayloft_store::journal::{Journal, JournalOptions};
 use hayloft_store::{DataDir, MasterKey, Options, Store};
 use hayloft_workers::{Runtime, Settings};
@@ -39,26 +39,11 @@ impl Default for Ports {
     }
 }
 
-/// A host and what must be closed after it.
-pub(crate) struct Wired {
-    /// The host.
-    pub(crate) host: Host,
-    /// Its memory.
-    pub(crate) store: Store,
-}
-
-/// Opens the memory in the data folder and starts a host on it.
+/// Opens the memory in the data folder.
 ///
 /// # Errors
-/// When a part cannot be had.
-pub(crate) async fn host(
-    config: &Config,
-    data_dir: &DataDir,
-    runtime: Runtime,
-    administrator_token: Secret<String>,
-    environment: &HashMap<String, String>,
-    ports: &Ports,
-) -> Result<Wired, Failure> {
+/// When it cannot be had.
+pub(crate) async fn store(config: &Config, data_dir: &DataDir, ports: &Ports) -> Result<Store, Failure> {
     let master_key = MasterKey::load_or_create(&data_dir.master_key(), &*ports.entropy)
         .map_err(|error| Failure::caused("failed to get the master key", &error).maybe_hint(error.hint()))?;
     let url = match &config.storage.database_url {
@@ -67,9 +52,33 @@ pub(crate) async fn host(
     };
     let options =
         Options { url, master_key, clock: Arc::clone(&ports.clock), entropy: Arc::clone(&ports.entropy) };
-    let store = Store::open(options)
+    Store::open(options)
         .await
-        .map_err(|error| Failure::caused("failed to open the store", &error).maybe_hint(error.hint()))?;
+        .map_err(|error| Failure::caused("failed to open the store", &error).maybe_hint(error.hint()))
+}
+
+/// What a host is made of beside its configuration.
+pub(crate) struct Parts<'a> {
+    /// The folder that is its own.
+    pub(crate) data_dir: &'a DataDir,
+    /// Its memory, which must be closed after it.
+    pub(crate) store: Store,
+    /// The programs inside workers.
+    pub(crate) runtime: Runtime,
+    /// What makes their jails.
+    pub(crate) sandbox: Sandbox,
+    /// The administrator's token.
+    pub(crate) administrator_token: Secret<String>,
+    /// The environment.
+    pub(crate) environment: &'a HashMap<String, String>,
+}
+
+/// Starts a host.
+///
+/// # Errors
+/// When a part cannot be had.
+pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Result<Host, Failure> {
+    let Parts { data_dir, store, runtime, sandbox, administrator_token, environment } = parts;
     let (journal, replayed) = Journal::open(JournalOptions {
         folder: data_dir.journal(),
         store: store.clone(),
@@ -85,20 +94,19 @@ pub(crate) async fn host(
             "took over the journal of an earlier run"
         );
     }
-    let spawner = Spawner::start()
-        .map_err(|error| Failure::caused("failed to start the thread that starts workers", &error))?;
-    let host = Host::start(HostOptions {
-        store: store.clone(),
+    Host::start(HostOptions {
+        store,
         journal,
         workers: Settings {
             runtime,
-            spawner,
-            instance_marker: marker(data_dir.path()),
-            scratch: scratch(data_dir.path())?,
+            scratch: scratch(data_dir.path(), &sandbox)?,
+            sandbox,
+            gate: Arc::new(PluginApi::new(&*ports.entropy)),
             clock: Arc::clone(&ports.clock),
             entropy: Arc::clone(&ports.entropy),
             deadlines: config.limits.workers,
             resources: config.limits.resources,
+            plugin_limits: config.plugins.limits.clone(),
             logs: config.limits.logs,
             queue: config.limits.queue,
             routes: config.limits.routes,
@@ -108,31 +116,72 @@ pub(crate) async fn host(
             variables: for_plugins(environment),
             grants: config.plugins.environment_grants.clone(),
         },
+        maximum_limits: config.limits.maximum,
         plugin_folders: config.plugins.dirs.clone(),
         administrator_token,
         deadlines: config.limits.host,
     })
     .await
-    .map_err(|error| Failure::caused("failed to start the host", &error))?;
-    Ok(Wired { host, store })
+    .map_err(|error| Failure::caused("failed to start the host", &error))
 }
 
 /// What a server over the host is made of.
 ///
 /// # Errors
 /// When figures are collected already.
-pub(crate) fn server(config: &Config, host: Host, ports: &Ports) -> Result<ServerOptions, Failure> {
+pub(crate) fn server(
+    config: &Config,
+    host: Host,
+    isolation: Isolation,
+    ports: &Ports,
+) -> Result<ServerOptions, Failure> {
     let metrics = Metrics::install().map_err(|error| Failure::caused("failed to start", &error))?;
     Ok(ServerOptions {
         host,
         entropy: Arc::clone(&ports.entropy),
         metrics,
-        isolation: isolation(),
+        isolation,
         public_url: config.server.public_url.clone(),
         allowed_origins: config.server.allowed_origins.clone(),
         trusted_proxies: config.server.trusted_proxies.clone(),
         limits: config.limits.server,
     })
+}
+
+/// What makes the jails: the strongest kind that the machine offers, unless the operator wants a weaker one.
+///
+/// # Errors
+/// When no process can be made.
+pub(crate) async fn sandbox(
+    config: &Config,
+    programs: Vec<PathBuf>,
+    stage: PathBuf,
+    owner: String,
+) -> Result<Sandbox, Failure> {
+    let options = SandboxOptions {
+        stage,
+        programs,
+        paths: config.runtime.jail_paths.clone(),
+        owner,
+        strongest: config.runtime.strongest_isolation,
+    };
+    start(options).await
+}
+
+/// What a host gets that starts no worker: no jail is made, and nothing is found out about the machine.
+///
+/// # Errors
+/// When no process can be made.
+pub(crate) async fn idle_sandbox(stage: PathBuf) -> Result<Sandbox, Failure> {
+    let owner = String::from("idle");
+    start(SandboxOptions { stage, programs: Vec::new(), paths: Vec::new(), owner, strongest: Tier::Off })
+        .await
+}
+
+async fn start(options: SandboxOptions) -> Result<Sandbox, Failure> {
+    let started = tokio::task::spawn_blocking(|| Sandbox::start(options)).await;
+    let started = started.map_err(|error| Failure::caused("failed to start the sandbox", &error))?;
+    started.map_err(|error| Failure::caused("failed to start the sandbox", &error))
 }
 
 /// The name under which processes of this data folder are marked, so that a later run finds what this one left.
@@ -141,22 +190,19 @@ pub(crate) fn marker(data_dir: &Path) -> String {
     hex::encode(&hash.as_ref()[..8])
 }
 
-/// What the jail enforces, in the words of the web face.
-fn isolation() -> Isolation {
-    let report = hayloft_sandbox::isolation();
-    let missing = report.layers.into_iter().filter_map(|layer| {
-        Some(MissingLayer { name: layer.name.to_owned(), effect: layer.missing?.to_owned() })
-    });
-    Isolation { tier: report.tier.to_string(), missing: missing.collect() }
-}
-
 /// The folder for workers' homes.
-fn scratch(data_dir: &Path) -> Result<PathBuf, Failure> {
+fn scratch(data_dir: &Path, sandbox: &Sandbox) -> Result<PathBuf, Failure> {
     use std::os::unix::fs::DirBuilderExt as _;
-    let path = data_dir.join("scratch");
+    // Workers that are other users and have no root of their own must find the way to their homes, and the data
+    // folder is closed to them.
+    let open = sandbox.gives_ids() && sandbox.isolation().tier == Tier::C;
+    let path = match open {
+        true => Path::new("/run").join(format!("hayloft-{}", marker(data_dir))),
+        false => data_dir.join("scratch"),
+    };
     std::fs::DirBuilder::new()
         .recursive(true)
-        .mode(0o700)
+        .mode(if open { 0o711 } else { 0o700 })
         .create(&path)
         .map_err(|error| Failure::caused(format!("failed to make `{}`", path.display()), &error))?;
     Ok(path)

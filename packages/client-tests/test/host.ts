@@ -38,7 +38,6 @@ export async function startHost(): Promise<TestHost> {
   const data = await mkdtemp(join(tmpdir(), "hayloft-clients-"));
   const options = {
     "--listen": "127.0.0.1:0",
-    "--isolation": "off",
     "--data-dir": data,
     "--plugins-dir": repository("plugins/examples"),
   };

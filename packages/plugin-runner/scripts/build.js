@@ -1,4 +1,4 @@
-// Bundles the runner into one CommonJS file that needs nothing beside it.
+// Bundles the runner, and the gate for other programs, into one CommonJS file each that needs nothing beside it.
 import { readFile } from "node:fs/promises";
 import { basename, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -142,6 +142,14 @@ const { metafile } = await build({
   plugins: [packed],
 });
 metafiles.push(metafile);
+const gate = await build({
+  ...options,
+  // Plugins bring programs that choose their Node themselves.
+  target: "node16",
+  entryPoints: [here("src/gate-preload.ts")],
+  outfile: here("dist/gate.cjs"),
+});
+metafiles.push(gate.metafile);
 
 if (process.argv.includes("--sizes")) {
   for (const { outputs } of metafiles) {

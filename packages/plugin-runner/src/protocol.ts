@@ -56,6 +56,8 @@ export interface LoadMessage {
     capabilities: string[];
   };
   deadlines: Deadlines;
+  /** A unix socket that takes connections to `hayloft.internal`, where no network leads there. */
+  gate?: string;
 }
 
 export interface BindMessage {

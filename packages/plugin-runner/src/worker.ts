@@ -121,7 +121,9 @@ export class Worker implements ChannelListener {
   }
 
   async #prepare(): Promise<void> {
-    const { plugin, deadlines } = this.#load;
+    const { plugin, deadlines, gate } = this.#load;
+    // Before the plugin, whose first line may connect already.
+    if (gate !== undefined) (await import("./gate.js")).openGate(gate);
     this.#plugin = await createHostedPlugin({
       plugin,
       deadlines,

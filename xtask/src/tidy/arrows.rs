@@ -4,12 +4,13 @@ use super::Finding;
 use crate::workspace::Crate;
 
 /// The floors from the ground up, each with the crates that it may stand on.
-const FLOORS: [(&str, &[&str]); 9] = [
+const FLOORS: [(&str, &[&str]); 10] = [
     ("hayloft-model", &[]),
     ("hayloft-manifest", &["hayloft-model"]),
     ("hayloft-store", &["hayloft-model"]),
     ("hayloft-mcp", &["hayloft-model"]),
-    ("hayloft-sandbox", &[]),
+    ("hayloft-stage", &[]),
+    ("hayloft-sandbox", &["hayloft-stage"]),
     ("hayloft-workers", &["hayloft-sandbox", "hayloft-model"]),
     (
         "hayloft-host",

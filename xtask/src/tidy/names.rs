@@ -12,8 +12,11 @@ const WORDS: [(&[&str], &[&str], &str); 4] = [
         "only hayloft-store may name the database's libraries",
     ),
     (&["rmcp"], &["crates/hayloft-mcp/"], "only hayloft-mcp may name a library of the protocol"),
-    (&["unsafe"], &["crates/hayloft-sandbox/"], "only hayloft-sandbox may be unsafe"),
+    (&["unsafe"], &["crates/hayloft-stage/"], "only hayloft-stage may be unsafe"),
 ];
+
+/// Folders of the jail, where processes start.
+const JAIL_FOLDERS: [&str; 2] = ["crates/hayloft-sandbox/", "crates/hayloft-stage/"];
 
 /// Folders whose programs start processes and speak of formats because they build and test the product.
 const TEST_FOLDERS: [&str; 4] = ["tests/", "benches/", "xtask/", "crates/hayloft-testkit/"];
@@ -90,9 +93,10 @@ pub(super) fn check_rust(path: &str, text: &str, formats: &[&str]) -> Vec<Findin
                         found(message);
                     }
                 }
-                let may_start_processes = in_tests || path.starts_with("crates/hayloft-sandbox/");
+                let may_start_processes =
+                    in_tests || JAIL_FOLDERS.iter().any(|folder| path.starts_with(folder));
                 if word == "process" && !may_start_processes && names_command(&source, index) {
-                    found("only hayloft-sandbox may start processes");
+                    found("only hayloft-sandbox and hayloft-stage may start processes");
                 }
             }
             Kind::Text(literal) => {
@@ -217,9 +221,12 @@ mod tests {
             ("use axum::Router;", "only hayloft-server may name axum"),
             ("fn x(_: sea_orm::DbErr) {}", "only hayloft-store may name the database's libraries"),
             ("use rmcp::model;", "only hayloft-mcp may name a library of the protocol"),
-            ("fn x() { unsafe { y() } }", "only hayloft-sandbox may be unsafe"),
-            ("use std::process::Command;", "only hayloft-sandbox may start processes"),
-            ("use tokio::process::{Child, Command};", "only hayloft-sandbox may start processes"),
+            ("fn x() { unsafe { y() } }", "only hayloft-stage may be unsafe"),
+            ("use std::process::Command;", "only hayloft-sandbox and hayloft-stage may start processes"),
+            (
+                "use tokio::process::{Child, Command};",
+                "only hayloft-sandbox and hayloft-stage may start processes",
+            ),
             ("const X: &str = \"SELECT * FROM t\";", "only hayloft-store may hold SQL"),
             ("const X: &str = r#\" UPDATE t SET a = 1\"#;", "only hayloft-store may hold SQL"),
             ("fn x() { y(format!(\"INSERT INTO {t}\")) }", "only hayloft-store may hold SQL"),
@@ -256,7 +263,8 @@ mod tests {
         for (path, text) in [
             ("crates/hayloft-server/src/x.rs", "use axum::Router;"),
             ("crates/hayloft-store/src/x.rs", "const X: &str = \"SELECT 1\";"),
-            ("crates/hayloft-sandbox/src/x.rs", "use std::process::Command; fn x() { unsafe { y() } }"),
+            ("crates/hayloft-stage/src/x.rs", "use std::process::Command; fn x() { unsafe { y() } }"),
+            ("crates/hayloft-sandbox/src/x.rs", "use std::process::Command;"),
             ("crates/hayloft-manifest/src/formats.rs", "const X: &str = \"hay-plugin\";"),
             ("crates/hayloft-manifest/src/formats/x.rs", "const X: &str = \"hay-plugin\";"),
             ("crates/hayloft-testkit/src/x.rs", "use std::process::Command;"),

@@ -15,6 +15,8 @@ use hayloft_store::Store;
 use hayloft_store::registrations::StoredRegistration;
 use hayloft_workers::Workers;
 
+use super::limits::AllowedLimits;
+
 /// How long a plugin whose code could not be asked is left alone. Its code is the same then, so asking again at once
 /// would only cost another process.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
@@ -194,10 +196,10 @@ impl PluginRegistry {
     }
 
     /// Reads the folders anew. What did not change keeps what is known of it.
-    pub(crate) fn discover(&self, folders: &[PathBuf]) {
+    pub(crate) fn discover(&self, folders: &[PathBuf], limits: &AllowedLimits) {
         let mut found: BTreeMap<PluginId, Arc<KnownPlugin>> = BTreeMap::new();
         let before = self.known.load();
-        for plugin in folders.iter().flat_map(|folder| read_folder(folder)) {
+        for plugin in folders.iter().flat_map(|folder| read_folder(folder, limits)) {
             if let Some(first) = found.get(&plugin.id) {
                 tracing::warn!(
                     plugin = %plugin.id,
@@ -214,7 +216,7 @@ impl PluginRegistry {
     }
 }
 
-fn read_folder(folder: &Path) -> Vec<KnownPlugin> {
+fn read_folder(folder: &Path, limits: &AllowedLimits) -> Vec<KnownPlugin> {
     hayloft_manifest::discover(folder)
         .into_iter()
         .filter_map(|discovered| {
@@ -230,6 +232,9 @@ fn read_folder(folder: &Path) -> Vec<KnownPlugin> {
                         None
                     }
                 });
+            if let Some(package) = &package {
+                problems.extend(limits.problems(&package.descriptor));
+            }
             for problem in &problems {
                 tracing::warn!(folder = %discovered.root.display(), at = problem.at, "{}", problem.message);
             }
@@ -238,6 +243,8 @@ fn read_folder(folder: &Path) -> Vec<KnownPlugin> {
                 // A person must be able to see what is wrong with a broken plugin, so it is listed by its folder.
                 None => discovered.root.file_name()?.to_str()?.parse().ok()?,
             };
+            // What asks for too much is known by its name, but it cannot be used.
+            let package = package.filter(|_| !problems.has_errors());
             Some(KnownPlugin::new(id, package, problems))
         })
         .collect()

@@ -1,5 +1,6 @@
 //! Looking into a document: values with their places, and the problem when one is not as wanted.
 
+use hayloft_model::plugin::LimitName;
 use hayloft_model::{Problem, Problems};
 use serde_json::Value;
 
@@ -94,6 +95,22 @@ impl<'d> View<'d> {
     /// Whether it is a text, where a value may be that or something else.
     pub(crate) const fn is_text(&self) -> bool {
         matches!(self.node.kind, Kind::Plain(Value::String(_)))
+    }
+
+    /// A limit as people write it: a number, or a text such as `"1GiB"` where it is a size. Or a problem.
+    pub(crate) fn limit(&self, name: LimitName, problems: &mut Problems) -> Option<u64> {
+        let value = match &self.node.kind {
+            Kind::Plain(Value::Number(number)) => number.as_u64(),
+            Kind::Plain(Value::String(text)) if name.is_size() => name.parse(text),
+            Kind::Plain(_) | Kind::Array(_) | Kind::Object(_) => {
+                self.wrong_type(name.expected(), problems);
+                return None;
+            }
+        };
+        if value.is_none() {
+            problems.push(Problem::error(self.at(), format!("must be {}", name.expected())));
+        }
+        value
     }
 
     /// The items of an array, or a problem. More than `most` items are a problem too, and the rest is left out.

@@ -33,6 +33,7 @@ pub(super) const FORMAT: Format = Format {
     setting_env: SettingEnv::StandsIn,
     implied: &[],
     allow_env,
+    limit_place: None,
     schema: Some(ManifestSchema {
         manifest: FILE,
         path: "schemas/hatago-plugin.schema.json",

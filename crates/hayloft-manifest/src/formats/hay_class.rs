@@ -27,6 +27,7 @@ pub(super) const FORMAT: Format = Format {
     setting_env: SettingEnv::Exported,
     implied: &[Capability::Config, Capability::Auth],
     allow_env: package_json::allow_env,
+    limit_place: Some(package_json::limit_place),
     schema: None,
     migrates_from: None,
 };
@@ -119,6 +120,8 @@ fn read(folder: &Folder, problems: &mut Problems) -> Option<Draft> {
             .unwrap_or_default(),
     };
     let env = manifest.as_ref().map(|manifest| Located::list(manifest, "env", problems)).unwrap_or_default();
+    let limits =
+        manifest.as_ref().map(|manifest| package_json::limits(manifest, problems)).unwrap_or_default();
     Some(Draft {
         format: FORMAT.name,
         id,
@@ -130,6 +133,7 @@ fn read(folder: &Folder, problems: &mut Problems) -> Option<Draft> {
         capabilities,
         env,
         channel,
+        limits,
         listing: Listing { author, ..Listing::default() },
         runtime: package_json::entry(folder, &package, manifest.as_ref(), problems)
             .map(|entry| Runtime::Node { entry }),

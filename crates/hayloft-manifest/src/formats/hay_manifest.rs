@@ -36,6 +36,7 @@ pub(super) const FORMAT: Format = Format {
     setting_env: SettingEnv::Exported,
     implied: &[],
     allow_env,
+    limit_place: None,
     schema: Some(ManifestSchema {
         manifest: FILE,
         path: "plugins/base/plugin-manifest.schema.json",

@@ -27,6 +27,7 @@ pub(super) const FORMAT: Format = Format {
     setting_env: SettingEnv::StandsIn,
     implied: &[],
     allow_env: package_json::allow_env,
+    limit_place: Some(package_json::limit_place),
     schema: Some(ManifestSchema {
         manifest: FILE,
         path: "schemas/hay-package.schema.json",
@@ -95,6 +96,35 @@ struct Manifest {
     /// The channel that a channel plugin serves.
     #[schemars(regex(pattern = r"^[a-z0-9_:-]+$"))]
     channel: Option<String>,
+    /// How much of the machine each worker of the plugin needs, where that is not what every plugin gets. A plugin
+    /// that asks for more than the operator's maximum does not start.
+    limits: Option<Limits>,
+}
+
+/// How much of the machine a worker needs, its MCP servers included.
+#[derive(JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
+#[expect(dead_code, reason = "the type stands for the key's shape: its schema is what is used")]
+struct Limits {
+    /// Memory: a size such as `"1GiB"`, or a number of bytes.
+    memory: Option<Size>,
+    /// Processes and threads.
+    #[schemars(range(min = 32))]
+    tasks: Option<u64>,
+    /// Processor time, in percent of one core.
+    #[schemars(range(min = 1))]
+    processor: Option<u64>,
+    /// Temporary files: a size such as `"64MiB"`, or a number of bytes.
+    temporary: Option<Size>,
+}
+
+/// A number of bytes.
+#[derive(JsonSchema)]
+#[schemars(inline, untagged)]
+#[expect(dead_code, reason = "the type stands for a value's shape: its schema is what is used")]
+enum Size {
+    Bytes(u64),
+    Text(#[schemars(regex(pattern = r"^\s*\d+\s*(B|KiB|MiB|GiB)?\s*$"))] String),
 }
 
 fn manifest_schema() -> Schema {
@@ -160,6 +190,7 @@ fn read(folder: &Folder, problems: &mut Problems) -> Option<Draft> {
         capabilities: Located::list(&manifest, "capabilities", problems),
         env: Located::list(&manifest, "env", problems),
         channel: Located::optional(&manifest, "channel", problems),
+        limits: package_json::limits(&manifest, problems),
         runtime: package_json::entry(folder, &package, Some(&manifest), problems)
             .map(|entry| Runtime::Node { entry }),
         ..Draft::default()

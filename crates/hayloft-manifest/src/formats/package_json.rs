@@ -1,12 +1,14 @@
-//! What the formats that live in `package.json` have in common: the file, its entry, its list of variables.
+//! What the formats that live in `package.json` have in common: the file, its entry, its list of variables, its
+//! limits.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use hayloft_model::plugin::LimitName;
 use hayloft_model::{PluginDescriptor, Problem, Problems};
 use regex::Regex;
 
-use super::Located;
+use super::{Located, LocatedLimit};
 use crate::document::{Document, Naming, Object};
 use crate::folder::{Folder, Unusable};
 use crate::module_file::{self, Build, NamedIn};
@@ -16,6 +18,9 @@ pub(super) const FILE: &str = "package.json";
 
 /// The key of the manifest in it.
 pub(super) const KEY: &str = "hay-plugin";
+
+/// The key in the manifest under which a plugin asks for limits.
+const LIMITS: &str = "limits";
 
 /// The SDK that plugins of these formats are written with.
 pub(super) const SDK: &str = "@hay/plugin-sdk";
@@ -112,4 +117,22 @@ pub(super) fn allow_env(descriptor: &PluginDescriptor, names: &[&str]) -> String
     list.extend(names.iter().filter(|name| !descriptor.env.iter().any(|known| known == *name)));
     let list: Vec<_> = list.iter().map(|name| format!("\"{name}\"")).collect();
     format!("write in `package.json`, inside `\"hay-plugin\"`: `\"env\": [{}]`", list.join(", "))
+}
+
+/// How much of the machine the plugin asks for.
+pub(super) fn limits(manifest: &Object<'_>, problems: &mut Problems) -> Vec<LocatedLimit> {
+    let Some(limits) = manifest.get(LIMITS).and_then(|view| view.object(problems)) else { return Vec::new() };
+    limits.check_keys(&LimitName::ALL.map(LimitName::as_str), problems);
+    LimitName::ALL
+        .into_iter()
+        .filter_map(|name| {
+            let view = limits.get(name.as_str())?;
+            Some(LocatedLimit { name, value: view.limit(name, problems)?, at: view.at() })
+        })
+        .collect()
+}
+
+/// Where a plugin of these formats asks for a limit.
+pub(super) fn limit_place(name: LimitName) -> String {
+    format!("{FILE}#{KEY}.{LIMITS}.{name}")
 }

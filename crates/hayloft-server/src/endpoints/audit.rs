@@ -1,3 +1,3 @@
-//! The audit trail of an organization.
+//! The audit trail of an organization, and of the host.
 
 pub(crate) mod list;

@@ -12,8 +12,6 @@ use http::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use crate::state::AppState;
-
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 tokio::task_local! {
@@ -55,8 +53,8 @@ pub(crate) fn current_request_id() -> Option<RequestId> {
 }
 
 /// Answers a request under a name of its own. A name that the sender chose is not used: it could be anybody's.
-pub(crate) async fn observe(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    let id = state.request_ids.next();
+pub(crate) async fn observe(State(ids): State<Arc<RequestIds>>, request: Request, next: Next) -> Response {
+    let id = ids.next();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     let method = request.method().clone();

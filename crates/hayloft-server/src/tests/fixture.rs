@@ -8,13 +8,13 @@ use axum::Router;
 use chrono::{DateTime, Utc};
 use hayloft_host::{CreateToken, Host, HostDeadlines, HostEnvironment, HostOptions};
 use hayloft_model::{Caller, Clock, Entropy, OrganizationId, Role, Secret};
-use hayloft_sandbox::Spawner;
+use hayloft_sandbox::{Options as SandboxOptions, Sandbox, Tier};
 use hayloft_store::journal::{Journal, JournalOptions};
 use hayloft_store::{MasterKey, Options, Store};
 use hayloft_workers::{Runtime, Settings};
 use tempfile::TempDir;
 
-use crate::{App, Isolation, Metrics, ServerLimits, ServerOptions, Shutdown};
+use crate::{App, Isolation, Metrics, PluginApi, ServerLimits, ServerOptions, Shutdown};
 
 const ADMINISTRATOR: &str = "the-administrator-of-this-test";
 
@@ -51,6 +51,22 @@ impl Entropy for Ports {
     }
 }
 
+/// As little of a sandbox as there is, for a host that starts no worker.
+fn sandbox() -> Sandbox {
+    let test = std::env::current_exe().unwrap();
+    let stage = test.ancestors().nth(2).unwrap().join("hayloft-stage");
+    let options = SandboxOptions {
+        stage,
+        programs: Vec::new(),
+        paths: Vec::new(),
+        owner: String::from("test"),
+        strongest: Tier::Off,
+    };
+    Sandbox::start(options).unwrap_or_else(|error| {
+        panic!("failed to start the sandbox: {error:?} (`cargo build -p hayloft-stage` makes its program)")
+    })
+}
+
 impl Fixture {
     pub(crate) async fn start() -> Self {
         Self::with_limits(ServerLimits::default()).await
@@ -83,20 +99,22 @@ impl Fixture {
             journal,
             workers: Settings {
                 // No plugin, no worker.
-                runtime: Runtime { node: "/nonexistent".into(), runner: "/nonexistent".into() },
-                spawner: Spawner::start().unwrap(),
-                instance_marker: String::from("test"),
+                runtime: Runtime { node: "/nonexistent".into(), runner: "/nonexistent".into(), sdk: None },
+                sandbox: sandbox(),
                 scratch,
+                gate: Arc::new(PluginApi::new(&*entropy)),
                 clock: Arc::clone(&clock),
                 entropy: Arc::clone(&entropy),
                 deadlines: Default::default(),
                 resources: Default::default(),
+                plugin_limits: Default::default(),
                 logs: Default::default(),
                 queue: Default::default(),
                 routes: Default::default(),
             },
             clock,
             environment: HostEnvironment::default(),
+            maximum_limits: Default::default(),
             plugin_folders: Vec::new(),
             administrator_token: Secret::new(ADMINISTRATOR.to_owned()),
             deadlines: HostDeadlines::default(),

@@ -44,6 +44,9 @@ impl Unit {
             return self.failed("it was to be given to a second organization");
         }
         self.show_state();
+        if let Some((key, _)) = &self.instance {
+            self.process.gate.bind(key.clone());
+        }
         self.log.mask(&binding.secrets);
         let mut variables = IndexMap::new();
         for (name, value) in &binding.environment {

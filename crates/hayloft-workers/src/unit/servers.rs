@@ -7,14 +7,13 @@ use bytes::Bytes;
 use futures::FutureExt;
 use hayloft_model::config::Credentials;
 use hayloft_model::{ServerId, WorkerState};
-use hayloft_sandbox::{Exit, Jailed, SpawnError};
+use hayloft_sandbox::{Exit, JailError, Process};
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::{ANSWERING, LAST_WORDS, ON, Step, Unit};
 use crate::McpTransport;
-use crate::launch;
 use crate::logs::{Level, LogStream};
 use crate::protocol::{FailureReason, HostMessage, OpenServer};
 use crate::stdio::{self, Wish};
@@ -33,7 +32,7 @@ enum Kind {
     /// Inside the worker; its messages go here.
     InProcess(mpsc::Sender<Bytes>),
     /// A process, once it runs.
-    Process(Option<Arc<Jailed>>),
+    Process(Option<Arc<Process>>),
 }
 
 /// What was waited for beside the unit's own work.
@@ -44,12 +43,12 @@ pub(super) enum ServerTask {
         server: ServerId,
         serial: u64,
         within: Duration,
-        result: Result<Jailed, SpawnError>,
+        result: Result<Process, JailError>,
     },
     /// The host connected a server, or could not.
     Opened { request: u64, server: ServerId, serial: u64, result: Result<(), OpenFailure> },
     /// A server's process ended.
-    Exited { server: ServerId, serial: u64, exit: Option<Exit> },
+    Exited { server: ServerId, serial: u64, exit: Exit },
     /// The host kept credentials, or could not.
     AuthUpdated { request: u64, result: Result<(), String> },
     /// Something that was to end has ended.
@@ -126,23 +125,20 @@ impl Unit {
     }
 
     fn open_process(&mut self, request: u64, server: ServerId, within: Duration, wish: Wish) -> Step {
-        let settings = &self.shared.settings;
-        // A further part of the worker's own marker: the process belongs to the worker's tree, and not the other way.
-        let marker = format!("{}/{}", launch::marker(settings, self.worker), self.next_serial + 1);
-        let (root, home) = (&self.package.root, self.process.home.path());
-        let spec = match stdio::spec(settings, root, home, marker, wish) {
-            Ok(spec) => spec,
+        let (root, jail) = (&self.package.root, Arc::clone(&self.process.jail));
+        let home = (jail.home(), self.process.home.path());
+        let command = match stdio::command(&self.shared.settings, root, home, wish) {
+            Ok(command) => command,
             Err(error) => {
                 let message = format!("failed to start the MCP server `{server}`: {error}");
                 return self.refuse(request, FailureReason::Configuration, message);
             }
         };
-        let spawner = settings.spawner.clone();
         let serial = self.add_server(&server);
         self.answering += 1;
         self.tasks.push(
             async move {
-                let result = spawner.spawn(spec).await;
+                let result = jail.spawn(command).await;
                 ServerTask::Spawned { request, server, serial, within, result }
             }
             .boxed(),
@@ -157,7 +153,7 @@ impl Unit {
         serial: u64,
         within: Duration,
         transport: McpTransport,
-        process: Option<Arc<Jailed>>,
+        process: Option<Arc<Process>>,
     ) {
         let Some((_, notices)) = &self.instance else { return };
         let answer = notices.open(self.worker, server.clone(), transport);
@@ -198,8 +194,7 @@ impl Unit {
             }
             ServerTask::Exited { server, serial, exit } => {
                 if self.close_server(&server, serial) {
-                    let how = exit.map_or_else(String::new, |exit| format!(" with {exit}"));
-                    self.log.host(Level::Warn, format!("the MCP server `{server}` ended{how}"));
+                    self.log.host(Level::Warn, format!("the MCP server `{server}` ended with {exit}"));
                 }
                 ON
             }
@@ -220,7 +215,7 @@ impl Unit {
         server: ServerId,
         serial: u64,
         within: Duration,
-        mut process: Jailed,
+        mut process: Process,
     ) -> Step {
         let streams = (process.take_stdin(), process.take_stdout(), process.take_stderr());
         let (Some(entry), (Some(stdin), Some(stdout), Some(stderr))) =
@@ -246,7 +241,7 @@ impl Unit {
         self.tasks.push({
             let (server, process) = (server.clone(), Arc::clone(&process));
             async move {
-                let exit = process.wait().await.ok();
+                let exit = process.wait().await;
                 ServerTask::Exited { server, serial, exit }
             }
             .boxed()
@@ -277,12 +272,9 @@ impl Unit {
         }
         let Some(Server { kind, .. }) = self.servers.remove(server) else { return false };
         if let Kind::Process(Some(process)) = kind {
-            let worker = self.worker;
             self.tasks.push(
                 async move {
-                    if let Err(error) = process.kill_tree().await {
-                        tracing::error!(%worker, %error, "failed to end a worker's MCP server");
-                    }
+                    process.kill().await;
                     ServerTask::Done
                 }
                 .boxed(),
@@ -295,20 +287,14 @@ impl Unit {
         true
     }
 
-    /// Closes all servers at the end of the worker; gives the processes that are still to be ended.
-    pub(super) fn take_servers(&mut self) -> Vec<Arc<Jailed>> {
-        let servers: Vec<_> = self.servers.drain().collect();
-        let mut processes = Vec::new();
-        for (server, Server { kind, .. }) in servers {
+    /// Closes all servers at the end of the worker. Their processes end with the jail.
+    pub(super) fn take_servers(&mut self) {
+        for (server, _) in std::mem::take(&mut self.servers) {
             if let Some((_, notices)) = &self.instance {
                 notices.close(self.worker, server);
             }
-            if let Kind::Process(Some(process)) = kind {
-                processes.push(process);
-            }
         }
         self.show_servers();
-        processes
     }
 
     /// Hands a message to its server's client. One of a server that is closed has nobody to go to.
@@ -370,7 +356,7 @@ impl Unit {
 async fn connected(
     answer: oneshot::Receiver<Result<(), String>>,
     within: Duration,
-    process: Option<Arc<Jailed>>,
+    process: Option<Arc<Process>>,
 ) -> Result<(), OpenFailure> {
     let thrown = |message: String| OpenFailure { reason: FailureReason::Thrown, message };
     let message = match timeout(within, answer).await {
@@ -384,7 +370,7 @@ async fn connected(
     };
     // That a process ended explains more than that its pipe did.
     if let Some(process) = process
-        && let Ok(Ok(exit)) = timeout(LAST_WORDS, process.wait()).await
+        && let Ok(exit) = timeout(LAST_WORDS, process.wait()).await
     {
         return Err(thrown(format!("its process ended with {exit}; the plugin's log has what it wrote")));
     }

@@ -1,50 +1,49 @@
-//! A host that is killed leaves no worker, and the next one sweeps what got away.
+//! A host that is killed leaves nothing, and the next one on the same data can work.
 
-use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use hayloft_sandbox::{Limits, Signal, Spawner, Spec, Stdio};
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::unix::pipe;
 
+use crate::processes::{beside, is_running, parent, tree, until_gone};
 use crate::support::{House, SOON};
+
+/// How long the last process of a killed host may live.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// What the other test starts again and kills: a host with a worker whose child has left its session.
 #[tokio::test]
 async fn host_that_is_killed() {
-    let role = std::env::args().find_map(|argument| argument.strip_prefix("role=").map(PathBuf::from));
-    let Some(marker) = role else { return };
-    let house = House::with(|settings| settings.instance_marker = marker.display().to_string());
+    let role = std::env::args().find_map(|argument| argument.strip_prefix("role=").map(str::to_owned));
+    let Some(owner) = role else { return };
+    let house = House::of(owner, |_| {});
     let instance = house.plugin(
         "const { spawn } = require('node:child_process');
          exports.start = (w) => new Promise((resolve) => {
-           const child = spawn('sh', ['-c', 'echo $$; exec sleep 1000'], { detached: true, stdio: ['ignore', 'pipe', 'ignore'] });
-           child.stdout.once('data', (pid) => { console.log(process.pid + ' ' + String(pid).trim()); resolve(w.openMcp({ id: 'child', kind: 'stdio', command: 'cat' })); });
+           const child = spawn('env', ['-i', '/bin/sh', '-c', 'echo $$; exec /bin/sleep 1000'], { detached: true, stdio: ['ignore', 'pipe', 'ignore'] });
+           child.stdout.once('data', (pid) => { console.log(String(pid).trim()); resolve(w.openMcp({ id: 'child', kind: 'stdio', command: 'cat' })); });
          });",
     );
     house.workers.ensure(&instance).await.unwrap();
-    println!("\npids {}", house.workers.logs(&instance, 1)[0].message);
+    let worker = house.workers.statuses().await[0].pid.unwrap();
+    let child = beside(worker, house.workers.logs(&instance, 1)[0].message.parse().unwrap());
+    println!("\npids {worker} {child}");
     futures::future::pending::<()>().await;
 }
 
 #[tokio::test]
-async fn a_killed_host_leaves_no_worker() {
-    let marker = format!("killed-{}", std::process::id());
-    let arguments = ["--exact", "host_crash::host_that_is_killed", &format!("role={marker}"), "--nocapture"];
-    let host = Spec {
-        program: std::env::current_exe().unwrap(),
-        arguments: arguments.map(Into::into).into(),
-        working_directory: "/".into(),
-        environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
-        marker: format!("killer-{}/host", std::process::id()),
-        descriptors: Vec::new(),
-        stdin: Stdio::Null,
-        stdout: Stdio::Piped,
-        stderr: Stdio::Null,
-        limits: Limits::default(),
-        label: "a host".into(),
-    };
-    let mut host = Spawner::start().unwrap().spawn(host).await.unwrap();
-    let mut lines = BufReader::new(host.take_stdout().unwrap()).lines();
+async fn a_killed_host_leaves_nothing() {
+    let owner = format!("killed-{}", std::process::id());
+    #[expect(clippy::disallowed_methods, reason = "the host is what is tested")]
+    let mut host = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "host_crash::host_that_is_killed", &format!("role={owner}"), "--nocapture"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = pipe::Receiver::from_owned_fd(host.stdout.take().unwrap().into()).unwrap();
+    let mut lines = BufReader::new(stdout).lines();
     let pids = loop {
         let line = tokio::time::timeout(SOON, lines.next_line()).await.unwrap().unwrap().unwrap();
         if let Some(pids) = line.strip_prefix("pids ") {
@@ -52,34 +51,18 @@ async fn a_killed_host_leaves_no_worker() {
         }
     };
     let [worker, child] = pids[..] else { panic!("{pids:?}") };
-    host.signal(Signal::Kill).unwrap();
-    host.wait().await.unwrap();
-    until_gone(worker).await;
+    let first = parent(worker).unwrap();
+    let mut all = tree(first);
+    all.push(child);
+    assert!([first, worker, child].iter().all(|pid| all.contains(pid) && is_running(*pid)), "{all:?}");
+    assert!(all.len() >= 4, "the first process, the worker, its child and its server: {all:?}");
+    host.kill().unwrap();
+    until_gone(&all, AT_ONCE).await;
+    host.wait().unwrap();
 
-    // Its child had left the session and lost its parent; the next host on the same data finds it, before it has any
-    // worker of its own. The workers leave that to it: what bears their marker later is theirs.
-    let house = House::with(|settings| settings.instance_marker.clone_from(&marker));
+    // The next host on the same data is not in the way of what the first one made.
+    let house = House::of(owner, |_| {});
     let instance = house.plugin("");
     house.workers.ensure(&instance).await.unwrap();
-    assert!(is_running(child));
-    house.workers.shutdown(Duration::ZERO).await;
-    let swept: Vec<_> = hayloft_sandbox::sweep(&marker).unwrap().iter().map(|process| process.pid).collect();
-    assert!(swept.contains(&child), "{swept:?}");
-    until_gone(child).await;
     house.close().await;
-    assert_eq!(hayloft_sandbox::sweep(&marker).unwrap(), []);
-    host.kill_tree().await.unwrap();
-}
-
-fn is_running(pid: u32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
-}
-
-async fn until_gone(pid: u32) {
-    let gone = async {
-        while is_running(pid) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    tokio::time::timeout(SOON, gone).await.unwrap();
 }

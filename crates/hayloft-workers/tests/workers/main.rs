@@ -1,14 +1,21 @@
-//! The life of workers, tried with real processes of a runner that does whatever a test wants.
+//! The life of workers, tried with real processes of a runner that does whatever a test wants, in the strongest jail that
+//! this machine has. Beside this program, others run the same tests in weaker ones.
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod candidates;
 mod crashes;
 mod ends;
+mod gate;
 mod host_crash;
 mod isolation;
 mod leaving;
+mod memory;
+mod processes;
 mod routes;
 mod secrets;
 mod servers;
 mod starts;
 mod support;
+
+/// No stronger jail is used.
+const STRONGEST: hayloft_sandbox::Tier = hayloft_sandbox::Tier::A;

@@ -109,14 +109,18 @@ async fn a_stdio_server_gets_exactly_what_its_plugin_gave_it() {
     assert_eq!(said["execPath"], json!(crate::support::node()));
     let status = house.workers.statuses().await.remove(0);
     let mut environment = said["env"].as_object().unwrap().clone();
-    let marker = environment.remove("HAYLOFT_WORKER").unwrap();
-    assert_eq!(marker, json!(format!("{}/{}/1", house.marker, status.worker_id)));
     assert!(!environment.remove("PATH").unwrap().as_str().unwrap().contains("evil"));
-    let home = house.folder.path().join("scratch").join(status.worker_id.to_string());
-    assert_eq!(
-        Value::from(environment),
-        json!({ "TZ": "UTC", "HOME": home, "LANG": "C.UTF-8", "NODE_ENV": "test", "HAY_PLUGIN_ID": "hay-plugin-test", "API_KEY": "k1" })
-    );
+    let home = house.home_inside(status.worker_id);
+    let mut expected = json!({ "TZ": "UTC", "HOME": home, "TMPDIR": home, "LANG": "C.UTF-8", "OPENSSL_CONF": "/dev/null", "NODE_ENV": "test", "HAY_PLUGIN_ID": "hay-plugin-test", "API_KEY": "k1" });
+    if let Some((name, marker)) = house.marker(status.worker_id) {
+        expected[name] = marker.into();
+        // The way to the gate, where no network leads there.
+        let home = home.display();
+        expected["HAYLOFT_GATE"] = format!("{home}/gate.sock").into();
+        let preload = crate::support::fixture("gate.cjs");
+        expected["NODE_OPTIONS"] = format!("--require=\"{}\"", preload.display()).into();
+    }
+    assert_eq!(Value::from(environment), expected);
 
     // Its exit closes its transport, is logged, and leaves the worker as it was.
     stdin.write_all(b"exit\n").await.unwrap();

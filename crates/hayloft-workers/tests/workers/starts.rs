@@ -37,7 +37,8 @@ async fn a_worker_is_started_bound_and_serves() {
     assert_eq!(status.worker_id, worker.id());
     assert_eq!((status.instance_state, status.state), (InstanceState::Ready, WorkerState::Bound));
     assert_eq!((status.restarts, status.in_flight, status.last_error), (0, 0, None));
-    assert_eq!(status.isolation, hayloft_sandbox::Tier::Off);
+    assert_eq!(status.isolation, house.tier);
+    assert!(house.tier >= crate::STRONGEST);
     assert!(status.rss_bytes.unwrap() > 1 << 20);
     assert!(status.last_activity_at >= status.started_at);
     let _call = worker.activity();

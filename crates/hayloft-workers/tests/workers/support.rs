@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,15 +18,18 @@ use hayloft_model::plugin::{FormatName, Package, Runtime as PluginRuntime};
 use hayloft_model::{
     Clock, ContentHash, Entropy, InstanceKey, OrganizationId, PluginDescriptor, Revision, ServerId, WorkerId,
 };
-use hayloft_sandbox::Spawner;
+use hayloft_sandbox::{Options, Sandbox, Tier};
 use hayloft_workers::{
-    Binding, Deadlines, Launch, LaunchRefused, LaunchSource, LogLimits, McpTransport, Observer, QueueLimits,
-    Resources, RouteLimits, Runtime, Settings, StateChange, WorkerStatus, Workers,
+    Binding, Deadlines, Gate, GateCaller, GateStream, Launch, LaunchRefused, LaunchSource, LogLimits,
+    McpTransport, Observer, QueueLimits, Resources, RouteLimits, Runtime, Settings, StateChange,
+    WorkerStatus, Workers,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, Lines};
 use tokio::sync::{Notify, mpsc};
+
+use crate::processes;
 
 /// Long enough for a slow machine, short enough to fail.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
@@ -51,7 +55,9 @@ pub(crate) struct House {
     pub(crate) observer: Arc<Recorder>,
     pub(crate) source: Arc<Source>,
     pub(crate) folder: TempDir,
-    pub(crate) marker: String,
+    pub(crate) tier: Tier,
+    /// The name under which its processes are marked where they have no namespaces.
+    pub(crate) owner: String,
 }
 
 impl House {
@@ -64,15 +70,46 @@ impl House {
     }
 
     pub(crate) fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        static HOUSES: AtomicUsize = AtomicUsize::new(0);
+        let number = HOUSES.fetch_add(1, Ordering::Relaxed);
+        Self::of(format!("test-{}-{number}", std::process::id()), change)
+    }
+
+    /// A house whose sandbox has this name.
+    pub(crate) fn of(owner: String, change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        // Workers of a host that is root are other users, which must come to their plugin and their home.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let scratch = folder.path().join("scratch");
         fs::create_dir(&scratch).unwrap();
-        let marker = format!("test-{}-{}", std::process::id(), folder.path().file_name().unwrap().display());
-        let mut settings = settings(scratch, marker.clone());
+        let sandbox = sandbox(&owner);
+        let tier = sandbox.isolation().tier;
+        let mut settings = settings(scratch, sandbox);
         change(&mut settings);
         let (source, observer) = (Arc::<Source>::default(), Arc::<Recorder>::default());
         let workers = Workers::start(settings, source.clone(), observer.clone());
-        Self { workers, observer, source, folder, marker }
+        Self { workers, observer, source, folder, tier, owner }
+    }
+
+    /// Whether its workers have processes, a network and a root of their own.
+    pub(crate) fn has_namespaces(&self) -> bool {
+        matches!(self.tier, Tier::A | Tier::B)
+    }
+
+    /// A worker's folder on the host.
+    pub(crate) fn home_on_host(&self, worker: WorkerId) -> PathBuf {
+        self.folder.path().join("scratch").join(worker.to_string())
+    }
+
+    /// The only folder that a worker can write to, as it sees it.
+    pub(crate) fn home_inside(&self, worker: WorkerId) -> PathBuf {
+        if self.has_namespaces() { "/tmp".into() } else { self.home_on_host(worker) }
+    }
+
+    /// The variable that marks a worker's processes, if they need one.
+    pub(crate) fn marker(&self, worker: WorkerId) -> Option<(&'static str, String)> {
+        let marker = (hayloft_sandbox::MARKER_VARIABLE, format!("{}/{worker}", self.owner));
+        (!self.has_namespaces()).then_some(marker)
     }
 
     /// A plugin whose entry is this script, switched on for the first organization.
@@ -101,26 +138,64 @@ impl House {
     }
 
     pub(crate) fn nothing_is_left(&self) {
-        let left = hayloft_sandbox::sweep(&self.marker).unwrap();
+        let left = hayloft_sandbox::sweep(&self.owner).unwrap();
         assert_eq!(left, [], "processes were left");
+        let left = processes::that_see(self.folder.path());
+        assert_eq!(left, [0; 0], "processes were left in a jail");
         let homes: Vec<_> = fs::read_dir(self.folder.path().join("scratch")).unwrap().collect();
         assert!(homes.is_empty(), "folders were left: {homes:?}");
     }
 }
 
-fn settings(scratch: PathBuf, instance_marker: String) -> Settings {
+/// Makes jails of the kind that this run of the tests is about.
+fn sandbox(owner: &str) -> Sandbox {
+    let programs = ["cat", "setsid", "sleep"].into_iter().flat_map(|name| {
+        ["/bin", "/usr/bin"]
+            .map(|folder| Path::new(folder).join(name))
+            .into_iter()
+            .filter(|file| file.exists())
+    });
+    let options = Options {
+        stage: stage(),
+        programs: programs.chain([node()]).collect(),
+        paths: Vec::new(),
+        owner: owner.to_owned(),
+        strongest: crate::STRONGEST,
+    };
+    Sandbox::start(options).unwrap_or_else(|error| panic!("failed to start the sandbox: {error}: {error:?}"))
+}
+
+/// The program of this build that becomes a jail.
+fn stage() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let stage = test.ancestors().nth(2).unwrap().join("hayloft-stage");
+    assert!(stage.exists(), "`{}` is missing: `cargo build -p hayloft-stage` makes it", stage.display());
+    stage
+}
+
+fn settings(scratch: PathBuf, sandbox: Sandbox) -> Settings {
     Settings {
-        runtime: Runtime { node: node(), runner: fixture("fake-runner.cjs") },
-        spawner: Spawner::start().unwrap(),
-        instance_marker,
+        runtime: Runtime { node: node(), runner: fixture("fake-runner.cjs"), sdk: None },
+        sandbox,
         scratch,
+        gate: Arc::new(ClosedGate),
         clock: Arc::new(TestClock::new()),
         entropy: Arc::new(Urandom),
         deadlines: Deadlines::default(),
         resources: Resources::default(),
+        plugin_limits: Default::default(),
         logs: LogLimits::default(),
         queue: QueueLimits::default(),
         routes: RouteLimits::default(),
+    }
+}
+
+/// Hangs up on everybody.
+struct ClosedGate;
+
+impl Gate for ClosedGate {
+    fn connection(&self, _: GateCaller, _: GateStream) -> BoxFuture<'static, ()> {
+        async {}.boxed()
     }
 }
 

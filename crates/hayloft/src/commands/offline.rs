@@ -9,8 +9,8 @@ use hayloft_workers::Runtime;
 use super::Context;
 use crate::cli::ConnectionArgs;
 use crate::failure::Failure;
-use crate::lifecycle;
-use crate::wire::{self, Ports, Wired};
+use crate::wire::{self, Parts, Ports};
+use crate::{lifecycle, runtime_files};
 
 /// How long stopping may take. No worker runs.
 const STOP_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
@@ -36,12 +36,23 @@ pub(crate) async fn as_administrator<T>(
     let mut config = context.load_for(connection)?.config;
     // Nothing is started here, so plugins are not looked for and there need not be a runtime.
     config.plugins.dirs.clear();
-    let runtime = Runtime { node: "/nonexistent".into(), runner: "/nonexistent".into() };
+    let executable = std::env::current_exe()
+        .map_err(|error| Failure::caused("failed to find this program's own file", &error))?;
+    let sandbox = wire::idle_sandbox(runtime_files::stage(&executable)?).await?;
+    let runtime = Runtime { node: "/nonexistent".into(), runner: "/nonexistent".into(), sdk: None };
     let locked = lifecycle::lock(data_dir)?;
     let ports = Ports::default();
-    let token = lifecycle::administrator_token(&config, &locked, &ports)?;
-    let Wired { host, store } =
-        wire::host(&config, &locked, runtime, token, context.environment, &ports).await?;
+    let administrator_token = lifecycle::administrator_token(&config, &locked, &ports)?;
+    let store = wire::store(&config, &locked, &ports).await?;
+    let parts = Parts {
+        data_dir: &locked,
+        store: store.clone(),
+        runtime,
+        sandbox,
+        administrator_token,
+        environment: context.environment,
+    };
+    let host = wire::host(&config, parts, &ports).await?;
     let done = act(&host, &Caller::Administrator).await;
     host.shutdown(STOP_WITHIN).await;
     store.close().await.map_err(|error| Failure::caused("failed to close the store", &error))?;

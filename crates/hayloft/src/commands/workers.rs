@@ -16,7 +16,27 @@ pub(crate) async fn run(context: &Context<'_>, args: WorkersArgs) -> Result<(), 
     if args.format.json {
         return output::json(&listed);
     }
-    let columns = ["org", "pluginId", "state", "pid", "startedAt", "lastActivityAt", "restarts", "rssBytes"];
-    let head = ["organization", "plugin", "state", "pid", "started", "last activity", "restarts", "memory"];
+    let columns = [
+        "org",
+        "pluginId",
+        "state",
+        "pid",
+        "startedAt",
+        "lastActivityAt",
+        "restarts",
+        "rssBytes",
+        "isolation",
+    ];
+    let head = [
+        "organization",
+        "plugin",
+        "state",
+        "pid",
+        "started",
+        "last activity",
+        "restarts",
+        "memory",
+        "isolation",
+    ];
     output::table(head, output::rows(&listed, "workers", columns))
 }

@@ -1,6 +1,7 @@
 //! `[limits]`: limits and deadlines. The defaults are those of the crates that keep them.
 
 use hayloft_host::HostDeadlines;
+use hayloft_model::plugin::{LimitName, PluginLimits};
 use hayloft_server::ServerLimits;
 use hayloft_workers::{Deadlines, LogLimits, QueueLimits, Resources, RouteLimits};
 
@@ -34,9 +35,21 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("limits.log_buffer", "HAYLOFT_LIMITS_LOG_BUFFER"),
     Setting::new("limits.worker_heap_mib", "HAYLOFT_LIMITS_WORKER_HEAP_MIB"),
     Setting::new("limits.worker_memory", "HAYLOFT_LIMITS_WORKER_MEMORY"),
+    Setting::new("limits.worker_process_memory", "HAYLOFT_LIMITS_WORKER_PROCESS_MEMORY"),
+    Setting::new("limits.worker_tasks", "HAYLOFT_LIMITS_WORKER_TASKS"),
+    Setting::new("limits.worker_processor", "HAYLOFT_LIMITS_WORKER_PROCESSOR"),
+    Setting::new("limits.worker_temporary", "HAYLOFT_LIMITS_WORKER_TEMPORARY"),
     Setting::new("limits.worker_open_files", "HAYLOFT_LIMITS_WORKER_OPEN_FILES"),
     Setting::new("limits.worker_file_size", "HAYLOFT_LIMITS_WORKER_FILE_SIZE"),
+    Setting::new("limits.maximum_worker_memory", "HAYLOFT_LIMITS_MAXIMUM_WORKER_MEMORY"),
+    Setting::new("limits.maximum_worker_tasks", "HAYLOFT_LIMITS_MAXIMUM_WORKER_TASKS"),
+    Setting::new("limits.maximum_worker_processor", "HAYLOFT_LIMITS_MAXIMUM_WORKER_PROCESSOR"),
+    Setting::new("limits.maximum_worker_temporary", "HAYLOFT_LIMITS_MAXIMUM_WORKER_TEMPORARY"),
 ];
+
+/// What a plugin may ask for, unless the operator says otherwise.
+const MAXIMUM: PluginLimits =
+    PluginLimits { memory: Some(4 << 30), tasks: Some(1024), processor: Some(400), temporary: Some(1 << 30) };
 
 /// Limits and deadlines, sorted by who keeps them.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +58,8 @@ pub(crate) struct Limits {
     pub(crate) workers: Deadlines,
     /// Of a worker process.
     pub(crate) resources: Resources,
+    /// The most that a single plugin may get.
+    pub(crate) maximum: PluginLimits,
     /// Of its output.
     pub(crate) logs: LogLimits,
     /// Of waiting for a start.
@@ -105,14 +120,42 @@ impl Limits {
             buffer: settings.size("limits.log_buffer", defaults.buffer),
             ..defaults
         };
+        let mut maximum = PluginLimits::default();
+        for name in LimitName::ALL {
+            let default = MAXIMUM.get(name).unwrap_or(u64::MAX);
+            maximum.set(name, settings.limit(maximum_key(name), name, default, None));
+        }
+        let mut worker = |key, name, default| settings.limit(key, name, default, Some(bound(&maximum, name)));
         let defaults = Resources::default();
+        let memory = worker("limits.worker_memory", LimitName::Memory, defaults.memory);
+        let tasks = worker("limits.worker_tasks", LimitName::Tasks, defaults.tasks);
+        let processor = worker("limits.worker_processor", LimitName::Processor, defaults.processor.into());
+        let temporary = worker("limits.worker_temporary", LimitName::Temporary, defaults.temporary);
         let resources = Resources {
             old_space_mib: settings.count("limits.worker_heap_mib", defaults.old_space_mib),
-            data_segment: settings.size("limits.worker_memory", defaults.data_segment),
+            memory,
+            data_segment: settings.size("limits.worker_process_memory", defaults.data_segment),
+            tasks,
+            processor: u32::try_from(processor).unwrap_or(u32::MAX),
+            temporary,
             open_files: settings.count("limits.worker_open_files", defaults.open_files),
             file_size: settings.size("limits.worker_file_size", defaults.file_size),
             ..defaults
         };
-        Self { workers, resources, logs, queue, routes, host, server }
+        Self { workers, resources, maximum, logs, queue, routes, host, server }
     }
+}
+
+const fn maximum_key(name: LimitName) -> &'static str {
+    match name {
+        LimitName::Memory => "limits.maximum_worker_memory",
+        LimitName::Tasks => "limits.maximum_worker_tasks",
+        LimitName::Processor => "limits.maximum_worker_processor",
+        LimitName::Temporary => "limits.maximum_worker_temporary",
+    }
+}
+
+/// The setting that bounds a limit, and its value.
+pub(super) fn bound(maximum: &PluginLimits, name: LimitName) -> (&'static str, u64) {
+    (maximum_key(name), maximum.get(name).unwrap_or(u64::MAX))
 }

@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use hayloft_model::PluginId;
+use hayloft_model::plugin::PluginLimits;
 
+use super::limits;
 use super::reader::SettingsReader;
 use super::setting::Setting;
 
@@ -12,6 +14,7 @@ use super::setting::Setting;
 pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("plugins.dirs", "HAYLOFT_PLUGINS_DIR"),
     Setting::new("plugins.environment_grants", "HAYLOFT_ENVIRONMENT_GRANTS"),
+    Setting::new("plugins.limits", "HAYLOFT_PLUGIN_LIMITS"),
 ];
 
 /// Where plugins come from, and what they may see.
@@ -21,14 +24,17 @@ pub(crate) struct Plugins {
     pub(crate) dirs: Vec<PathBuf>,
     /// Environment variables that look like secrets of the host and that one plugin may read all the same.
     pub(crate) environment_grants: HashMap<PluginId, BTreeSet<String>>,
+    /// How much of the machine single plugins get, whatever they ask for.
+    pub(crate) limits: HashMap<PluginId, PluginLimits>,
 }
 
 impl Plugins {
-    pub(super) fn read(settings: &mut SettingsReader<'_>) -> Self {
+    pub(super) fn read(settings: &mut SettingsReader<'_>, maximum: &PluginLimits) -> Self {
         let dirs = settings.list("plugins.dirs", &["./plugins"]);
         let grants = settings.lists_by_name("plugins.environment_grants");
         let environment_grants =
             grants.into_iter().map(|(plugin, names)| (plugin, names.into_iter().collect())).collect();
-        Self { dirs, environment_grants }
+        let limits = settings.limits_by_plugin("plugins.limits", |name| limits::bound(maximum, name));
+        Self { dirs, environment_grants, limits }
     }
 }

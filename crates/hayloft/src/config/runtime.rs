@@ -12,6 +12,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("runtime.dir", "HAYLOFT_RUNTIME_DIR"),
     Setting::new("runtime.node", "HAYLOFT_NODE"),
     Setting::new("runtime.isolation", "HAYLOFT_ISOLATION"),
+    Setting::new("runtime.strongest_isolation", "HAYLOFT_STRONGEST_ISOLATION"),
+    Setting::new("runtime.jail_paths", "HAYLOFT_JAIL_PATHS"),
 ];
 
 /// The programs inside workers.
@@ -23,6 +25,10 @@ pub(crate) struct RuntimeFiles {
     pub(crate) node: Option<PathBuf>,
     /// The weakest isolation that is accepted.
     pub(crate) isolation: Tier,
+    /// The strongest isolation that is used, whatever the machine offers.
+    pub(crate) strongest_isolation: Tier,
+    /// Further paths that every worker may read and execute.
+    pub(crate) jail_paths: Vec<PathBuf>,
 }
 
 impl RuntimeFiles {
@@ -30,7 +36,9 @@ impl RuntimeFiles {
         Self {
             dir: settings.optional("runtime.dir"),
             node: settings.optional("runtime.node"),
-            isolation: settings.parsed("runtime.isolation", Tier::Off),
+            isolation: settings.parsed("runtime.isolation", Tier::B),
+            strongest_isolation: settings.parsed("runtime.strongest_isolation", Tier::A),
+            jail_paths: settings.list("runtime.jail_paths", &[]),
         }
     }
 }

@@ -91,14 +91,14 @@ fn everything_that_is_wrong_is_said_at_once() {
       hint: `hayloft config show` lists all settings
     error: hayloft.toml: server.lisen: is not a setting
       hint: did you mean `server.listen`?
-    error: hayloft.toml: server.trusted_proxies: `10.0.0.0/99` is not an IP address or a range such as `10.0.0.0/8`
-    error: hayloft.toml: plugins.environment_grants: `Bad Name` is not a plugin id (an npm package name: lower-case letters, digits, `-`, `_`, `.`, at most 214 characters, optionally `@scope/name`)
-    error: environment: HAYLOFT_ISOLATION: runtime.isolation: `Z` is not a tier of isolation (`A`, `B`, `C` or `off`)
     error: hayloft.toml: limits.on_start: must be a duration such as `30s`, `250ms` or `5m`
     error: hayloft.toml: limits.idle: must be a duration such as `30s`, `250ms` or `5m`
     error: environment: HAYLOFT_LIMITS_DRAIN: limits.drain: must be a duration such as `30s`, `250ms` or `5m`
     error: hayloft.toml: limits.request_body: must be one value, not a list or a table
     error: hayloft.toml: limits.connections: must be a whole number that is not too large
+    error: hayloft.toml: server.trusted_proxies: `10.0.0.0/99` is not an IP address or a range such as `10.0.0.0/8`
+    error: hayloft.toml: plugins.environment_grants: `Bad Name` is not a plugin id (an npm package name: lower-case letters, digits, `-`, `_`, `.`, at most 214 characters, optionally `@scope/name`)
+    error: environment: HAYLOFT_ISOLATION: runtime.isolation: `Z` is not a tier of isolation (`A`, `B`, `C` or `off`)
     ");
 }
 
@@ -122,6 +122,50 @@ fn grants_are_by_plugin() {
     let loaded = check("[plugins.environment_grants]\n\"@acme/tickets\" = [\"DB_URL\"]", &[], &[]).unwrap();
     let plugin = "@acme/tickets".parse().unwrap();
     assert!(loaded.config.plugins.environment_grants[&plugin].contains("DB_URL"));
+}
+
+#[test]
+fn limits_are_bounded_by_what_the_operator_allows() {
+    let file = r#"
+        [limits]
+        worker_memory = "2GiB"
+        worker_tasks = 8
+        worker_processor = "all"
+        maximum_worker_memory = "1536MiB"
+        maximum_worker_temporary = "1KiB"
+        [plugins.limits]
+        hay-plugin-a = { memory = "2GiB", tasks = 2048, processor = 400 }
+        hay-plugin-b = { memory = "2 gigabytes", files = 1 }
+        hay-plugin-c = "2GiB"
+        "Bad Name" = { tasks = 64 }
+    "#;
+    insta::assert_snapshot!(check(file, &[], &[]).unwrap_err(), @r#"
+    error: hayloft.toml: limits.maximum_worker_temporary: is 1KiB, too little for a worker to start: it needs at least 1MiB
+    error: hayloft.toml: limits.worker_memory: is 2GiB, and `limits.maximum_worker_memory` allows at most 1536MiB
+    error: hayloft.toml: limits.worker_tasks: is 8, too little for a worker to start: it needs at least 32
+    error: hayloft.toml: limits.worker_processor: must be a whole number
+    error: hayloft.toml: plugins.limits: `Bad Name` is not a plugin id (an npm package name: lower-case letters, digits, `-`, `_`, `.`, at most 214 characters, optionally `@scope/name`)
+    error: hayloft.toml: plugins.limits."hay-plugin-a".memory: is 2GiB, and `limits.maximum_worker_memory` allows at most 1536MiB
+    error: hayloft.toml: plugins.limits."hay-plugin-a".tasks: is 2048, and `limits.maximum_worker_tasks` allows at most 1024
+    error: hayloft.toml: plugins.limits."hay-plugin-b".files: is no limit of a plugin; there are `memory`, `tasks`, `processor`, `temporary`
+    error: hayloft.toml: plugins.limits."hay-plugin-b".memory: must be a size such as `"512MiB"` or a number of bytes
+    error: hayloft.toml: plugins.limits."hay-plugin-c": must be a table, such as `"hay-plugin-a" = { memory = "2GiB" }`
+    "#);
+
+    let file = r#"
+        [limits]
+        worker_memory = "768MiB"
+        worker_processor = 50
+        [plugins.limits]
+        hay-plugin-a = { memory = "4GiB", tasks = 64 }
+    "#;
+    let loaded = check(file, &[("HAYLOFT_LIMITS_WORKER_TASKS", "100")], &[]).unwrap();
+    let resources = loaded.config.limits.resources;
+    assert_eq!((resources.memory, resources.processor, resources.tasks), (768 << 20, 50, 100));
+    let plugin = loaded.config.plugins.limits[&"hay-plugin-a".parse().unwrap()];
+    assert_eq!((plugin.memory, plugin.tasks, plugin.processor), (Some(4 << 30), Some(64), None));
+    let told = shown(&loaded, "plugins.limits").value.as_deref();
+    assert_eq!(told, Some("hay-plugin-a: memory 4GiB; hay-plugin-a: tasks 64"));
 }
 
 #[test]

@@ -1,9 +1,8 @@
-//! Durations and sizes as people write them.
+//! Durations as people write them.
 
 use std::time::Duration;
 
 const DURATIONS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
-const SIZES: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
 /// `250ms`, `30s`, `5m`, `1h`.
 pub(super) fn duration(text: &str) -> Option<Duration> {
@@ -12,28 +11,12 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     number.checked_mul(*milliseconds).map(Duration::from_millis)
 }
 
-/// `10MiB`, `64KiB`, `4096`.
-pub(super) fn size(text: &str) -> Option<u64> {
-    let (number, unit) = split(text)?;
-    let unit = if unit.is_empty() { "B" } else { unit };
-    let (_, bytes) = SIZES.iter().find(|(name, _)| *name == unit)?;
-    number.checked_mul(*bytes)
-}
-
 /// As people would write it.
 pub(super) fn show_duration(duration: Duration) -> String {
-    show(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), &DURATIONS)
-}
-
-/// As people would write it.
-pub(super) fn show_size(bytes: u64) -> String {
-    show(bytes, &SIZES)
-}
-
-fn show(number: u64, units: &[(&str, u64)]) -> String {
+    let number = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     // The largest unit that leaves no rest; the smallest one leaves none.
-    let unit = units.iter().rev().find(|(_, factor)| number >= *factor && number.is_multiple_of(*factor));
-    let (name, factor) = unit.or(units.first()).copied().unwrap_or(("", 1));
+    let fits = |(_, factor): &&(&str, u64)| number >= *factor && number.is_multiple_of(*factor);
+    let (name, factor) = DURATIONS.iter().rev().find(fits).copied().unwrap_or(("ms", 1));
     format!("{}{name}", number / factor)
 }
 
@@ -58,20 +41,6 @@ mod tests {
         assert_eq!(duration("90 s"), Some(Duration::from_secs(90)));
         for bad in ["", "5", "s", "-1s", "1.5s", "1d", "99999999999999999999s", "18446744073709551615h"] {
             assert_eq!(duration(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn sizes_read_back() {
-        for (text, bytes) in [("4097B", 4097), ("64KiB", 65_536), ("10MiB", 10 << 20), ("1GiB", 1 << 30)] {
-            let read = size(text).unwrap();
-            assert_eq!(read, bytes);
-            assert_eq!(show_size(read), text);
-        }
-        assert_eq!(size("4096"), Some(4096));
-        assert_eq!(show_size(0), "0B");
-        for bad in ["", "MiB", "10MB", "-1", "1.5MiB", "17179869184GiB"] {
-            assert_eq!(size(bad), None, "{bad}");
         }
     }
 }

@@ -43,6 +43,8 @@ export interface StartOptions {
   format?: string;
   protocol?: number;
   deadlines?: Partial<Deadlines>;
+  /** The path of a unix socket that stands for the host. */
+  gate?: string;
   /** Answers the plugin's requests in the place of the obliging default. */
   onRequest?: (request: Message, worker: TestWorker) => unknown;
   /** Sends no `load`. */
@@ -193,6 +195,7 @@ export class TestWorker {
         onDisable: 10_000,
         ...options.deadlines,
       },
+      ...(options.gate === undefined ? {} : { gate: options.gate }),
     });
   }
 

@@ -1,14 +1,14 @@
-//! `GET /v1/orgs/{org}/audit`
+//! `GET /v1/orgs/{org}/audit` and `GET /v1/audit`
 
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use hayloft_host::{AuditEntry, ListAuditError, Page};
+use hayloft_host::{AuditEntry, HostAuditEntry, ListAuditError, Page};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::auth::InOrganization;
+use crate::auth::{Authenticated, InOrganization};
 use crate::openapi::refusals::{BadQuery, Inaccessible};
 use crate::problem::ProblemDetails;
 use crate::query::{FromQuery, Parameters, QueryReader};
@@ -46,6 +46,12 @@ impl FromQuery for Wish {
     }
 }
 
+impl Wish {
+    fn page(&self) -> Page {
+        Page { before: self.before, limit: u64::try_from(self.limit).unwrap_or(u64::MAX) }
+    }
+}
+
 /// What somebody did.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AuditEntry)]
@@ -78,6 +84,13 @@ impl From<AuditEntry> for EntryBody {
     }
 }
 
+impl From<HostAuditEntry> for EntryBody {
+    fn from(entry: HostAuditEntry) -> Self {
+        let HostAuditEntry { id, at, actor, action, subject, detail } = entry;
+        Self { id, at, actor, action, subject, detail }
+    }
+}
+
 /// A page of the trail.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AuditPage)]
@@ -89,9 +102,10 @@ pub(crate) struct PageBody {
 }
 
 impl PageBody {
-    fn new(entries: Vec<AuditEntry>, limit: usize) -> Self {
+    fn new(entries: Vec<impl Into<EntryBody>>, limit: usize) -> Self {
+        let entries: Vec<EntryBody> = entries.into_iter().map(Into::into).collect();
         let next = entries.last().map(|entry| entry.id).filter(|_| entries.len() >= limit);
-        Self { entries: entries.into_iter().map(EntryBody::from).collect(), next }
+        Self { entries, next }
     }
 }
 
@@ -110,8 +124,28 @@ pub(crate) async fn list(
     InOrganization { caller, organization }: InOrganization,
     Parameters(wish): Parameters<Wish>,
 ) -> Result<Json<PageBody>, ProblemDetails> {
-    let page = Page { before: wish.before, limit: u64::try_from(wish.limit).unwrap_or(u64::MAX) };
-    let entries = state.host.list_audit(&caller, organization, page).await?;
+    let entries = state.host.list_audit(&caller, organization, wish.page()).await?;
+    Ok(Json(PageBody::new(entries, wish.limit)))
+}
+
+/// List what happened to the host itself, such as a start with other isolation than before.
+///
+/// Only for the administrator.
+#[utoipa::path(
+    get,
+    path = "/v1/audit",
+    operation_id = "listHostAudit",
+    tag = "operations",
+    security(("bearer" = [])),
+    params(Wish),
+    responses((status = OK, body = PageBody, description = "A page of the trail, newest first."), Inaccessible, BadQuery)
+)]
+pub(crate) async fn list_of_host(
+    State(state): State<AppState>,
+    Authenticated(caller): Authenticated,
+    Parameters(wish): Parameters<Wish>,
+) -> Result<Json<PageBody>, ProblemDetails> {
+    let entries = state.host.list_host_audit(&caller, wish.page()).await?;
     Ok(Json(PageBody::new(entries, wish.limit)))
 }
 
@@ -135,7 +169,7 @@ mod tests {
     fn only_a_full_page_has_a_next_one() {
         assert_eq!(PageBody::new(vec![entry(9), entry(7)], 2).next, Some(7));
         assert_eq!(PageBody::new(vec![entry(9)], 2).next, None);
-        assert_eq!(PageBody::new(vec![], 2).next, None);
+        assert_eq!(PageBody::new(Vec::<AuditEntry>::new(), 2).next, None);
     }
 
     #[test]

@@ -7,7 +7,11 @@ use uuid::Uuid;
 use crate::backend::{Backend, on_every_backend};
 use crate::support::organization;
 
-on_every_backend!(the_trail_is_read_in_pages_newest_first, trails_stay_in_their_organization);
+on_every_backend!(
+    the_trail_is_read_in_pages_newest_first,
+    trails_stay_in_their_organization,
+    the_host_has_a_trail_of_its_own,
+);
 
 fn entry(number: i32) -> NewAuditEntry {
     NewAuditEntry {
@@ -46,4 +50,26 @@ async fn trails_stay_in_their_organization(backend: impl Backend) {
     let nobody = OrganizationId::from_uuid(Uuid::nil());
     let refused = store.audit().append(nobody, entry(1)).await.unwrap_err();
     assert!(matches!(refused, WriteError::UnknownOrganization(_)), "{refused}");
+}
+
+async fn the_host_has_a_trail_of_its_own(backend: impl Backend) {
+    let store = backend.store();
+    let acme = organization(store, "Acme").await;
+    let all = Page { before: None, limit: 10 };
+    let before = store.audit().list(acme.id, all).await.unwrap();
+    assert_eq!(store.audit().last_for_host("test.done").await.unwrap(), None);
+    for number in 0..3 {
+        store.audit().append_for_host(entry(number)).await.unwrap();
+    }
+    let other = NewAuditEntry { action: String::from("test.refused"), ..entry(3) };
+    store.audit().append_for_host(other).await.unwrap();
+
+    let lines = store.audit().list_for_host(Page { before: None, limit: 2 }).await.unwrap();
+    let older =
+        store.audit().list_for_host(Page { before: lines.last().map(|line| line.id), ..all }).await.unwrap();
+    let numbers: Vec<_> = lines.iter().chain(&older).map(|line| line.detail["number"].as_i64()).collect();
+    assert_eq!(numbers, [Some(3), Some(2), Some(1), Some(0)]);
+    let last = store.audit().last_for_host("test.done").await.unwrap().unwrap();
+    assert_eq!((last.detail, last.actor.as_str()), (json!({ "number": 2 }), "host"));
+    assert_eq!(store.audit().list(acme.id, all).await.unwrap(), before);
 }

@@ -1,0 +1,124 @@
+//! Where Node runs without Hayloft: jails of one tier, made by the crate that makes Hayloft's.
+
+use std::cell::Cell;
+use std::ffi::OsString;
+use std::fs::{self, Permissions};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use hayloft_sandbox::{
+    Command, Jail, JailSpec, Limits, Options as SandboxOptions, Process, Sandbox, Stdio, Tier,
+};
+use hayloft_testkit::workspace;
+use tempfile::TempDir;
+
+use crate::options::Options;
+
+/// Makes jails of one tier and starts Node in them.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    sandbox: Sandbox,
+    runner: PathBuf,
+    homes: TempDir,
+    made: Cell<u64>,
+}
+
+impl Ground {
+    /// Jails of the strongest tier that this machine offers, `strongest` at most. `Tier::Off` is a process without a
+    /// jail.
+    pub(crate) fn start(options: &Options, strongest: Tier) -> anyhow::Result<Self> {
+        let folder = options.hayloft.parent().context("a binary lies in a folder")?;
+        let stage = folder.join("hayloft-stage");
+        ensure!(stage.exists(), "{} is missing (`cargo xtask build` makes it)", stage.display());
+        let places = [folder.join("runtime/runner.cjs"), folder.join("../runtime/runner.cjs")];
+        let runner = places.into_iter().find(|place| place.exists()).with_context(|| {
+            format!("there is no runner beside {} (`cargo xtask runtime` makes it)", folder.display())
+        })?;
+        let sandbox = Sandbox::start(SandboxOptions {
+            stage,
+            programs: vec![workspace::node()],
+            paths: Vec::new(),
+            owner: format!("bench-{}", strongest.as_str().to_ascii_lowercase()),
+            strongest,
+        })?;
+        // As root, a worker without a root of its own gets an account that must be able to reach its home.
+        let homes = tempfile::Builder::new()
+            .prefix("hayloft-bench-")
+            .permissions(Permissions::from_mode(0o755))
+            .tempdir()?;
+        Ok(Self { sandbox, runner: runner.canonicalize()?, homes, made: Cell::new(0) })
+    }
+
+    /// The tier that they are of.
+    pub(crate) fn tier(&self) -> Tier {
+        self.sandbox.isolation().tier
+    }
+
+    /// A jail for a plugin, as Hayloft makes it.
+    pub(crate) async fn jail(&self, plugin: &Path) -> anyhow::Result<Jail> {
+        self.made.set(self.made.get() + 1);
+        let name = format!("bench-{}", self.made.get());
+        let home = self.homes.path().join(&name);
+        fs::create_dir(&home)?;
+        let sdk = workspace::plugin_sdk();
+        let spec = JailSpec {
+            label: "a measured worker".to_owned(),
+            name,
+            paths: vec![plugin.to_owned(), self.runner.clone(), sdk.clone()],
+            links: vec![("/node_modules/@hay/plugin-sdk".into(), sdk)],
+            home,
+            limits: Limits::default(),
+        };
+        Ok(self.sandbox.enter(spec).await?)
+    }
+
+    /// Starts the program of every worker.
+    pub(crate) async fn worker(
+        &self,
+        jail: &Jail,
+        plugin: &Path,
+        descriptors: Vec<(OwnedFd, i32)>,
+    ) -> anyhow::Result<Process> {
+        let arguments = vec!["--max-old-space-size=512".into(), self.runner.clone().into_os_string()];
+        Ok(jail.spawn(node(jail, arguments, plugin, descriptors)).await?)
+    }
+
+    /// Starts `node -e 0`.
+    pub(crate) async fn nothing(&self, jail: &Jail) -> anyhow::Result<Process> {
+        let arguments = vec!["-e".into(), "0".into()];
+        Ok(jail.spawn(node(jail, arguments, jail.home(), Vec::new())).await?)
+    }
+}
+
+/// A Node process with the environment of a worker.
+fn node(
+    jail: &Jail,
+    arguments: Vec<OsString>,
+    working_directory: &Path,
+    descriptors: Vec<(OwnedFd, i32)>,
+) -> Command {
+    let environment = [
+        ("PATH", "/usr/local/bin:/usr/bin:/bin".into()),
+        ("NODE_ENV", "production".into()),
+        ("TZ", "UTC".into()),
+        ("HOME", jail.home().as_os_str().to_owned()),
+        ("TMPDIR", jail.home().as_os_str().to_owned()),
+        ("LANG", "C.UTF-8".into()),
+        ("OPENSSL_CONF", "/dev/null".into()),
+        ("HAY_PLUGIN_ID", "hay-plugin-bench".into()),
+    ];
+    Command {
+        program: workspace::node(),
+        arguments,
+        working_directory: working_directory.to_owned(),
+        environment: environment.map(|(name, value)| (name.into(), value)).into(),
+        descriptors,
+        stdin: Stdio::Null,
+        stdout: Stdio::Null,
+        // Read only when it did not start; it writes far less than a pipe holds.
+        stderr: Stdio::Piped,
+        label: "a measured worker".to_owned(),
+    }
+}

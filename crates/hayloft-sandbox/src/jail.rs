@@ -1,0 +1,470 @@
+//! A jail from the host's side: what runs in it, and its end.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use rustix::process::{WaitId, WaitIdOptions};
+use tokio::io::Interest;
+use tokio::net::UnixDatagram;
+use tokio::net::unix::pipe;
+use tokio::sync::{oneshot, watch};
+
+use crate::cgroup::Group;
+use crate::isolation::remedy;
+use crate::process::Exit;
+use crate::sandbox::{Id, Sandbox};
+use crate::{Command, JailError, Process, Stdio};
+use hayloft_stage::lifeline::{self, FIRST_OWN, Failure, Landlock, News, Order, Spawn};
+use hayloft_stage::tree::{self, TreeError};
+use hayloft_stage::{MARKER_VARIABLE, Step, Tier};
+
+/// How long a jail may take to end itself. Only the kernel itself can delay it where namespaces do the work.
+const VANISH: Duration = Duration::from_secs(10);
+
+/// A jail with its processes. It ends, and everything in it, when this and all its [`Process`]es are dropped.
+#[derive(Debug)]
+pub struct Jail {
+    tenancy: Tenancy,
+    gate: Option<TcpListener>,
+}
+
+/// Measures a jail's memory.
+#[derive(Clone, Debug)]
+pub struct MemoryMeter {
+    group: Option<Weak<Group>>,
+    pid: i32,
+}
+
+impl MemoryMeter {
+    /// Memory in use by all processes of the jail, in bytes. `None` once it has ended.
+    #[must_use]
+    pub fn bytes(&self) -> Option<u64> {
+        match &self.group {
+            Some(group) => group.upgrade()?.memory_bytes(),
+            None => tree::resident_bytes(self.pid),
+        }
+    }
+}
+
+/// What keeps a jail alive: the last one to go ends it.
+pub(crate) type Tenancy = Arc<Residence>;
+
+/// A jail that ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Residence(Arc<Core>);
+
+/// A jail's facts and belongings.
+#[derive(Debug)]
+pub(crate) struct Core {
+    marker: String,
+    tier: Tier,
+    home: PathBuf,
+    pid: i32,
+    handle: OwnedFd,
+    lifeline: Arc<UnixDatagram>,
+    registry: Arc<Mutex<Registry>>,
+    group: Option<Arc<Group>>,
+    /// All of it was seen to be gone.
+    gone: OnceLock<()>,
+    /// Its own as long as any of its processes can live.
+    _id: Option<Id>,
+    /// The thread that started it must outlive it.
+    _sandbox: Sandbox,
+}
+
+/// A jail that was just born.
+#[derive(Debug)]
+pub(crate) struct Newborn {
+    pub(crate) lifeline: OwnedFd,
+    pub(crate) pid: i32,
+    pub(crate) handle: OwnedFd,
+}
+
+/// How much of Landlock holds a jail, and the socket of its gate.
+type Sealed = (Landlock, Option<OwnedFd>);
+
+/// What is known of a jail's processes, and who waits for what.
+#[derive(Debug, Default)]
+struct Registry {
+    next: u64,
+    ready: Option<oneshot::Sender<Result<Sealed, Failure>>>,
+    starting: HashMap<u64, oneshot::Sender<Result<OwnedFd, Failure>>>,
+    running: HashMap<u64, watch::Sender<Option<Exit>>>,
+    over_memory: bool,
+    /// Nothing can run here any more.
+    ended: bool,
+}
+
+impl Jail {
+    pub(crate) async fn open(
+        newborn: Newborn,
+        label: String,
+        marker: String,
+        (tier, home): (Tier, PathBuf),
+        (group, id, sandbox): (Option<Group>, Option<Id>, Sandbox),
+    ) -> Result<Self, JailError> {
+        let Newborn { lifeline, pid, handle } = newborn;
+        let group = group.map(Arc::new);
+        // Its messages have bounds, like those of a datagram, and that is all that matters here.
+        let lifeline = std::os::unix::net::UnixDatagram::from(lifeline);
+        let lifeline = lifeline.set_nonblocking(true).and_then(|()| UnixDatagram::from_std(lifeline));
+        let lifeline = Arc::new(lifeline.map_err(|source| error(Step::Prepare, &label, source))?);
+        let (ready, sealed) = oneshot::channel();
+        let registry = Arc::new(Mutex::new(Registry { ready: Some(ready), ..Registry::default() }));
+        tokio::spawn(attend(
+            Arc::clone(&lifeline),
+            Arc::clone(&registry),
+            group.as_ref().map(Arc::downgrade),
+        ));
+        let core = Core {
+            marker,
+            tier,
+            home,
+            pid,
+            handle,
+            lifeline,
+            registry,
+            group,
+            gone: OnceLock::new(),
+            _id: id,
+            _sandbox: sandbox,
+        };
+        let mut jail = Self { tenancy: Arc::new(Residence(Arc::new(core))), gate: None };
+        let failed = match sealed.await {
+            Ok(Ok((_, gate))) => {
+                jail.gate = gate.map(TcpListener::from);
+                return Ok(jail);
+            }
+            Ok(Err(failure)) => refusal(&label, failure),
+            Err(_) => died(&label, pid),
+        };
+        // Nothing of it is left when the caller hears of it.
+        if let Err(error) = jail.end().await {
+            tracing::error!(%error, "failed to end a jail that did not come to life");
+        }
+        Err(failed)
+    }
+
+    /// How strongly it holds.
+    #[must_use]
+    pub fn tier(&self) -> Tier {
+        self.tenancy.tier
+    }
+
+    /// The only folder that its processes can write to, as they see it.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        if self.tenancy.tier.has_namespaces() { Path::new("/tmp") } else { &self.tenancy.home }
+    }
+
+    /// The socket that its processes reach as [`crate::GATE_NAME`], port 80, once, where it has a network of its own.
+    pub fn take_gate(&mut self) -> Option<TcpListener> {
+        self.gate.take()
+    }
+
+    /// The process id of its first process as the host sees it.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.tenancy.pid.unsigned_abs()
+    }
+
+    /// Tells the memory in use by all its processes, in bytes, and `None` once it has ended. It does not keep the
+    /// jail alive.
+    #[must_use]
+    pub fn memory_meter(&self) -> MemoryMeter {
+        MemoryMeter { group: self.tenancy.group.as_ref().map(Arc::downgrade), pid: self.tenancy.pid }
+    }
+
+    /// Starts a process. It runs its program when this returns.
+    ///
+    /// # Errors
+    /// When a step fails; nothing of the process is left then.
+    pub async fn spawn(&self, command: Command) -> Result<Process, JailError> {
+        let label = command.label.clone();
+        let tenancy = &self.tenancy;
+        let prepare = |source| error(Step::Prepare, &label, source);
+        let Prepared { mut spawn, descriptors, stdin, stdout, stderr } =
+            prepare_spawn(command).map_err(prepare)?;
+        if !tenancy.tier.has_namespaces() {
+            spawn.environment.push((MARKER_VARIABLE.to_owned(), tenancy.marker.clone()));
+        }
+        let (started, start) = oneshot::channel();
+        let (ended, exit) = watch::channel(None);
+        {
+            let mut registry = tenancy.registry();
+            if registry.ended {
+                drop(registry);
+                return Err(died(&label, tenancy.pid));
+            }
+            registry.next += 1;
+            spawn.id = registry.next;
+            registry.starting.insert(spawn.id, started);
+            registry.running.insert(spawn.id, ended);
+        }
+        let id = spawn.id;
+        let passed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+        let sent = lifeline::send(&tenancy.lifeline, &Order::Spawn(spawn), &passed);
+        drop(descriptors);
+        let outcome = match sent {
+            Ok(()) => start.await.map_err(|_| died(&label, tenancy.pid)),
+            Err(source) => Err(prepare(source)),
+        };
+        let outcome = outcome.and_then(|outcome| outcome.map_err(|failure| refusal(&label, failure)));
+        let handle = outcome.inspect_err(|_| {
+            let mut registry = tenancy.registry();
+            registry.starting.remove(&id);
+            registry.running.remove(&id);
+        })?;
+        Ok(Process {
+            id,
+            pid: pid_of(&handle),
+            handle,
+            exit,
+            stdin: stdin.map(pipe::Sender::from_owned_fd).transpose().map_err(prepare)?,
+            stdout: stdout.map(pipe::Receiver::from_owned_fd).transpose().map_err(prepare)?,
+            stderr: stderr.map(pipe::Receiver::from_owned_fd).transpose().map_err(prepare)?,
+            jail: Arc::clone(tenancy),
+        })
+    }
+
+    /// Ends everything in it, and returns when all of it is gone.
+    ///
+    /// # Errors
+    /// When the processes cannot be listed, or the kernel does not let go of one.
+    pub async fn end(&self) -> Result<(), TreeError> {
+        let core = Arc::clone(&self.tenancy.0);
+        tokio::task::spawn_blocking(move || core.end()).await.map_err(|_| TreeError::Interrupted)?
+    }
+}
+
+impl Core {
+    /// Kills a process and its group. A jail that cannot hear it is ending.
+    pub(crate) fn kill(&self, id: u64) {
+        let _ = lifeline::send(&self.lifeline, &Order::Kill { id }, &[]);
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Blocks until nothing is left. May be called again.
+    fn end(&self) -> Result<(), TreeError> {
+        if self.gone.get().is_some() {
+            return Ok(());
+        }
+        if self.tier.has_namespaces() {
+            // With the first process of its namespace the kernel ends all others, and lets go of it after them.
+            let _ = rustix::process::pidfd_send_signal(&self.handle, rustix::process::Signal::KILL);
+        } else {
+            // The first process knows best what belongs to it. If it is gone, its end was told.
+            let _ = lifeline::send(&self.lifeline, &Order::End, &[]);
+        }
+        let mut ended = [PollFd::new(&self.handle, PollFlags::IN)];
+        let vanish = Timespec::try_from(VANISH).ok();
+        let seen = rustix::io::retry_on_intr(|| rustix::event::poll(&mut ended, vanish.as_ref()));
+        if !matches!(seen, Ok(1)) {
+            let _ = rustix::process::pidfd_send_signal(&self.handle, rustix::process::Signal::KILL);
+            let left = || TreeError::StillThere { pids: vec![self.pid], seconds: VANISH.as_secs() };
+            if self.tier.has_namespaces() {
+                return Err(left());
+            }
+        }
+        // Reaped already by an earlier call: then there is no child to wait for.
+        let status = rustix::process::waitid(WaitId::PidFd(self.handle.as_fd()), WaitIdOptions::EXITED);
+        let orderly = matches!(status, Ok(Some(status)) if status.exit_status() == Some(0));
+        if !self.tier.has_namespaces() && !orderly && status.is_ok() {
+            tree::sweep(&self.marker)?;
+        }
+        if let Some(group) = &self.group {
+            group.kill().map_err(TreeError::List)?;
+        }
+        let _ = self.gone.set(());
+        Ok(())
+    }
+}
+
+impl std::ops::Deref for Residence {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.0
+    }
+}
+
+impl Drop for Residence {
+    fn drop(&mut self) {
+        if self.gone.get().is_some() {
+            return;
+        }
+        let core = Arc::clone(&self.0);
+        let cleaner = thread::Builder::new().name("hayloft-reaper".into()).spawn(move || {
+            if let Err(error) = core.end() {
+                tracing::error!(pid = core.pid, %error, "failed to end a jail that nobody owns any more");
+            }
+        });
+        if let Err(error) = cleaner {
+            tracing::error!(%error, "failed to start the thread that ends abandoned jails");
+        }
+    }
+}
+
+/// Hears what a jail's first process says until its end.
+async fn attend(lifeline: Arc<UnixDatagram>, registry: Arc<Mutex<Registry>>, group: Option<Weak<Group>>) {
+    // Without the group nobody is left who could ask.
+    let out_of_memory = || group.as_ref().and_then(Weak::upgrade).is_some_and(|group| group.out_of_memory());
+    loop {
+        let received = match lifeline.readable().await {
+            Ok(()) => lifeline.try_io(Interest::READABLE, || lifeline::receive(&lifeline)),
+            Err(error) => Err(error),
+        };
+        let (news, mut descriptors) = match received {
+            Ok(Some(news)) => news,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            // The end, or something that only a broken first process says.
+            Ok(None) | Err(_) => break,
+        };
+        let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
+        match news {
+            News::Born { .. } => {}
+            News::Ready { landlock } => {
+                let gate = descriptors.pop_front();
+                registry.ready.take().map(|ready| ready.send(Ok((landlock, gate))));
+            }
+            News::Failed(failure) => {
+                registry.ready.take().map(|ready| ready.send(Err(failure)));
+            }
+            News::Started { id } => {
+                if let (Some(start), Some(handle)) = (registry.starting.remove(&id), descriptors.pop_front())
+                {
+                    // Nobody waits any more: the process is the jail's all the same.
+                    let _ = start.send(Ok(handle));
+                }
+            }
+            News::Refused { id, failure } => {
+                registry.running.remove(&id);
+                registry.starting.remove(&id).map(|start| start.send(Err(failure)));
+            }
+            News::Exited { id, code, signal } => {
+                let exit = match (code, signal) {
+                    (_, Some(libc::SIGKILL)) if registry.over_memory || out_of_memory() => Exit::OutOfMemory,
+                    (Some(code), _) => Exit::Code(code),
+                    (None, signal) => Exit::Signal(signal.unwrap_or(libc::SIGKILL)),
+                };
+                registry.running.remove(&id).map(|running| running.send_replace(Some(exit)));
+            }
+            News::OverMemory => registry.over_memory = true,
+        }
+    }
+    let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
+    registry.ended = true;
+    registry.ready = None;
+    registry.starting.clear();
+    let exit =
+        if registry.over_memory || out_of_memory() { Exit::OutOfMemory } else { Exit::Signal(libc::SIGKILL) };
+    for (_, running) in registry.running.drain() {
+        running.send_replace(Some(exit));
+    }
+}
+
+struct Prepared {
+    spawn: Spawn,
+    descriptors: Vec<OwnedFd>,
+    stdin: Option<OwnedFd>,
+    stdout: Option<OwnedFd>,
+    stderr: Option<OwnedFd>,
+}
+
+fn prepare_spawn(command: Command) -> io::Result<Prepared> {
+    let invalid = |message: String| Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    if !command.program.is_absolute() {
+        return invalid(format!("`{}` is not an absolute path", command.program.display()));
+    }
+    if let Some((_, number)) = command.descriptors.iter().find(|(_, number)| !(3..FIRST_OWN).contains(number))
+    {
+        return invalid(format!("a descriptor cannot have the number {number} in the process"));
+    }
+    let mut environment = Vec::with_capacity(command.environment.len() + 1);
+    for (name, value) in command.environment {
+        let name = text(name)?;
+        if name.is_empty() || name.contains('=') || name == MARKER_VARIABLE {
+            return invalid(format!("`{name}` cannot be a variable's name"));
+        }
+        environment.push((name, text(value)?));
+    }
+    let (stdin, write) = input(command.stdin)?;
+    let (stdout, read) = output(command.stdout)?;
+    let (stderr, read_errors) = output(command.stderr)?;
+    let mut descriptors = vec![stdin, stdout, stderr];
+    let mut numbers: Vec<RawFd> = Vec::new();
+    for (descriptor, number) in command.descriptors {
+        descriptors.push(descriptor);
+        numbers.push(number);
+    }
+    let spawn = Spawn {
+        id: 0,
+        program: text(command.program.into())?,
+        arguments: command.arguments.into_iter().map(text).collect::<io::Result<_>>()?,
+        environment,
+        working_directory: text(command.working_directory.into())?,
+        numbers,
+    };
+    Ok(Prepared { spawn, descriptors, stdin: write, stdout: read, stderr: read_errors })
+}
+
+fn text(text: OsString) -> io::Result<String> {
+    let wrong = |why: &str| io::Error::new(io::ErrorKind::InvalidInput, why.to_owned());
+    let text = text.into_string().map_err(|text| wrong(&format!("`{}` is not UTF-8", text.display())))?;
+    if text.contains('\0') { Err(wrong("a text with a NUL byte cannot be passed")) } else { Ok(text) }
+}
+
+fn input(stdio: Stdio) -> io::Result<(OwnedFd, Option<OwnedFd>)> {
+    match stdio {
+        Stdio::Null => Ok((File::open("/dev/null")?.into(), None)),
+        Stdio::Piped => {
+            let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+            Ok((read, Some(write)))
+        }
+    }
+}
+
+fn output(stdio: Stdio) -> io::Result<(OwnedFd, Option<OwnedFd>)> {
+    match stdio {
+        Stdio::Null => Ok((File::options().write(true).open("/dev/null")?.into(), None)),
+        Stdio::Piped => {
+            let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+            Ok((write, Some(read)))
+        }
+    }
+}
+
+/// The number of a process as this process sees it, unless it is gone.
+fn pid_of(handle: &OwnedFd) -> Option<u32> {
+    let facts = fs::read_to_string(format!("/proc/self/fdinfo/{}", handle.as_raw_fd())).ok()?;
+    facts.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())
+}
+
+fn error(step: Step, label: &str, source: io::Error) -> JailError {
+    JailError { step, label: label.to_owned(), path: None, hint: remedy(step, &source), source }
+}
+
+pub(crate) fn refusal(label: &str, failure: Failure) -> JailError {
+    let source = io::Error::from_raw_os_error(failure.errno);
+    JailError { path: failure.path, ..error(failure.step, label, source) }
+}
+
+/// The first process ended without a word. Its name still says in which step.
+pub(crate) fn died(label: &str, pid: i32) -> JailError {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let step = Step::of_process(&name).unwrap_or(Step::Stage);
+    error(step, label, io::Error::other("the process ended in this step"))
+}

@@ -1,0 +1,381 @@
+//! Makes jails. One thread starts them all and lives as long as the host, because a process that shall die with its
+//! parent dies when the *thread* that started it ends.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use tokio::sync::oneshot;
+
+use crate::cgroup::{Groups, Missing};
+use crate::isolation::{self, Found, IsolationReport, remedy};
+use crate::jail::{Newborn, died, refusal};
+use crate::{Jail, JailError, JailSpec, Limits, StartError, Step, Tier, system};
+use hayloft_stage::lifeline::{self, Entry, Failure, Landlock, News, Order, Spawn};
+
+/// Ids of workers when the host is root: far from those of accounts, of dynamic users and of containers.
+const FIRST_ID: u32 = 2_000_000_000;
+
+/// How many jails one machine can have then.
+const IDS: u32 = 1 << 16;
+
+/// A stage that says nothing for so long is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a sandbox needs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The `hayloft-stage` program.
+    pub stage: PathBuf,
+    /// Programs that jails run. Their libraries are in every jail.
+    pub programs: Vec<PathBuf>,
+    /// Further paths that every jail may read and execute.
+    pub paths: Vec<PathBuf>,
+    /// The name of this host in what it makes, so that a later run finds what this one left: letters, digits, `-`.
+    pub owner: String,
+    /// No stronger tier is used, whatever the machine offers.
+    pub strongest: Tier,
+}
+
+/// Makes jails of the strongest tier that the machine offers. Clones share one thread, which ends with the last of
+/// them and of the jails.
+#[derive(Clone, Debug)]
+pub struct Sandbox(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    requests: mpsc::Sender<Request>,
+    owner: String,
+    report: IsolationReport,
+    groups: Option<Groups>,
+    ids: Option<Ids>,
+    /// What every jail may read.
+    system: Vec<(PathBuf, PathBuf)>,
+}
+
+#[derive(Debug)]
+struct Request {
+    entry: Entry,
+    label: String,
+    reply: oneshot::Sender<Result<Newborn, JailError>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.groups.take().map(Groups::leave) {
+            tracing::warn!(%error, "failed to remove the control groups of this host");
+        }
+    }
+}
+
+impl Sandbox {
+    /// Finds out by trial what the machine offers, and starts the thread. Takes some milliseconds and blocks.
+    ///
+    /// # Errors
+    /// When not even a process without a jail can be made.
+    pub fn start(options: Options) -> Result<Self, StartError> {
+        let Options { stage, programs, paths, owner, strongest } = options;
+        if owner.is_empty() || !owner.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            return Err(StartError::Owner(owner));
+        }
+        let mut system = system::files(&programs);
+        system.extend(paths.into_iter().map(system::at_its_place));
+        let ids = Ids::held();
+        let groups = match strongest {
+            Tier::A => Groups::find(&owner),
+            Tier::B | Tier::C | Tier::Off => Err(Missing {
+                what: String::from("it was not to be used"),
+                fix: "allow a stronger tier than the one that is set as the strongest",
+            }),
+        };
+        let (found, failures) = find(&stage, strongest, &system, ids.as_ref())?;
+        let report = isolation::report(&found, &failures, groups.as_ref().err(), ids.is_some());
+        let (requests, inbox) = mpsc::channel::<Request>();
+        thread::Builder::new()
+            .name("hayloft-spawner".into())
+            .spawn(move || {
+                for Request { entry, label, reply } in inbox {
+                    // Who asked may have gone away; the lifeline goes with the answer, and ends what was born.
+                    drop(reply.send(deliver(&stage, entry, &label)));
+                }
+            })
+            .map_err(StartError::Thread)?;
+        Ok(Self(Arc::new(Inner { requests, owner, report, groups: groups.ok(), ids, system })))
+    }
+
+    /// What is enforced on this machine.
+    #[must_use]
+    pub fn isolation(&self) -> &IsolationReport {
+        &self.0.report
+    }
+
+    /// Whether each jail is a user of its own, whom files and folders must be open to.
+    #[must_use]
+    pub fn gives_ids(&self) -> bool {
+        self.0.ids.is_some() && self.0.report.tier != Tier::Off
+    }
+
+    /// Makes a jail with nothing in it but its first process. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When a step fails; nothing of the jail is left then. It is never weaker than [`Self::isolation`] says.
+    pub async fn enter(&self, spec: JailSpec) -> Result<Jail, JailError> {
+        let inner = &self.0;
+        let label = spec.label.clone();
+        let fail = |step, source: io::Error| JailError {
+            step,
+            label: label.clone(),
+            path: None,
+            hint: remedy(step, &source),
+            source,
+        };
+        let group = inner
+            .groups
+            .as_ref()
+            .map(|groups| groups.make(&spec.name, &spec.limits))
+            .transpose()
+            .map_err(|source| fail(Step::Group, source))?;
+        let id = inner.ids.as_ref().filter(|_| self.gives_ids()).map(Ids::take).transpose();
+        let id = id.map_err(|source| fail(Step::Identity, source))?;
+        let mut binds = inner.system.clone();
+        binds.extend(spec.paths.into_iter().map(system::at_its_place));
+        let entry = Entry {
+            groups: group.as_ref().map(crate::cgroup::Group::entries).unwrap_or_default(),
+            watch_memory: group.is_none(),
+            links: spec.links,
+            home: spec.home.clone(),
+            ..entry(inner.report.tier, binds, id.as_ref(), spec.limits)
+        };
+        let marker = format!("{}/{}", inner.owner, spec.name);
+        let (reply, answer) = oneshot::channel();
+        let gone = || fail(Step::Prepare, io::Error::other("the spawner thread is gone"));
+        let request = Request { entry, label: spec.label.clone(), reply };
+        inner.requests.send(request).map_err(|_| gone())?;
+        let newborn = answer.await.map_err(|_| gone())??;
+        let place = (inner.report.tier, spec.home);
+        Jail::open(newborn, spec.label, marker, place, (group, id, self.clone())).await
+    }
+}
+
+fn entry(tier: Tier, binds: Vec<(PathBuf, PathBuf)>, id: Option<&Id>, limits: Limits) -> Entry {
+    Entry {
+        tier,
+        groups: Vec::new(),
+        watch_memory: false,
+        id: id.map(|id| id.number),
+        limits,
+        binds: system::in_order(binds),
+        links: Vec::new(),
+        home: PathBuf::new(),
+    }
+}
+
+/// The strongest jail that comes to life, and why the stronger ones did not.
+fn find(
+    stage: &Path,
+    strongest: Tier,
+    system: &[(PathBuf, PathBuf)],
+    ids: Option<&Ids>,
+) -> Result<(Found, Vec<JailError>), StartError> {
+    let mut failures = Vec::new();
+    for tier in [Tier::B, Tier::C, Tier::Off] {
+        if tier < strongest {
+            continue;
+        }
+        match attempt(stage, tier, system, ids) {
+            // Without Landlock and without namespaces nothing holds the files.
+            Ok(Landlock::No) if tier == Tier::C => failures.push(JailError {
+                step: Step::Landlock,
+                label: String::from("a trial"),
+                path: None,
+                source: io::Error::from_raw_os_error(libc::ENOSYS),
+                hint: None,
+            }),
+            Ok(landlock) => return Ok((Found { tier, landlock, strongest }, failures)),
+            Err(error) => failures.push(error),
+        }
+    }
+    Err(StartError::Stage(failures.pop().unwrap_or_else(|| refusal("a trial", no_failure()))))
+}
+
+fn no_failure() -> Failure {
+    Failure { step: Step::Stage, path: None, errno: libc::ENOSYS }
+}
+
+/// Makes a jail and gives it up again.
+fn attempt(
+    stage: &Path,
+    tier: Tier,
+    system: &[(PathBuf, PathBuf)],
+    ids: Option<&Ids>,
+) -> Result<Landlock, JailError> {
+    let label = "a trial";
+    let fail = |source: io::Error| JailError {
+        step: Step::Stage,
+        label: label.into(),
+        path: None,
+        hint: None,
+        source,
+    };
+    let id = ids.filter(|_| tier != Tier::Off).map(Ids::take).transpose().map_err(fail)?;
+    let newborn = deliver(stage, entry(tier, system.to_vec(), id.as_ref(), Limits::default()), label)?;
+    let result = run_nothing(&newborn.lifeline).map_err(fail).and_then(|outcome| match outcome {
+        Some(outcome) => outcome.map_err(|failure| refusal(label, failure)),
+        None => Err(died(label, newborn.pid)),
+    });
+    drop(newborn.lifeline);
+    let _ = rustix::process::pidfd_send_signal(&newborn.handle, rustix::process::Signal::KILL);
+    let _ = rustix::process::waitid(
+        rustix::process::WaitId::PidFd(newborn.handle.as_fd()),
+        rustix::process::WaitIdOptions::EXITED,
+    );
+    result
+}
+
+/// Waits until a jail is sealed and has started a program. `None` when it ended before.
+fn run_nothing(lifeline: &OwnedFd) -> io::Result<Option<Result<Landlock, Failure>>> {
+    let landlock = match lifeline::receive(lifeline)? {
+        Some((News::Ready { landlock }, _)) => landlock,
+        Some((News::Failed(failure), _)) => return Ok(Some(Err(failure))),
+        _ => return Ok(None),
+    };
+    let spawn = Spawn {
+        id: 0,
+        program: system::SHELL.into(),
+        arguments: vec!["-c".into(), ":".into()],
+        environment: Vec::new(),
+        working_directory: "/".into(),
+        numbers: Vec::new(),
+    };
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    let null = null.as_fd();
+    lifeline::send(lifeline, &Order::Spawn(spawn), &[null, null, null])?;
+    Ok(match lifeline::receive(lifeline)? {
+        Some((News::Started { .. }, _)) => Some(Ok(landlock)),
+        Some((News::Refused { failure, .. }, _)) => Some(Err(failure)),
+        _ => None,
+    })
+}
+
+/// Starts the stage and waits until it has made the first process. Must run on the thread that outlives it.
+fn deliver(stage: &Path, entry: Entry, label: &str) -> Result<Newborn, JailError> {
+    let fail = |step, source: io::Error| JailError {
+        step,
+        label: label.to_owned(),
+        path: Some(stage.to_owned()),
+        hint: remedy(step, &source),
+        source,
+    };
+    let (lifeline, other) = lifeline::pair().map_err(|source| fail(Step::Prepare, source))?;
+    set_socket_timeout(&lifeline, Timeout::Recv, Some(PATIENCE))
+        .map_err(|errno| fail(Step::Prepare, errno.into()))?;
+    #[expect(clippy::disallowed_methods, reason = "this is where processes start")]
+    let mut midwife = Command::new(stage)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::from(other))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|source| fail(Step::Stage, source))?;
+    let news = lifeline::send(&lifeline, &Order::Enter(entry), &[])
+        .and_then(|()| lifeline::receive::<News>(&lifeline));
+    let outcome = match news {
+        Ok(Some((News::Born { pid }, mut handles))) => match handles.pop_front() {
+            Some(handle) => Ok(Newborn { lifeline, pid, handle }),
+            None => Err(fail(Step::Fork, io::Error::other("the first process has no handle"))),
+        },
+        Ok(Some((News::Failed(failure), _))) => Err(refusal(label, failure)),
+        Ok(_) => Err(died(label, midwife.id().cast_signed())),
+        Err(source) => {
+            let _ = midwife.kill();
+            Err(fail(Step::Stage, source))
+        }
+    };
+    // It ends with its last word.
+    let _ = midwife.wait();
+    outcome
+}
+
+/// Ids that no account has, each for one jail at a time.
+#[derive(Clone, Debug, Default)]
+struct Ids(Arc<Mutex<Taken>>);
+
+#[derive(Debug, Default)]
+struct Taken {
+    numbers: BTreeSet<u32>,
+    /// Goes round, so that an id rests before it is used again.
+    next: u32,
+}
+
+/// An id that is given back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Id {
+    number: u32,
+    ids: Ids,
+}
+
+impl Ids {
+    /// Root has them, unless it is only called so and its user namespace has no such ids, as in a container.
+    fn held() -> Option<Self> {
+        let maps = ["/proc/self/uid_map", "/proc/self/gid_map"];
+        let mapped = maps.iter().all(|map| std::fs::read_to_string(map).is_ok_and(|map| covers(&map)));
+        (rustix::process::geteuid().is_root() && mapped).then(Self::default)
+    }
+
+    fn take(&self) -> io::Result<Id> {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..IDS {
+            let number = FIRST_ID + taken.next;
+            taken.next = (taken.next + 1) % IDS;
+            if taken.numbers.insert(number) {
+                return Ok(Id { number, ids: self.clone() });
+            }
+        }
+        Err(io::Error::other(format!("all {IDS} ids for jails are in use")))
+    }
+}
+
+impl Drop for Id {
+    fn drop(&mut self) {
+        self.ids.0.lock().unwrap_or_else(PoisonError::into_inner).numbers.remove(&self.number);
+    }
+}
+
+/// Whether a map of ids (`inside outside count` on each line) has all of ours.
+fn covers(map: &str) -> bool {
+    map.lines().any(|line| {
+        let mut numbers = line.split_ascii_whitespace().map(str::parse::<u64>);
+        let (Some(Ok(first)), _, Some(Ok(count))) = (numbers.next(), numbers.next(), numbers.next()) else {
+            return false;
+        };
+        first <= FIRST_ID.into() && first + count >= u64::from(FIRST_ID) + u64::from(IDS)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_range_of_ids_will_do() {
+        for (map, expected) in [
+            ("         0          0 4294967295\n", true),
+            ("0 1000 1\n", false),
+            ("0 1000 1\n1 100000 65536\n", false),
+            ("0 0 2000000100\n", false),
+            ("2000000000 5 65536", true),
+            ("", false),
+            ("x", false),
+        ] {
+            assert_eq!(covers(map), expected, "{map}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! For the plugins themselves: what a worker may ask the host. Their router is [`crate::plugin_api`].
+
+pub(crate) mod health;

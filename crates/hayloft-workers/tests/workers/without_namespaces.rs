@@ -1,0 +1,20 @@
+//! The life of workers where there are no namespaces: Landlock and the system call filter are all that holds them.
+#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod candidates;
+mod crashes;
+mod ends;
+mod gate;
+mod host_crash;
+mod isolation;
+mod leaving;
+mod memory;
+mod processes;
+mod routes;
+mod secrets;
+mod servers;
+mod starts;
+mod support;
+
+/// No stronger jail is used.
+const STRONGEST: hayloft_sandbox::Tier = hayloft_sandbox::Tier::C;
