@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use hayloft_sandbox::MemoryMeter;
 use hayloft_model::{Revision, ServerId, WorkerId, WorkerState};
+use hayloft_sandbox::MemoryMeter;
 use serde_json::value::RawValue;
 
 use crate::{Binding, HookError, StartFailure};
