@@ -11,8 +11,8 @@ use seccompiler::{BpfProgram, TargetArch, sock_filter};
 
 const POLICY: &str = "policy/worker.seccomp.json";
 
-/// The filters that `src/stage/seccomp.rs` includes.
-const FILTERS: [&str; 4] = ["worker", "no_internet", "landlock_gaps", "absent"];
+/// The filters that `src/seccomp.rs` includes.
+const FILTERS: [&str; 5] = ["worker", "no_internet", "landlock_gaps", "unwatched_memory", "absent"];
 
 /// Instruction codes of the filter machine, as in `linux/bpf_common.h`: BPF_JMP | BPF_JEQ | BPF_K and so on.
 const JUMP_IF_EQUAL: u16 = 0x15;

@@ -30,6 +30,12 @@ pub enum StartError {
     /// The machine gives no further thread.
     #[error("start the thread that starts processes")]
     Thread(#[source] io::Error),
+    /// The kernel refuses what it said it allows.
+    #[error("raise the limit of open files to what is allowed")]
+    Descriptors(#[source] io::Error),
+    /// Root must have ids for workers.
+    #[error("take a block of ids for workers")]
+    Ids(#[source] io::Error),
     /// Not even an unjailed process can be made.
     #[error("start a process")]
     Stage(#[source] JailError),

@@ -7,7 +7,7 @@ use hayloft_stage::lifeline::Landlock;
 use hayloft_stage::{Step, Tier};
 
 use crate::JailError;
-use crate::cgroup::Missing;
+use hayloft_cgroup::Missing;
 
 /// What holds a process on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +27,10 @@ pub struct Layer {
     pub on: bool,
     /// What it gives.
     pub adds: &'static str,
-    /// What is open without it, and why it is off, if it is.
-    pub missing: Option<String>,
+    /// What is open without it, if it is off.
+    pub missing: Option<&'static str>,
+    /// Why it is off, if it is.
+    pub why: Option<String>,
     /// What to do about that, if it is off.
     pub fix: Option<String>,
 }
@@ -124,7 +126,8 @@ pub(crate) fn report(
     layers.push(match found.landlock {
         Landlock::Fully if sealed => on("landlock", adds),
         Landlock::Partly if sealed => Layer {
-            missing: Some("the kernel knows only a part of it: the newer rights are not refused".into()),
+            missing: Some("the newer rights are not refused"),
+            why: Some("the kernel knows only a part of it".to_owned()),
             fix: Some(newer()),
             ..on("landlock", adds)
         },
@@ -154,11 +157,11 @@ pub(crate) fn report(
 }
 
 fn on(name: &'static str, adds: &'static str) -> Layer {
-    Layer { name, on: true, adds, missing: None, fix: None }
+    Layer { name, on: true, adds, missing: None, why: None, fix: None }
 }
 
-fn off(name: &'static str, adds: &'static str, open: &str, (why, fix): (String, String)) -> Layer {
-    Layer { name, on: false, adds, missing: Some(format!("{open} ({why})")), fix: Some(fix) }
+fn off(name: &'static str, adds: &'static str, open: &'static str, (why, fix): (String, String)) -> Layer {
+    Layer { name, on: false, adds, missing: Some(open), why: Some(why), fix: Some(fix) }
 }
 
 const GENERAL_FIX: &str = "run Hayloft outside of a container, on Linux 5.13 or newer";

@@ -18,15 +18,19 @@ use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 use tokio::net::unix::pipe;
 use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 
-use crate::cgroup::Group;
 use crate::isolation::remedy;
 use crate::process::Exit;
 use crate::sandbox::{Id, Sandbox};
 use crate::{Command, JailError, Process, Stdio};
+use hayloft_cgroup::Group;
 use hayloft_stage::lifeline::{self, FIRST_OWN, Failure, Landlock, News, Order, Spawn};
 use hayloft_stage::tree::{self, TreeError};
 use hayloft_stage::{MARKER_VARIABLE, Step, Tier};
+
+/// How long a jail may take to come to life, and one of its processes to start; what hangs is given up.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How long a jail may take to end itself. Only the kernel itself can delay it where namespaces do the work.
 const VANISH: Duration = Duration::from_secs(10);
@@ -36,6 +40,12 @@ const VANISH: Duration = Duration::from_secs(10);
 pub struct Jail {
     tenancy: Tenancy,
     gate: Option<TcpListener>,
+}
+
+/// Whether a process, by its number as the host sees it, runs in the jail whose first process has this number.
+#[must_use]
+pub fn runs_in(first: u32, process: u32) -> bool {
+    tree::descends(process.cast_signed(), first.cast_signed())
 }
 
 /// Measures a jail's memory.
@@ -69,11 +79,10 @@ pub(crate) struct Core {
     marker: String,
     tier: Tier,
     home: PathBuf,
-    pid: i32,
-    handle: OwnedFd,
+    first: First,
     lifeline: Arc<UnixDatagram>,
     registry: Arc<Mutex<Registry>>,
-    group: Option<Arc<Group>>,
+    group: Mutex<Option<Arc<Group>>>,
     /// All of it was seen to be gone.
     gone: OnceLock<()>,
     /// Its own as long as any of its processes can live.
@@ -86,8 +95,45 @@ pub(crate) struct Core {
 #[derive(Debug)]
 pub(crate) struct Newborn {
     pub(crate) lifeline: OwnedFd,
+    pub(crate) first: First,
+}
+
+/// The first process of a jail. Dropping it kills it and leaves no zombie.
+#[derive(Debug)]
+pub(crate) struct First {
     pub(crate) pid: i32,
-    pub(crate) handle: OwnedFd,
+    handle: OwnedFd,
+    reaped: OnceLock<()>,
+}
+
+impl First {
+    pub(crate) const fn new(pid: i32, handle: OwnedFd) -> Self {
+        Self { pid, handle, reaped: OnceLock::new() }
+    }
+
+    fn kill(&self) {
+        // It may have ended already, which is as good.
+        let _ = rustix::process::pidfd_send_signal(&self.handle, rustix::process::Signal::KILL);
+    }
+
+    /// Waits for its end; gives whether that was in order.
+    fn reap(&self) -> bool {
+        let options = WaitIdOptions::EXITED;
+        let status = rustix::io::retry_on_intr(|| {
+            rustix::process::waitid(WaitId::PidFd(self.handle.as_fd()), options)
+        });
+        let _ = self.reaped.set(());
+        matches!(status, Ok(Some(status)) if status.exit_status() == Some(0))
+    }
+}
+
+impl Drop for First {
+    fn drop(&mut self) {
+        if self.reaped.get().is_none() {
+            self.kill();
+            self.reap();
+        }
+    }
 }
 
 /// How much of Landlock holds a jail, and the socket of its gate.
@@ -110,10 +156,10 @@ impl Jail {
         newborn: Newborn,
         label: String,
         marker: String,
-        (tier, home): (Tier, PathBuf),
+        (tier, expected, home): (Tier, Landlock, PathBuf),
         (group, id, sandbox): (Option<Group>, Option<Id>, Sandbox),
     ) -> Result<Self, JailError> {
-        let Newborn { lifeline, pid, handle } = newborn;
+        let Newborn { lifeline, first } = newborn;
         let group = group.map(Arc::new);
         // Its messages have bounds, like those of a datagram, and that is all that matters here.
         let lifeline = std::os::unix::net::UnixDatagram::from(lifeline);
@@ -130,23 +176,27 @@ impl Jail {
             marker,
             tier,
             home,
-            pid,
-            handle,
+            first,
             lifeline,
             registry,
-            group,
+            group: Mutex::new(group),
             gone: OnceLock::new(),
             _id: id,
             _sandbox: sandbox,
         };
         let mut jail = Self { tenancy: Arc::new(Residence(Arc::new(core))), gate: None };
-        let failed = match sealed.await {
-            Ok(Ok((_, gate))) => {
+        let failed = match timeout(PATIENCE, sealed).await {
+            // What the trials found is what there must be: a jail is never weaker than was said.
+            Ok(Ok(Ok((landlock, _)))) if landlock != expected => {
+                error(Step::Landlock, &label, io::Error::other("the kernel enforces less than it did before"))
+            }
+            Ok(Ok(Ok((_, gate)))) => {
                 jail.gate = gate.map(TcpListener::from);
                 return Ok(jail);
             }
-            Ok(Err(failure)) => refusal(&label, failure),
-            Err(_) => died(&label, pid),
+            Ok(Ok(Err(failure))) => refusal(&label, failure),
+            Ok(Err(_)) => died(&label, jail.tenancy.first.pid),
+            Err(_) => stuck(&label, jail.tenancy.first.pid),
         };
         // Nothing of it is left when the caller hears of it.
         if let Err(error) = jail.end().await {
@@ -175,14 +225,14 @@ impl Jail {
     /// The process id of its first process as the host sees it.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.tenancy.pid.unsigned_abs()
+        self.tenancy.first.pid.unsigned_abs()
     }
 
     /// Tells the memory in use by all its processes, in bytes, and `None` once it has ended. It does not keep the
     /// jail alive.
     #[must_use]
     pub fn memory_meter(&self) -> MemoryMeter {
-        MemoryMeter { group: self.tenancy.group.as_ref().map(Arc::downgrade), pid: self.tenancy.pid }
+        MemoryMeter { group: self.tenancy.group().as_ref().map(Arc::downgrade), pid: self.tenancy.first.pid }
     }
 
     /// Starts a process. It runs its program when this returns.
@@ -204,7 +254,7 @@ impl Jail {
             let mut registry = tenancy.registry();
             if registry.ended {
                 drop(registry);
-                return Err(died(&label, tenancy.pid));
+                return Err(died(&label, tenancy.first.pid));
             }
             registry.next += 1;
             spawn.id = registry.next;
@@ -216,7 +266,14 @@ impl Jail {
         let sent = lifeline::send(&tenancy.lifeline, &Order::Spawn(spawn), &passed);
         drop(descriptors);
         let outcome = match sent {
-            Ok(()) => start.await.map_err(|_| died(&label, tenancy.pid)),
+            Ok(()) => match timeout(PATIENCE, start).await {
+                Ok(told) => told.map_err(|_| died(&label, tenancy.first.pid)),
+                Err(_) => {
+                    // The first process gives it up by itself; this is for one that does not answer.
+                    let _ = tenancy.kill(id);
+                    Err(error(Step::Execute, &label, io::ErrorKind::TimedOut.into()))
+                }
+            },
             Err(source) => Err(prepare(source)),
         };
         let outcome = outcome.and_then(|outcome| outcome.map_err(|failure| refusal(&label, failure)));
@@ -248,9 +305,13 @@ impl Jail {
 }
 
 impl Core {
-    /// Kills a process and its group. A jail that cannot hear it is ending.
-    pub(crate) fn kill(&self, id: u64) {
-        let _ = lifeline::send(&self.lifeline, &Order::Kill { id }, &[]);
+    /// Kills a process and its group.
+    pub(crate) fn kill(&self, id: u64) -> io::Result<()> {
+        lifeline::send(&self.lifeline, &Order::Kill { id }, &[])
+    }
+
+    fn group(&self) -> MutexGuard<'_, Option<Arc<Group>>> {
+        self.group.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
@@ -264,29 +325,26 @@ impl Core {
         }
         if self.tier.has_namespaces() {
             // With the first process of its namespace the kernel ends all others, and lets go of it after them.
-            let _ = rustix::process::pidfd_send_signal(&self.handle, rustix::process::Signal::KILL);
+            self.first.kill();
         } else {
             // The first process knows best what belongs to it. If it is gone, its end was told.
             let _ = lifeline::send(&self.lifeline, &Order::End, &[]);
         }
-        let mut ended = [PollFd::new(&self.handle, PollFlags::IN)];
+        let mut ended = [PollFd::new(&self.first.handle, PollFlags::IN)];
         let vanish = Timespec::try_from(VANISH).ok();
         let seen = rustix::io::retry_on_intr(|| rustix::event::poll(&mut ended, vanish.as_ref()));
         if !matches!(seen, Ok(1)) {
-            let _ = rustix::process::pidfd_send_signal(&self.handle, rustix::process::Signal::KILL);
-            let left = || TreeError::StillThere { pids: vec![self.pid], seconds: VANISH.as_secs() };
+            self.first.kill();
             if self.tier.has_namespaces() {
-                return Err(left());
+                return Err(TreeError::StillThere { pids: vec![self.first.pid], seconds: VANISH.as_secs() });
             }
         }
-        // Reaped already by an earlier call: then there is no child to wait for.
-        let status = rustix::process::waitid(WaitId::PidFd(self.handle.as_fd()), WaitIdOptions::EXITED);
-        let orderly = matches!(status, Ok(Some(status)) if status.exit_status() == Some(0));
-        if !self.tier.has_namespaces() && !orderly && status.is_ok() {
+        if self.first.reaped.get().is_none() && !self.first.reap() && !self.tier.has_namespaces() {
             tree::sweep(&self.marker)?;
         }
-        if let Some(group) = &self.group {
+        if let Some(group) = self.group().take() {
             group.kill().map_err(TreeError::List)?;
+            // Whoever else holds it only looks at it; the last one removes it.
         }
         let _ = self.gone.set(());
         Ok(())
@@ -309,7 +367,9 @@ impl Drop for Residence {
         let core = Arc::clone(&self.0);
         let cleaner = thread::Builder::new().name("hayloft-reaper".into()).spawn(move || {
             if let Err(error) = core.end() {
-                tracing::error!(pid = core.pid, %error, "failed to end a jail that nobody owns any more");
+                tracing::error!(pid = core.first.pid, %error, "failed to end a jail that nobody owns any more");
+                // Something of it lives, so its id must not become another's.
+                std::mem::forget(core);
             }
         });
         if let Err(error) = cleaner {
@@ -320,8 +380,12 @@ impl Drop for Residence {
 
 /// Hears what a jail's first process says until its end.
 async fn attend(lifeline: Arc<UnixDatagram>, registry: Arc<Mutex<Registry>>, group: Option<Weak<Group>>) {
-    // Without the group nobody is left who could ask.
-    let out_of_memory = || group.as_ref().and_then(Weak::upgrade).is_some_and(|group| group.out_of_memory());
+    let mut kills = 0;
+    // Whether the kernel has killed for memory since the last time. Without the group nobody is left who could ask.
+    let mut out_of_memory = || {
+        let now = group.as_ref().and_then(Weak::upgrade).map_or(kills, |group| group.memory_kills());
+        std::mem::replace(&mut kills, now) < now
+    };
     loop {
         let received = match lifeline.readable().await {
             Ok(()) => lifeline.try_io(Interest::READABLE, || lifeline::receive(&lifeline)),
@@ -453,13 +517,18 @@ fn pid_of(handle: &OwnedFd) -> Option<u32> {
     facts.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())
 }
 
-fn error(step: Step, label: &str, source: io::Error) -> JailError {
+pub(crate) fn error(step: Step, label: &str, source: io::Error) -> JailError {
     JailError { step, label: label.to_owned(), path: None, hint: remedy(step, &source), source }
 }
 
 pub(crate) fn refusal(label: &str, failure: Failure) -> JailError {
     let source = io::Error::from_raw_os_error(failure.errno);
     JailError { path: failure.path, ..error(failure.step, label, source) }
+}
+
+/// The first process says nothing and does not end.
+fn stuck(label: &str, pid: i32) -> JailError {
+    JailError { source: io::ErrorKind::TimedOut.into(), ..died(label, pid) }
 }
 
 /// The first process ended without a word. Its name still says in which step.

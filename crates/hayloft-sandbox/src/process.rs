@@ -112,8 +112,15 @@ impl Process {
 
     /// Kills it and its group, and returns when it has ended.
     pub async fn kill(&self) -> Exit {
-        self.jail.kill(self.id);
+        self.kill_now();
         self.wait().await
+    }
+
+    fn kill_now(&self) {
+        if self.jail.kill(self.id).is_err() {
+            // The first process does not hear; the process itself always does.
+            let _ = self.signal(Signal::Kill);
+        }
     }
 
     /// Sends a signal to the process alone.
@@ -128,7 +135,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if self.exit.borrow().is_none() {
-            self.jail.kill(self.id);
+            self.kill_now();
         }
     }
 }

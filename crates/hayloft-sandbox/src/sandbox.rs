@@ -5,26 +5,32 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use rustix::fs::FlockOperation;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::process::{Resource, Rlimit};
 use tokio::sync::oneshot;
 
-use crate::cgroup::{Groups, Missing};
 use crate::isolation::{self, Found, IsolationReport, remedy};
-use crate::jail::{Newborn, died, refusal};
+use crate::jail::{First, Newborn, died, error, refusal};
 use crate::{Jail, JailError, JailSpec, Limits, StartError, Step, Tier, system};
+use hayloft_cgroup::{Group, Groups, Missing};
 use hayloft_stage::lifeline::{self, Entry, Failure, Landlock, News, Order, Spawn};
 
 /// Ids of workers when the host is root: far from those of accounts, of dynamic users and of containers.
 const FIRST_ID: u32 = 2_000_000_000;
 
-/// How many jails one machine can have then.
-const IDS: u32 = 1 << 16;
+/// Each host takes a block of them for itself, so that two never use the same.
+const BLOCKS: u32 = 256;
+
+/// How many jails a host can have then.
+const IDS: u32 = 4096;
 
 /// A stage that says nothing for so long is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -54,6 +60,7 @@ struct Inner {
     requests: mpsc::Sender<Request>,
     owner: String,
     report: IsolationReport,
+    landlock: Landlock,
     groups: Option<Groups>,
     ids: Option<Ids>,
     /// What every jail may read.
@@ -63,8 +70,9 @@ struct Inner {
 #[derive(Debug)]
 struct Request {
     entry: Entry,
+    name: String,
     label: String,
-    reply: oneshot::Sender<Result<Newborn, JailError>>,
+    reply: oneshot::Sender<Result<(Newborn, Option<Group>), JailError>>,
 }
 
 impl Drop for Inner {
@@ -87,27 +95,43 @@ impl Sandbox {
         }
         let mut system = system::files(&programs);
         system.extend(paths.into_iter().map(system::at_its_place));
-        let ids = Ids::held();
-        let groups = match strongest {
+        // Descriptors on their way to jails are counted per user and compared with what the host may have open.
+        let most = rustix::process::getrlimit(Resource::Nofile).maximum;
+        rustix::process::setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })
+            .map_err(|errno| StartError::Descriptors(errno.into()))?;
+        let ids = Ids::held().map_err(StartError::Ids)?;
+        let mut groups = match strongest {
             Tier::A => Groups::find(&owner),
             Tier::B | Tier::C | Tier::Off => Err(Missing {
                 what: String::from("it was not to be used"),
                 fix: "allow a stronger tier than the one that is set as the strongest",
             }),
         };
-        let (found, failures) = find(&stage, strongest, &system, ids.as_ref())?;
+        let (found, failures) = match find(&stage, strongest, &system, ids.as_ref(), &mut groups) {
+            Ok(found) => found,
+            Err(error) => {
+                // That nothing works is the news; a folder that is left is removed by the next start.
+                let _ = groups.map(Groups::leave);
+                return Err(error);
+            }
+        };
         let report = isolation::report(&found, &failures, groups.as_ref().err(), ids.is_some());
+        let groups = groups.ok();
         let (requests, inbox) = mpsc::channel::<Request>();
+        let maker = groups.clone();
         thread::Builder::new()
             .name("hayloft-spawner".into())
             .spawn(move || {
-                for Request { entry, label, reply } in inbox {
-                    // Who asked may have gone away; the lifeline goes with the answer, and ends what was born.
-                    drop(reply.send(deliver(&stage, entry, &label)));
+                for Request { entry, name, label, reply } in inbox {
+                    let born = grouped(maker.as_ref(), &name, entry, &label)
+                        .and_then(|(entry, group)| Ok((deliver(&stage, entry, &label)?, group)));
+                    // Who asked may have gone away; the first process goes with the answer.
+                    drop(reply.send(born));
                 }
             })
             .map_err(StartError::Thread)?;
-        Ok(Self(Arc::new(Inner { requests, owner, report, groups: groups.ok(), ids, system })))
+        let landlock = found.landlock;
+        Ok(Self(Arc::new(Inner { requests, owner, report, landlock, groups, ids, system })))
     }
 
     /// What is enforced on this machine.
@@ -136,19 +160,12 @@ impl Sandbox {
             hint: remedy(step, &source),
             source,
         };
-        let group = inner
-            .groups
-            .as_ref()
-            .map(|groups| groups.make(&spec.name, &spec.limits))
-            .transpose()
-            .map_err(|source| fail(Step::Group, source))?;
         let id = inner.ids.as_ref().filter(|_| self.gives_ids()).map(Ids::take).transpose();
         let id = id.map_err(|source| fail(Step::Identity, source))?;
         let mut binds = inner.system.clone();
         binds.extend(spec.paths.into_iter().map(system::at_its_place));
         let entry = Entry {
-            groups: group.as_ref().map(crate::cgroup::Group::entries).unwrap_or_default(),
-            watch_memory: group.is_none(),
+            watch_memory: inner.groups.is_none(),
             links: spec.links,
             home: spec.home.clone(),
             ..entry(inner.report.tier, binds, id.as_ref(), spec.limits)
@@ -156,10 +173,10 @@ impl Sandbox {
         let marker = format!("{}/{}", inner.owner, spec.name);
         let (reply, answer) = oneshot::channel();
         let gone = || fail(Step::Prepare, io::Error::other("the spawner thread is gone"));
-        let request = Request { entry, label: spec.label.clone(), reply };
+        let request = Request { entry, name: spec.name, label: spec.label.clone(), reply };
         inner.requests.send(request).map_err(|_| gone())?;
-        let newborn = answer.await.map_err(|_| gone())??;
-        let place = (inner.report.tier, spec.home);
+        let (newborn, group) = answer.await.map_err(|_| gone())??;
+        let place = (inner.report.tier, inner.landlock, spec.home);
         Jail::open(newborn, spec.label, marker, place, (group, id, self.clone())).await
     }
 }
@@ -177,19 +194,43 @@ fn entry(tier: Tier, binds: Vec<(PathBuf, PathBuf)>, id: Option<&Id>, limits: Li
     }
 }
 
-/// The strongest jail that comes to life, and why the stronger ones did not.
+/// Adds a control group of the jail's own, where there are any.
+fn grouped(
+    groups: Option<&Groups>,
+    name: &str,
+    entry: Entry,
+    label: &str,
+) -> Result<(Entry, Option<Group>), JailError> {
+    let Limits { memory, tasks, processor, .. } = entry.limits;
+    let limits = hayloft_cgroup::Limits { memory, tasks, processor };
+    let group = groups.map(|groups| groups.make(name, &limits)).transpose();
+    let group = group.map_err(|source| error(Step::Group, label, source))?;
+    let groups = group.as_ref().map(Group::entries).unwrap_or_default();
+    Ok((Entry { groups, ..entry }, group))
+}
+
+/// The strongest jail that comes to life, and why the stronger ones did not. Control groups that a jail cannot enter
+/// are none.
 fn find(
     stage: &Path,
     strongest: Tier,
     system: &[(PathBuf, PathBuf)],
     ids: Option<&Ids>,
+    groups: &mut Result<Groups, Missing>,
 ) -> Result<(Found, Vec<JailError>), StartError> {
     let mut failures = Vec::new();
-    for tier in [Tier::B, Tier::C, Tier::Off] {
-        if tier < strongest {
-            continue;
+    for tier in [Tier::B, Tier::C, Tier::Off].into_iter().filter(|tier| *tier >= strongest) {
+        let mut result = attempt(stage, tier, system, ids, groups.as_ref().ok());
+        if let Err(error) = &result
+            && error.step == Step::Group
+        {
+            let what = format!("failed to {error}: {}", error.source);
+            // What is left of them is removed by the next start that has them.
+            let _ = std::mem::replace(groups, Err(Missing { what, fix: hayloft_cgroup::DELEGATE }))
+                .map(Groups::leave);
+            result = attempt(stage, tier, system, ids, None);
         }
-        match attempt(stage, tier, system, ids) {
+        match result {
             // Without Landlock and without namespaces nothing holds the files.
             Ok(Landlock::No) if tier == Tier::C => failures.push(JailError {
                 step: Step::Landlock,
@@ -209,12 +250,13 @@ fn no_failure() -> Failure {
     Failure { step: Step::Stage, path: None, errno: libc::ENOSYS }
 }
 
-/// Makes a jail and gives it up again.
+/// Makes a jail, runs a program in it and gives it up again.
 fn attempt(
     stage: &Path,
     tier: Tier,
     system: &[(PathBuf, PathBuf)],
     ids: Option<&Ids>,
+    groups: Option<&Groups>,
 ) -> Result<Landlock, JailError> {
     let label = "a trial";
     let fail = |source: io::Error| JailError {
@@ -225,18 +267,16 @@ fn attempt(
         source,
     };
     let id = ids.filter(|_| tier != Tier::Off).map(Ids::take).transpose().map_err(fail)?;
-    let newborn = deliver(stage, entry(tier, system.to_vec(), id.as_ref(), Limits::default()), label)?;
-    let result = run_nothing(&newborn.lifeline).map_err(fail).and_then(|outcome| match outcome {
+    let entry = Entry {
+        watch_memory: groups.is_none(),
+        ..entry(tier, system.to_vec(), id.as_ref(), Limits::default())
+    };
+    let (entry, _group) = grouped(groups, "jail", entry, label)?;
+    let newborn = deliver(stage, entry, label)?;
+    run_nothing(&newborn.lifeline).map_err(fail).and_then(|outcome| match outcome {
         Some(outcome) => outcome.map_err(|failure| refusal(label, failure)),
-        None => Err(died(label, newborn.pid)),
-    });
-    drop(newborn.lifeline);
-    let _ = rustix::process::pidfd_send_signal(&newborn.handle, rustix::process::Signal::KILL);
-    let _ = rustix::process::waitid(
-        rustix::process::WaitId::PidFd(newborn.handle.as_fd()),
-        rustix::process::WaitIdOptions::EXITED,
-    );
-    result
+        None => Err(died(label, newborn.first.pid)),
+    })
 }
 
 /// Waits until a jail is sealed and has started a program. `None` when it ended before.
@@ -289,7 +329,7 @@ fn deliver(stage: &Path, entry: Entry, label: &str) -> Result<Newborn, JailError
         .and_then(|()| lifeline::receive::<News>(&lifeline));
     let outcome = match news {
         Ok(Some((News::Born { pid }, mut handles))) => match handles.pop_front() {
-            Some(handle) => Ok(Newborn { lifeline, pid, handle }),
+            Some(handle) => Ok(Newborn { lifeline, first: First::new(pid, handle) }),
             None => Err(fail(Step::Fork, io::Error::other("the first process has no handle"))),
         },
         Ok(Some((News::Failed(failure), _))) => Err(refusal(label, failure)),
@@ -304,9 +344,17 @@ fn deliver(stage: &Path, entry: Entry, label: &str) -> Result<Newborn, JailError
     outcome
 }
 
-/// Ids that no account has, each for one jail at a time.
-#[derive(Clone, Debug, Default)]
-struct Ids(Arc<Mutex<Taken>>);
+/// A block of ids that no account and no other host has, each for one jail at a time.
+#[derive(Clone, Debug)]
+struct Ids(Arc<Block>);
+
+#[derive(Debug)]
+struct Block {
+    first: u32,
+    taken: Mutex<Taken>,
+    /// Held as long as the block is ours.
+    _lock: File,
+}
 
 #[derive(Debug, Default)]
 struct Taken {
@@ -324,16 +372,35 @@ pub(crate) struct Id {
 
 impl Ids {
     /// Root has them, unless it is only called so and its user namespace has no such ids, as in a container.
-    fn held() -> Option<Self> {
+    fn held() -> io::Result<Option<Self>> {
         let maps = ["/proc/self/uid_map", "/proc/self/gid_map"];
         let mapped = maps.iter().all(|map| std::fs::read_to_string(map).is_ok_and(|map| covers(&map)));
-        (rustix::process::geteuid().is_root() && mapped).then(Self::default)
+        if !rustix::process::geteuid().is_root() || !mapped {
+            return Ok(None);
+        }
+        for block in 0..BLOCKS {
+            let path = format!("/run/hayloft-ids-{block}.lock");
+            let lock = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+            match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {
+                    let block = Block { first: FIRST_ID + block * IDS, taken: Mutex::default(), _lock: lock };
+                    return Ok(Some(Self(Arc::new(block))));
+                }
+                Err(rustix::io::Errno::WOULDBLOCK) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Err(io::Error::other(format!("{BLOCKS} other hosts on this machine have them")))
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self) -> io::Result<Id> {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken();
         for _ in 0..IDS {
-            let number = FIRST_ID + taken.next;
+            let number = self.0.first + taken.next;
             taken.next = (taken.next + 1) % IDS;
             if taken.numbers.insert(number) {
                 return Ok(Id { number, ids: self.clone() });
@@ -345,7 +412,7 @@ impl Ids {
 
 impl Drop for Id {
     fn drop(&mut self) {
-        self.ids.0.lock().unwrap_or_else(PoisonError::into_inner).numbers.remove(&self.number);
+        self.ids.taken().numbers.remove(&self.number);
     }
 }
 
@@ -356,7 +423,7 @@ fn covers(map: &str) -> bool {
         let (Some(Ok(first)), _, Some(Ok(count))) = (numbers.next(), numbers.next(), numbers.next()) else {
             return false;
         };
-        first <= FIRST_ID.into() && first + count >= u64::from(FIRST_ID) + u64::from(IDS)
+        first <= FIRST_ID.into() && first + count >= u64::from(FIRST_ID) + u64::from(BLOCKS * IDS)
     })
 }
 
@@ -371,7 +438,8 @@ mod tests {
             ("0 1000 1\n", false),
             ("0 1000 1\n1 100000 65536\n", false),
             ("0 0 2000000100\n", false),
-            ("2000000000 5 65536", true),
+            ("2000000000 5 1048576", true),
+            ("2000000000 5 65536", false),
             ("", false),
             ("x", false),
         ] {

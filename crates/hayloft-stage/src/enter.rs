@@ -14,6 +14,7 @@ use rustix::thread::UnshareFlags;
 
 use crate::factory::Factory;
 use crate::lifeline::{self, Entry, FIRST_OWN, Failure, Landlock, News, Order};
+use crate::seccomp::Filter;
 use crate::{Step, Tier, identity, landlock, network, root, seccomp, sys};
 
 /// What a worker is beside the host when both want the processor and no control group decides.
@@ -125,7 +126,6 @@ fn limit(entry: &Entry) -> Result<()> {
     for (resource, value) in [
         // Not 0: a program that the kernel pipes core dumps into gets them all the same, except for this value.
         (Resource::Core, 1),
-        (Resource::Nofile, limits.open_files),
         (Resource::Fsize, limits.file_size),
         (Resource::Data, limits.data_segment),
         (Resource::Memlock, 0),
@@ -134,6 +134,11 @@ fn limit(entry: &Entry) -> Result<()> {
         let limit = Rlimit { current: Some(value), maximum: Some(value) };
         rustix::process::setrlimit(resource, limit).map_err(failed(Step::Limits))?;
     }
+    // Descriptors on their way are counted per user and compared with what their sender may have, so a jail with the
+    // host's own user could keep this one from sending. What it starts gets less.
+    let most = rustix::process::getrlimit(Resource::Nofile).maximum;
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })
+        .map_err(failed(Step::Limits))?;
     let score = Path::new("/proc/self/oom_score_adj");
     fs::write(score, OUT_OF_MEMORY_SCORE).map_err(failed_with(Step::Limits, score))?;
     rustix::process::setpriority_process(None, NICE).map_err(failed(Step::Limits))
@@ -169,13 +174,16 @@ fn seal(entry: &Entry) -> Result<Landlock> {
         return Ok(if entry.tier == Tier::C { landlock::offered() } else { Landlock::No });
     }
     let landlock = landlock::inside_own_root()?;
-    filter(&[seccomp::Filter::Worker, seccomp::Filter::Absent])?;
+    filter(entry.watch_memory, &[Filter::Worker])?;
     Ok(landlock)
 }
 
-pub(crate) fn filter(filters: &[seccomp::Filter]) -> Result<()> {
+/// Sets the filters: first those that are named, last the one after which there are no more.
+pub(crate) fn filter(watch_memory: bool, filters: &[Filter]) -> Result<()> {
     at(Step::SystemCalls);
-    filters.iter().try_for_each(|filter| seccomp::install(*filter).map_err(failed_io(Step::SystemCalls)))
+    let unwatched = watch_memory.then_some(Filter::UnwatchedMemory);
+    let mut all = filters.iter().copied().chain(unwatched).chain([Filter::Absent]);
+    all.try_for_each(seccomp::install).map_err(failed_io(Step::SystemCalls))
 }
 
 fn unshare(step: Step, flags: UnshareFlags) -> Result<()> {

@@ -1,19 +1,20 @@
 //! The first process of a jail at work: it starts what the host orders, collects what ends, and ends with the host.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions};
 
 use crate::enter::{Result, failed, failed_io, failed_with, filter};
-use crate::lifeline::{self, Entry, FIRST_OWN, News, Order, Spawn};
+use crate::lifeline::{self, Entry, FIRST_OWN, Failure, Landlock, News, Order, Spawn};
 use crate::seccomp::Filter;
 use crate::tree;
 use crate::{Step, Tier};
@@ -22,6 +23,9 @@ use crate::{landlock, sys};
 /// Memory cannot grow faster than this, in bytes per second, so that the next look can wait for as long as what is
 /// left lasts.
 const FASTEST_GROWTH: u64 = 2 << 30;
+
+/// A process that is not its program by then is killed.
+const TIME_TO_START: Duration = Duration::from_secs(10);
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
@@ -33,8 +37,22 @@ pub(crate) struct Factory {
     home: PathBuf,
     /// The most that all processes may use, in bytes, if it is watched here.
     most_memory: Option<u64>,
+    /// How many descriptors a process may have open.
+    open_files: u64,
     signals: OwnedFd,
     children: HashMap<Pid, u64>,
+    starting: Vec<Starting>,
+}
+
+/// A process that is not its program yet. Others in the jail can make it wait, so nothing here waits for it.
+struct Starting {
+    id: u64,
+    pid: Pid,
+    handle: OwnedFd,
+    program: PathBuf,
+    /// Closed by a successful exec; before that it can tell a failure.
+    report: OwnedFd,
+    until: Instant,
 }
 
 impl Factory {
@@ -47,7 +65,9 @@ impl Factory {
             home: entry.home.clone(),
             most_memory: entry.watch_memory.then_some(entry.limits.memory),
             signals: sys::child_signals().map_err(failed(Step::Lifeline))?,
+            open_files: entry.limits.open_files,
             children: HashMap::new(),
+            starting: Vec::new(),
         })
     }
 
@@ -64,28 +84,32 @@ impl Factory {
     fn serve(&mut self, lifeline: &OwnedFd) -> io::Result<()> {
         let mut look = Instant::now();
         loop {
-            let pause = match self.most_memory {
-                Some(most) if !self.children.is_empty() => {
-                    if look <= Instant::now() {
-                        let used = self.memory_in_use();
-                        if used > most {
-                            return lifeline::send(lifeline, &News::OverMemory, &[]);
-                        }
-                        look = Instant::now() + pause_before(most - used);
+            let mut due = self.starting.iter().map(|starting| starting.until).min();
+            if let Some(most) = self.most_memory.filter(|_| !self.children.is_empty()) {
+                if look <= Instant::now() {
+                    let used = self.memory_in_use();
+                    if used > most {
+                        return lifeline::send(lifeline, &News::OverMemory, &[]);
                     }
-                    Timespec::try_from(look.saturating_duration_since(Instant::now())).ok()
+                    look = Instant::now() + pause_before(most - used);
                 }
-                _ => None,
-            };
-            let mut sources = [
-                PollFd::from_borrowed_fd(lifeline.as_fd(), PollFlags::IN),
-                PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
-            ];
+                due = Some(due.map_or(look, |due| due.min(look)));
+            }
+            let pause =
+                due.and_then(|due| Timespec::try_from(due.saturating_duration_since(Instant::now())).ok());
+            let reports = self.starting.iter().map(|starting| starting.report.as_fd());
+            let mut sources: Vec<_> = [lifeline.as_fd(), self.signals.as_fd()]
+                .into_iter()
+                .chain(reports)
+                .map(|source| PollFd::from_borrowed_fd(source, PollFlags::IN))
+                .collect();
             match rustix::event::poll(&mut sources, pause.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
-            let [ordered, ended] = sources.map(|source| !source.revents().is_empty());
+            let ready: Vec<_> = sources.iter().map(|source| !source.revents().is_empty()).collect();
+            let (Some(&ordered), Some(&ended)) = (ready.first(), ready.get(1)) else { continue };
+            self.finish_starts(lifeline, ready.get(2..).unwrap_or_default())?;
             if ended {
                 self.collect(lifeline)?;
             }
@@ -98,6 +122,37 @@ impl Factory {
                 }
             }
         }
+    }
+
+    /// Tells what became of processes that were starting: those whose report can be read, and those that took too long.
+    fn finish_starts(&mut self, lifeline: &OwnedFd, ready: &[bool]) -> io::Result<()> {
+        let now = Instant::now();
+        for index in (0..self.starting.len()).rev() {
+            let told = ready.get(index).copied().unwrap_or_default();
+            if !told && self.starting.get(index).is_none_or(|starting| starting.until > now) {
+                continue;
+            }
+            let Starting { id, pid, handle, program, report, .. } = self.starting.swap_remove(index);
+            let failure = match (told, reported(&report)) {
+                (true, None) => {
+                    lifeline::send(lifeline, &News::Started { id }, &[handle.as_fd()])?;
+                    continue;
+                }
+                (true, Some((step, errno))) => {
+                    let path = (step == Step::Execute).then_some(program);
+                    Failure { step, path, errno: errno.raw_os_error() }
+                }
+                (false, _) => Failure {
+                    step: Step::Execute,
+                    path: Some(program),
+                    errno: Errno::TIMEDOUT.raw_os_error(),
+                },
+            };
+            let _ = rustix::process::pidfd_send_signal(&handle, Signal::KILL);
+            self.children.remove(&pid);
+            lifeline::send(lifeline, &News::Refused { id, failure }, &[])?;
+        }
+        Ok(())
     }
 
     /// What its processes have, and what lies in memory as temporary files.
@@ -140,15 +195,16 @@ impl Factory {
     fn spawn(&mut self, lifeline: &OwnedFd, wanted: Spawn, descriptors: VecDeque<OwnedFd>) -> io::Result<()> {
         let id = wanted.id;
         match self.start(wanted, descriptors) {
-            Ok((pid, handle)) => {
-                self.children.insert(pid, id);
-                lifeline::send(lifeline, &News::Started { id }, &[handle.as_fd()])
+            Ok(starting) => {
+                self.children.insert(starting.pid, id);
+                self.starting.push(starting);
+                Ok(())
             }
             Err(failure) => lifeline::send(lifeline, &News::Refused { id, failure }, &[]),
         }
     }
 
-    fn start(&self, wanted: Spawn, mut descriptors: VecDeque<OwnedFd>) -> Result<(Pid, OwnedFd)> {
+    fn start(&self, wanted: Spawn, mut descriptors: VecDeque<OwnedFd>) -> Result<Starting> {
         let mut stream = || {
             let descriptor = descriptors.pop_front().ok_or(Errno::BADF);
             descriptor.map(Stdio::from).map_err(failed(Step::Descriptors))
@@ -158,9 +214,6 @@ impl Factory {
         if !fs::metadata(folder).map_err(failed_with(Step::WorkingDirectory, folder))?.is_dir() {
             return Err(failed_with(Step::WorkingDirectory, folder)(Errno::NOTDIR.into()));
         }
-        let program = Path::new(&wanted.program);
-        let (mut report, report_in) =
-            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(failed(Step::Prepare))?;
         let placed: Vec<_> = descriptors.into_iter().zip(wanted.numbers).collect();
         let placed = placed
             .into_iter()
@@ -168,7 +221,7 @@ impl Factory {
             .collect::<Result<Vec<_>, Errno>>()
             .map_err(failed(Step::Descriptors))?;
         #[expect(clippy::disallowed_methods, reason = "this is where processes start")]
-        let mut command = Command::new(program);
+        let mut command = Command::new(&wanted.program);
         command
             .args(wanted.arguments)
             .env_clear()
@@ -177,63 +230,64 @@ impl Factory {
             .stdin(stdin)
             .stdout(stdout)
             .stderr(stderr);
-        let seal = (self.tier == Tier::C).then(|| (self.paths.clone(), self.home.clone()));
-        let (namespaces, parent) = (self.tier.has_namespaces(), rustix::process::getpid());
-        sys::before_exec(&mut command, move || {
-            prepare(&placed, seal.as_ref(), namespaces, parent).map_err(|failure| {
-                // Which step it was; the number of the error goes the ordinary way.
-                let _ = rustix::io::write(&report_in, &[failure.step as u8]);
-                io::Error::from_raw_os_error(failure.errno)
-            })
-        });
-        let spawned = command.spawn();
-        // The closure holds the pipe's other end.
-        drop(command);
-        let child = spawned.map_err(|error| match reported(&mut report) {
-            Some(step) => failed_io(step)(error),
-            None => failed_with(Step::Execute, program)(error),
-        })?;
-        let pid = Pid::from_child(&child);
+        let (report, report_in) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(failed(Step::Prepare))?;
+        let parent = rustix::process::getpid();
+        let Some(pid) = sys::fork().map_err(failed(Step::Fork))? else {
+            let failure = match self.prepare(&placed, parent) {
+                Ok(()) => failed_io(Step::Execute)(command.exec()),
+                Err(failure) => failure,
+            };
+            let errno = failure.errno.to_ne_bytes();
+            // Whoever reads it knows the step and the error; a lost report looks like a start that ended at once.
+            let _ =
+                rustix::io::write(&report_in, &[failure.step as u8, errno[0], errno[1], errno[2], errno[3]]);
+            sys::end_fork()
+        };
         let handle = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(|errno| {
             // Without a handle nobody can supervise it.
             let _ = rustix::process::kill_process(pid, Signal::KILL);
-            failed(Step::Execute)(errno)
+            failed(Step::Fork)(errno)
         })?;
-        Ok((pid, handle))
+        let (program, until) = (PathBuf::from(wanted.program), Instant::now() + TIME_TO_START);
+        Ok(Starting { id: wanted.id, pid, handle, program, report, until })
     }
-}
 
-/// Between fork and exec.
-fn prepare(
-    placed: &[(OwnedFd, RawFd)],
-    seal: Option<&(Vec<PathBuf>, PathBuf)>,
-    namespaces: bool,
-    parent: Pid,
-) -> Result<()> {
-    rustix::process::setsid().map_err(failed(Step::Session))?;
-    sys::unblock_signals().map_err(failed(Step::Session))?;
-    if !namespaces {
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
-            .map_err(failed(Step::Lifeline))?;
-        if rustix::process::getppid() != Some(parent) {
-            return Err(failed(Step::Lifeline)(Errno::SRCH));
+    /// Between fork and exec.
+    fn prepare(&self, placed: &[(OwnedFd, RawFd)], parent: Pid) -> Result<()> {
+        rustix::process::setsid().map_err(failed(Step::Session))?;
+        sys::unblock_signals().map_err(failed(Step::Session))?;
+        if !self.tier.has_namespaces() {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+                .map_err(failed(Step::Lifeline))?;
+            if rustix::process::getppid() != Some(parent) {
+                return Err(failed(Step::Lifeline)(Errno::SRCH));
+            }
         }
+        for (source, number) in placed {
+            sys::place(source, *number).map_err(failed(Step::Descriptors))?;
+        }
+        let limit = Rlimit { current: Some(self.open_files), maximum: Some(self.open_files) };
+        rustix::process::setrlimit(Resource::Nofile, limit).map_err(failed(Step::Limits))?;
+        if self.tier == Tier::C {
+            // The trial said that there are rules; a process without them is not started.
+            if landlock::on_host(&self.paths, &self.home, self.most_memory.is_some())? == Landlock::No {
+                return Err(failed(Step::Landlock)(Errno::NOSYS));
+            }
+            let filters = [Filter::Worker, Filter::NoInternet, Filter::LandlockGaps];
+            filter(self.most_memory.is_some(), &filters)?;
+        }
+        Ok(())
     }
-    for (source, number) in placed {
-        sys::place(source, *number).map_err(failed(Step::Descriptors))?;
-    }
-    if let Some((paths, home)) = seal {
-        landlock::on_host(paths, home)?;
-        filter(&[Filter::Worker, Filter::NoInternet, Filter::LandlockGaps, Filter::Absent])?;
-    }
-    Ok(())
 }
 
-fn reported(report: &mut OwnedFd) -> Option<Step> {
-    let mut step = [0];
-    let mut report = File::from(report.try_clone().ok()?);
-    report.read_exact(&mut step).ok()?;
-    Step::from_number(step[0])
+/// The step that failed and why; `None` when the process became its program.
+fn reported(report: &OwnedFd) -> Option<(Step, Errno)> {
+    let mut message = [0; 5];
+    let read = rustix::io::read(report, &mut message).ok()?;
+    let [step, errno @ ..] = message;
+    (read == message.len())
+        .then(|| Some((Step::from_number(step)?, Errno::from_raw_os_error(i32::from_ne_bytes(errno)))))?
 }
 
 fn pause_before(left: u64) -> Duration {

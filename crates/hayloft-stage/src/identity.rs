@@ -15,7 +15,7 @@ use crate::{Step, Tier};
 /// What the kernel counts per user, and the most that a jail may have of it. Without this a jail that has the host's
 /// own user could use up what all of that user's programs have together.
 const COUNTED: [(&str, &str); 3] =
-    [("max_user_namespaces", "0"), ("max_inotify_instances", "32"), ("max_inotify_watches", "8192")];
+    [("max_user_namespaces", "0"), ("max_inotify_instances", "16"), ("max_inotify_watches", "8192")];
 
 /// What every worker's own id is from inside.
 pub(crate) const INSIDE: u32 = 1000;

@@ -27,6 +27,10 @@ const MACHINE: [&str; 8] = [
     "/etc/ssl/openssl.cnf",
 ];
 
+/// What a program may read of itself there. Not `net` and `task`, which show the sockets of the whole host.
+const OF_ITSELF: [&str; 10] =
+    ["stat", "statm", "status", "cmdline", "environ", "exe", "maps", "limits", "fd", "fdinfo"];
+
 /// What may be written where there is no `/dev` of the jail's own.
 const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 
@@ -44,14 +48,17 @@ pub(crate) fn inside_own_root() -> Result<Landlock> {
 
 /// The rules on the host's own file system. They hold for one process and what it starts, since the folder of a
 /// process in `/proc` has a name only once the process exists.
-pub(crate) fn on_host(paths: &[PathBuf], home: &Path) -> Result<Landlock> {
+pub(crate) fn on_host(paths: &[PathBuf], home: &Path, watch_memory: bool) -> Result<Landlock> {
     let mut rules = Rules::new(true)?;
     for path in paths.iter().map(PathBuf::as_path).chain(MACHINE.map(Path::new)) {
         rules.allow(path, AccessFs::from_read(NEWEST))?;
     }
-    rules.allow(Path::new("/proc/self"), AccessFs::from_read(NEWEST))?;
+    for name in OF_ITSELF {
+        rules.allow(&Path::new("/proc/self").join(name), AccessFs::from_read(NEWEST))?;
+    }
     rules.allow(home, AccessFs::from_all(NEWEST) & !AccessFs::Execute)?;
-    for device in DEVICES {
+    // Mapped and shared, its zeros would be memory that nobody counts.
+    for device in DEVICES.into_iter().filter(|device| !watch_memory || *device != "/dev/zero") {
         rules.allow(Path::new(device), AccessFs::from_file(NEWEST))?;
     }
     rules.restrict()

@@ -65,8 +65,10 @@ pub(crate) fn build(entry: &Entry) -> Result<()> {
         bind(source, place, READ_ONLY | NO_PRIVILEGES | NO_DEVICES)?;
     }
     for device in DEVICES {
-        let path = Path::new("/dev").join(device);
-        bind(&path, &path, NO_PRIVILEGES | NO_EXECUTION)?;
+        // Mapped and shared, zeros are memory that nobody would count. The other one reads the same and cannot be mapped.
+        let source = if device == "zero" && entry.watch_memory { "full" } else { device };
+        let devices = Path::new("/dev");
+        bind(&devices.join(source), &devices.join(device), NO_PRIVILEGES | NO_EXECUTION)?;
     }
     for (place, target) in &entry.links {
         link(place, target)?;

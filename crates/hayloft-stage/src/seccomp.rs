@@ -22,6 +22,8 @@ pub(crate) enum Filter {
     NoInternet,
     /// Where no mount and process namespaces hold the process: what Landlock does not judge (EPERM).
     LandlockGaps,
+    /// Where no control group counts memory: none that nobody could see (ENOMEM).
+    UnwatchedMemory,
     /// Calls for which programs have a fallback if the kernel does not know them: ENOSYS.
     Absent,
 }
@@ -53,6 +55,7 @@ impl Filter {
             Self::Worker => compiled!("worker.bpf"),
             Self::NoInternet => compiled!("no_internet.bpf"),
             Self::LandlockGaps => compiled!("landlock_gaps.bpf"),
+            Self::UnwatchedMemory => compiled!("unwatched_memory.bpf"),
             Self::Absent => compiled!("absent.bpf"),
         }
     }

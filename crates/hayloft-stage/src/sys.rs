@@ -2,9 +2,7 @@
 
 use std::ffi::{CString, c_int};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
 use std::{io, ptr};
 
 use rustix::io::Errno;
@@ -109,13 +107,19 @@ pub(crate) fn unblock_signals() -> Result<(), Errno> {
     })
 }
 
-/// Runs a function between fork and exec.
-pub(crate) fn before_exec(
-    command: &mut Command,
-    function: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
-) {
+/// Forks. `None` in the new process.
+pub(crate) fn fork() -> Result<Option<Pid>, Errno> {
     // SAFETY: the process that forks has one thread, so the child may do all that its parent may.
-    unsafe { command.pre_exec(function) };
+    match unsafe { libc::fork() } {
+        0 => Ok(None),
+        pid => Pid::from_raw(pid).filter(|_| pid > 0).map(Some).ok_or_else(last_error),
+    }
+}
+
+/// Ends a forked process that did not become a program, without running what its parent left to do at its own end.
+pub(crate) fn end_fork() -> ! {
+    // SAFETY: `_exit` takes a plain number and never returns.
+    unsafe { libc::_exit(127) }
 }
 
 /// Makes `target` an inherited copy of `source`.

@@ -88,6 +88,19 @@ fn with_descendants(root: i32) -> Vec<i32> {
     found
 }
 
+/// Whether a process is another one, or descends from it.
+#[must_use]
+pub fn descends(pid: i32, root: i32) -> bool {
+    let mut current = Some(pid);
+    while let Some(pid) = current {
+        if pid == root {
+            return true;
+        }
+        current = Process::read(pid).map(|process| process.parent).filter(|parent| *parent > 0);
+    }
+    false
+}
+
 fn resident_bytes_of(pid: i32) -> u64 {
     let pages = fs::read_to_string(format!("/proc/{pid}/statm"))
         .ok()
@@ -236,6 +249,13 @@ mod tests {
         ] {
             assert_eq!(continues(marker, start), expected, "{marker} {start}");
         }
+    }
+
+    #[test]
+    fn descent_goes_upwards_only() {
+        let own = std::process::id().cast_signed();
+        assert!(descends(own, own) && descends(own, 1));
+        assert!(!descends(1, own) && !descends(i32::MAX, 1));
     }
 
     #[test]

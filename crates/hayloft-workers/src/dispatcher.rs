@@ -27,7 +27,7 @@ use crate::unit::{self, Birth};
 use crate::worker::{Inner, Worker};
 use crate::{
     CandidateError, HookError, Launch, LaunchRefused, LaunchSource, Observer, ProbeError, StartFailure,
-    StateChange, Unavailable, WorkerStatus, launch,
+    StateChange, Unavailable, WorkerStatus, home,
 };
 
 mod ends;
@@ -191,7 +191,7 @@ impl Dispatcher {
         let shared = Arc::clone(&self.shared);
         let cleared = tokio::task::spawn_blocking(move || {
             let scratch = &shared.settings.scratch;
-            if let Err(error) = launch::clear(scratch) {
+            if let Err(error) = home::clear(scratch) {
                 let path = scratch.display();
                 tracing::error!(%path, %error, "failed to remove folders of an earlier host's workers");
             }

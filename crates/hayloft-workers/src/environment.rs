@@ -14,14 +14,13 @@ const FIXED: [&str; 7] =
     ["PATH", "HOME", "TMPDIR", "TZ", "LANG", "OPENSSL_CONF", hayloft_sandbox::MARKER_VARIABLE];
 
 /// Names that change what a process loads or trusts.
-const REFUSED: [&str; 12] = [
+const REFUSED: [&str; 11] = [
     "NODE_OPTIONS",
     "NODE_PATH",
     "NODE_EXTRA_CA_CERTS",
     "NODE_REPL_EXTERNAL_MODULE",
     "NODE_CHANNEL_FD",
     "NODE_V8_COVERAGE",
-    "OPENSSL_CONF",
     "OPENSSL_MODULES",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
@@ -124,7 +123,7 @@ mod tests {
             "LD_PRELOAD",
             "LD_LIBRARY_PATH",
             "ld_preload",
-            "OPENSSL_CONF",
+            "OPENSSL_MODULES",
             "HAYLOFT_MASTER_KEY",
             "Hayloft_x",
             "BASH_ENV",
@@ -139,14 +138,15 @@ mod tests {
         for name in ["A", "_a", "STRIPE_API_KEY", "NODE_ENV", "HAY_ORG_ID", "LDX", "DEBUG"] {
             assert_eq!(check(name, "any = thing\n"), Ok(()));
         }
-        for name in ["PATH", "Home", "TZ"] {
+        for name in ["PATH", "Home", "TZ", "OPENSSL_CONF", "LD_PRELOAD"] {
             assert!(check_bound(name, "x").is_err());
         }
     }
 
     #[test]
     fn a_child_gets_the_hosts_own_values() {
-        let given = [("PATH", "/evil"), ("HAYLOFT_WORKER", "host/other"), ("KEY", "k")];
+        let given =
+            [("PATH", "/evil"), ("OPENSSL_CONF", "/evil"), ("HAYLOFT_WORKER", "host/other"), ("KEY", "k")];
         let given = given.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
         let got = of_child(Path::new("/opt/node/bin/node"), Path::new("/home/w"), &given).unwrap();
         let got: Vec<_> =

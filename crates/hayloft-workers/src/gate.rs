@@ -108,8 +108,9 @@ impl fmt::Debug for GateCaller {
 pub(crate) enum GateListener {
     /// Made inside the jail's own network.
     Jail(TcpListener),
-    /// In the worker's folder, where it has no network of its own.
-    Folder(UnixListener),
+    /// In the worker's folder, where it has no network of its own, and the first process of its jail. Other workers may
+    /// be the same user and can spell the folder's name, so who connects is looked at.
+    Folder(UnixListener, Option<u32>),
 }
 
 impl GateListener {
@@ -128,19 +129,29 @@ impl GateListener {
         let listener = UnixListener::bind(&name)?;
         // The folder decides who comes this far, and the worker may be another user than the host.
         fs::set_permissions(&name, fs::Permissions::from_mode(0o666))?;
-        Ok(Self::Folder(listener))
+        Ok(Self::Folder(listener, None))
     }
 
-    async fn accept(&self) -> io::Result<GateStream> {
+    /// Only what runs in the jail with this first process is let in.
+    pub(crate) fn of_jail(self, first: u32) -> Self {
+        match self {
+            Self::Folder(listener, _) => Self::Folder(listener, Some(first)),
+            Self::Jail(_) => self,
+        }
+    }
+
+    /// The next connection; `None` for one of somebody else, or one that is already gone.
+    async fn accept(&self) -> io::Result<Option<GateStream>> {
         match self {
             Self::Jail(listener) => {
                 let (stream, _) = listener.accept().await?;
-                stream.set_nodelay(true)?;
-                Ok(Box::new(stream))
+                Ok(stream.set_nodelay(true).ok().map(|()| Box::new(stream) as GateStream))
             }
-            Self::Folder(listener) => {
+            Self::Folder(listener, first) => {
                 let (stream, _) = listener.accept().await?;
-                Ok(Box::new(stream))
+                let peer = stream.peer_cred().ok().and_then(|peer| u32::try_from(peer.pid()?).ok());
+                let own = first.zip(peer).is_some_and(|(first, peer)| hayloft_sandbox::runs_in(first, peer));
+                Ok(own.then(|| Box::new(stream) as GateStream))
             }
         }
     }
@@ -149,7 +160,11 @@ impl GateListener {
     async fn next(&self, caller: &GateCaller) -> GateStream {
         loop {
             match self.accept().await {
-                Ok(stream) => return stream,
+                Ok(Some(stream)) => return stream,
+                // A plugin can make as many of these as it likes, so nothing waits and the log stays quiet.
+                Ok(None) => {
+                    tracing::debug!(worker = %caller.worker(), "hung up on a process that is not the worker's, or is gone");
+                }
                 Err(error) => {
                     tracing::warn!(%error, worker = %caller.worker(), "failed to accept a worker's connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -294,7 +309,7 @@ mod tests {
     #[tokio::test]
     async fn both_kinds_of_socket_lead_to_the_gate_and_say_whose_they_are() {
         let (_root, home) = folder();
-        let mut fixture = fixture(GateListener::folder(&home).unwrap());
+        let mut fixture = fixture(GateListener::folder(&home).unwrap().of_jail(std::process::id()));
         let mut stream = connect(&home).await.unwrap();
         assert_eq!(say(&mut stream, "a").await, "afalse\n");
         let caller = fixture.begun.recv().await.unwrap();
@@ -307,9 +322,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_process_of_another_jail_is_not_taken_for_the_worker() {
+        let (_root, home) = folder();
+        let children = GateListener::folder(&home).unwrap().of_jail(u32::try_from(i32::MAX).unwrap());
+        let _fixture = fixture(children);
+        let mut stream = connect(&home).await.unwrap();
+        assert_eq!(stream.read(&mut [0]).await.unwrap_or_default(), 0, "it is hung up on");
+    }
+
+    #[tokio::test]
     async fn a_connection_that_was_opened_early_is_bound_with_its_worker() {
         let (_root, home) = folder();
-        let fixture = fixture(GateListener::folder(&home).unwrap());
+        let fixture = fixture(GateListener::folder(&home).unwrap().of_jail(std::process::id()));
         let mut stream = connect(&home).await.unwrap();
         assert_eq!(say(&mut stream, "a").await, "afalse\n");
         let key = |organization: u128| InstanceKey {
@@ -325,7 +349,7 @@ mod tests {
     #[tokio::test]
     async fn one_connection_too_many_waits_until_another_ends() {
         let (_root, home) = folder();
-        let mut fixture = fixture(GateListener::folder(&home).unwrap());
+        let mut fixture = fixture(GateListener::folder(&home).unwrap().of_jail(std::process::id()));
         let mut held = Vec::new();
         for _ in 0..CONNECTIONS {
             held.push(connect(&home).await.unwrap());
@@ -345,7 +369,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_panics_ends_alone() {
         let (_root, home) = folder();
-        let _fixture = fixture(GateListener::folder(&home).unwrap());
+        let _fixture = fixture(GateListener::folder(&home).unwrap().of_jail(std::process::id()));
         let (mut one, mut other) = (connect(&home).await.unwrap(), connect(&home).await.unwrap());
         assert_eq!(say(&mut other, "a").await, "afalse\n");
         one.write_all(b"!").await.unwrap();
@@ -357,7 +381,7 @@ mod tests {
     #[tokio::test]
     async fn the_gate_closes_with_its_handle() {
         let (_root, home) = folder();
-        let fixture = fixture(GateListener::folder(&home).unwrap());
+        let fixture = fixture(GateListener::folder(&home).unwrap().of_jail(std::process::id()));
         let mut stream = connect(&home).await.unwrap();
         assert_eq!(say(&mut stream, "a").await, "afalse\n");
         drop(fixture);

@@ -1,10 +1,8 @@
 //! From a plugin's descriptor to a process: what is passed, what is said first.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +14,7 @@ use tokio::net::UnixStream;
 use crate::channel;
 use crate::environment;
 use crate::gate;
+use crate::home::Home;
 use crate::http::RouteListener;
 use crate::protocol::{HookDeadlines, HostMessage, Load, LoadedPlugin, VERSION};
 use crate::settings::{Deadlines, Settings};
@@ -27,53 +26,6 @@ pub(crate) struct Prepared {
     pub(crate) home: Home,
     /// What the worker's process gets.
     pub(crate) descriptors: Vec<(OwnedFd, RawFd)>,
-}
-
-/// A worker's own folder. It goes with the worker.
-#[derive(Debug)]
-pub(crate) struct Home {
-    path: PathBuf,
-}
-
-impl Home {
-    fn make(scratch: &Path, worker: WorkerId) -> io::Result<Self> {
-        let path = scratch.join(worker.to_string());
-        fs::DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self { path })
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Deletes the folder, which is large when the worker wrote much.
-    pub(crate) async fn remove(self) {
-        // Dropping it does the work, off the threads that others wait for.
-        let _ = tokio::task::spawn_blocking(move || drop(self)).await;
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(path = %self.path.display(), %error, "failed to remove a worker's folder");
-        }
-    }
-}
-
-/// Empties the folder of all homes: what is in it belongs to workers of an earlier host.
-pub(crate) fn clear(scratch: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(scratch)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            fs::remove_dir_all(entry.path())?;
-        } else {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 /// Lays out a worker: its folder, its sockets with the first message written, its jail.

@@ -16,6 +16,7 @@ mod error;
 mod events;
 mod gate;
 mod health;
+mod home;
 mod http;
 mod launch;
 mod life;

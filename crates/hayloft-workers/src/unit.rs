@@ -32,8 +32,9 @@ use crate::dispatcher::Shared;
 use crate::events::{Cause, Ending, Event, Facts, Order, Report};
 use crate::gate::{GateCaller, GateListener, OpenGate};
 use crate::health::{Checkup, Health};
+use crate::home::Home;
 use crate::http::RouteListener;
-use crate::launch::{self, Home, Prepared};
+use crate::launch::{self, Prepared};
 use crate::life::Life;
 use crate::logs::{Level, LogStream, WorkerLog};
 use crate::notices::Inlet;
@@ -131,7 +132,7 @@ async fn start(birth: &Birth) -> Result<Process, StartFailure> {
     let opened = async {
         let listener = match (jail.take_gate(), folder) {
             (Some(listener), _) => GateListener::jail(listener),
-            (None, Some(listener)) => listener,
+            (None, Some(listener)) => listener.map(|listener| listener.of_jail(jail.pid())),
             (None, None) => Err(io::Error::other("the jail has none")),
         };
         let listener = listener.map_err(|error| failure(format!("open its gate: {error}"), None))?;

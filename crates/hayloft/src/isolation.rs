@@ -38,7 +38,7 @@ fn problems(report: &IsolationReport, minimum: Tier) -> Problems {
     let mut advised = Vec::new();
     let mut problems = Problems::new();
     for layer in lacking(report, minimum) {
-        let problem = Problem::error(layer.name, layer.missing.clone().unwrap_or_default());
+        let problem = Problem::error(layer.name, open_without(layer).unwrap_or_default());
         problems.push(match &layer.fix {
             Some(fix) if !advised.contains(&fix) => {
                 advised.push(fix);
@@ -56,10 +56,17 @@ fn lacking(report: &IsolationReport, minimum: Tier) -> impl Iterator<Item = &Lay
     report.layers.iter().filter(|layer| !layer.on).filter(belongs)
 }
 
+/// What is open without a layer, and why it is off. The reason may name files of this machine, so it is for the
+/// operator alone.
+pub(crate) fn open_without(layer: &Layer) -> Option<String> {
+    let open = layer.missing?;
+    Some(layer.why.as_ref().map_or_else(|| open.to_owned(), |why| format!("{open} ({why})")))
+}
+
 /// Writes a refused start down.
 pub(crate) async fn record_refusal(store: &Store, report: &IsolationReport, minimum: Tier) {
     let missing: Vec<_> = lacking(report, minimum)
-        .map(|layer| json!({ "layer": layer.name, "why": layer.missing, "fix": layer.fix }))
+        .map(|layer| json!({ "layer": layer.name, "why": open_without(layer), "fix": layer.fix }))
         .collect();
     let detail = json!({ "demanded": minimum.as_str(), "tier": report.tier.as_str(), "missing": missing });
     append(store, REFUSED, detail).await;
@@ -86,10 +93,10 @@ async fn append(store: &Store, action: &str, detail: Value) {
     }
 }
 
-/// The same in the words of the web face.
+/// The same in the words of the web face, which says it to everybody: without the reasons.
 pub(crate) fn told(report: &IsolationReport) -> Isolation {
     let missing = report.layers.iter().filter_map(|layer| {
-        Some(MissingLayer { name: layer.name.to_owned(), effect: layer.missing.clone()? })
+        Some(MissingLayer { name: layer.name.to_owned(), effect: layer.missing?.to_owned() })
     });
     Isolation { tier: report.tier.to_string(), missing: missing.collect() }
 }
@@ -100,11 +107,12 @@ mod tests {
 
     fn report(tier: Tier, off: &[&'static str]) -> IsolationReport {
         let layer = |name| {
-            let missing = off.contains(&name).then(|| format!("{name} is open"));
+            let missing = off.contains(&name).then_some("it is open");
+            let why = missing.map(|_| format!("failed to open `/home/someone/{name}`"));
             let fix = missing.as_ref().map(|_| {
                 String::from(if name == "control groups" { "delegate them" } else { "allow namespaces" })
             });
-            Layer { name, on: missing.is_none(), adds: "", missing, fix }
+            Layer { name, on: missing.is_none(), adds: "", missing, why, fix }
         };
         let names = ["files", "processes", "own id", "landlock", "control groups"];
         IsolationReport { tier, layers: names.map(layer).into() }
@@ -117,15 +125,24 @@ mod tests {
         assert!(demand(&weak, Tier::Off).is_ok());
         insta::assert_snapshot!(demand(&weak, Tier::B).unwrap_err().to_string(), @r"
         error: isolation `B` is demanded, and this machine reaches `C`: no plugin is started
-          error: files: files is open
+          error: files: it is open (failed to open `/home/someone/files`)
             hint: allow namespaces
-          error: processes: processes is open
+          error: processes: it is open (failed to open `/home/someone/processes`)
         hint: `hayloft doctor` tells more; `--isolation C` accepts what there is
         ");
-        assert!(demand(&weak, Tier::A).unwrap_err().to_string().contains("control groups is open"));
+        assert!(
+            demand(&weak, Tier::A).unwrap_err().to_string().contains("error: control groups: it is open")
+        );
         let almost = report(Tier::B, &["own id", "control groups"]);
         let refusal = demand(&almost, Tier::A).unwrap_err();
         assert!(!refusal.to_string().contains("own id"), "{refusal}");
         assert_eq!(refusal.code(), 1);
+    }
+
+    #[test]
+    fn the_web_face_tells_what_is_open_and_no_reason() {
+        let told = told(&report(Tier::C, &["files", "landlock"]));
+        let missing: Vec<_> = told.missing.iter().map(|layer| (&*layer.name, &*layer.effect)).collect();
+        assert_eq!(missing, [("files", "it is open"), ("landlock", "it is open")]);
     }
 }

@@ -210,9 +210,32 @@ fn what_is_in_force_is_said_and_each_change_is_written_down() {
         assert_eq!(server.get("/health")["isolation"]["tier"], tier);
         let missing = server.get("/health")["isolation"]["missing"].clone();
         assert!(list(&missing).iter().any(|layer| layer["name"] == "files"), "{missing}");
+        // The reasons may name files of the host, and anybody may ask.
+        assert!(!missing.to_string().contains('('), "{missing}");
         trail.push(list(&server.get("/v1/audit")["entries"]).len());
     }
     assert_eq!(trail, [1, 1, 2, 3]);
+}
+
+#[test]
+fn a_worker_is_listed_with_what_does_not_hold_it() {
+    let home = Home::new();
+    home.add_plugin(&json!({}));
+    // This kind of jail has no root of its own in which the SDK could lie.
+    let packages = home.0.path().join("plugins/hello-tool/node_modules/@hay");
+    fs::create_dir_all(&packages).unwrap();
+    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/runtime/node_modules/@hay/plugin-sdk");
+    std::os::unix::fs::symlink(sdk.canonicalize().unwrap(), packages.join("plugin-sdk")).unwrap();
+    let server = home.serve("C");
+    home.run(&["org", "create", "Acme"]);
+    home.run(&["plugin", "enable", "hay-plugin-hello-tool"]);
+    home.run(&["plugin", "call", "hello_tool__hello", "{}"]);
+    let worker = json(&home.run(&["workers", "--json"]))["workers"][0].clone();
+    let health = server.get("/health");
+    let missing: Vec<_> =
+        list(&health["isolation"]["missing"]).iter().map(|layer| layer["name"].clone()).collect();
+    assert!(missing.contains(&json!("network")), "{health}");
+    assert_eq!(worker["isolationMissing"], json!(missing), "{worker}");
 }
 
 #[test]

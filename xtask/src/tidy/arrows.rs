@@ -4,13 +4,14 @@ use super::Finding;
 use crate::workspace::Crate;
 
 /// The floors from the ground up, each with the crates that it may stand on.
-const FLOORS: [(&str, &[&str]); 10] = [
+const FLOORS: [(&str, &[&str]); 11] = [
     ("hayloft-model", &[]),
     ("hayloft-manifest", &["hayloft-model"]),
     ("hayloft-store", &["hayloft-model"]),
     ("hayloft-mcp", &["hayloft-model"]),
+    ("hayloft-cgroup", &[]),
     ("hayloft-stage", &[]),
-    ("hayloft-sandbox", &["hayloft-stage"]),
+    ("hayloft-sandbox", &["hayloft-stage", "hayloft-cgroup"]),
     ("hayloft-workers", &["hayloft-sandbox", "hayloft-model"]),
     (
         "hayloft-host",

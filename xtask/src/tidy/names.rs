@@ -16,7 +16,8 @@ const WORDS: [(&[&str], &[&str], &str); 4] = [
 ];
 
 /// Folders of the jail, where processes start.
-const JAIL_FOLDERS: [&str; 2] = ["crates/hayloft-sandbox/", "crates/hayloft-stage/"];
+const JAIL_FOLDERS: [&str; 3] =
+    ["crates/hayloft-sandbox/", "crates/hayloft-stage/", "crates/hayloft-cgroup/"];
 
 /// Folders whose programs start processes and speak of formats because they build and test the product.
 const TEST_FOLDERS: [&str; 4] = ["tests/", "benches/", "xtask/", "crates/hayloft-testkit/"];

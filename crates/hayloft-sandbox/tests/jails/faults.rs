@@ -129,7 +129,7 @@ async fn a_layer_that_goes_away_later_is_an_error_and_no_weaker_jail() {
         fs::remove_file(folder.path().join("fault")).unwrap();
         let report = weaker.sandbox.isolation();
         assert_eq!(report.tier, tier, "{fault}");
-        let missing = report.layers.iter().find_map(|layer| layer.missing.clone()).unwrap();
+        let missing = report.layers.iter().find_map(|layer| layer.why.clone()).unwrap();
         assert!(missing.contains("failed to "), "{missing}");
     }
 }

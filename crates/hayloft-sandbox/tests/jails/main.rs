@@ -322,7 +322,10 @@ async fn too_much_memory_ends_the_jail_alone_and_is_said() {
         let limits = Limits { memory: 64 << 20, ..Limits::default() };
         let jail = enter(&fixture.sandbox, JailSpec { limits, ..fixture.spec("bomb") }).await;
         // It keeps all of a line that never ends.
-        let command = hayloft_sandbox::Command { stdout: Stdio::Null, ..shell("exec tail /dev/zero") };
+        let command = hayloft_sandbox::Command {
+            stdout: Stdio::Null,
+            ..shell("x=0123456789; while :; do x=$x$x; done")
+        };
         let bomb = jail.spawn(command).await.unwrap();
         assert_eq!(tokio::time::timeout(SOON, bomb.wait()).await.unwrap(), Exit::OutOfMemory, "{tier}");
         jail.end().await.unwrap();
@@ -337,14 +340,14 @@ async fn limits_hold() {
         let limits = Limits { tasks: 24, temporary: 4 << 20, file_size: 1 << 20, ..Limits::default() };
         let jail = enter(&fixture.sandbox, JailSpec { limits, ..fixture.spec("limits") }).await;
         let home = jail.home().display().to_string();
-        let (said, exit) = run(&jail, &format!("dd if=/dev/zero of={home}/large bs=64k count=32")).await;
+        let (said, exit) = run(&jail, &format!("dd if=/dev/urandom of={home}/large bs=64k count=32")).await;
         assert!(
             matches!(exit, Exit::Signal(25) | Exit::Code(153)) || said.contains("File too large"),
             "{tier}: {exit} {said}"
         );
         if tier <= Tier::B {
             let fill =
-                format!("for i in 1 2 3 4 5 6 7 8; do dd if=/dev/zero of={home}/$i bs=64k count=15; done");
+                format!("for i in 1 2 3 4 5 6 7 8; do dd if=/dev/urandom of={home}/$i bs=64k count=15; done");
             let (said, _) = run(&jail, &fill).await;
             assert!(said.contains("No space left"), "{tier}: {said}");
             let (said, _) = run(&jail, "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25; do sleep 9876 >/dev/null 2>&1 & done; echo survived").await;
@@ -372,4 +375,5 @@ async fn a_sandbox_is_no_stronger_than_it_may_be() {
         Sandbox::start(hayloft_sandbox::Options { stage: "/no/stage".into(), ..options("y", Tier::A) });
     let error = std::error::Error::source(&nowhere.unwrap_err()).unwrap().to_string();
     assert_eq!(error, "run the stage `/no/stage` for a trial");
+    assert_eq!(groups_of(&owner("y")), [] as [&Path; 0]);
 }

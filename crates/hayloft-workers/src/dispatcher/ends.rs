@@ -105,7 +105,9 @@ impl Dispatcher {
         }
         if let Some(key) = &key {
             self.settle(key);
-            if self.closing.is_none() && !self.instance(key).waiting.is_empty() {
+            let instance = self.instance(key);
+            let wanted = !instance.waiting.is_empty() || matches!(instance.disabling, Some(Some(_)));
+            if wanted && self.closing.is_none() {
                 self.begin_again(key);
             }
             self.drop_if_unused(key);
@@ -173,7 +175,8 @@ impl Dispatcher {
 
     /// Those who came while the last worker was being cleared away.
     fn begin_again(&mut self, key: &InstanceKey) {
-        if self.instance(key).disabling.is_some() {
+        // Somebody who is to run `onDisable` waits for a worker as well as anybody.
+        if matches!(self.instance(key).disabling, Some(None)) {
             return self.not_started(key, &LaunchRefused::NotEnabled.into());
         }
         self.begin(key);

@@ -219,3 +219,31 @@ async fn states_follow_the_serving_worker() {
     assert_eq!(events, ["starting", "ready", "draining", "stopped", "starting", "ready"]);
     house.close().await;
 }
+
+/// Whoever switches a plugin off in the moment in which its worker is being cleared away gets another one to run
+/// `onDisable` with, as if it had stood still.
+#[tokio::test]
+async fn a_plugin_is_switched_off_while_its_crashed_worker_is_cleared_away() {
+    let house = House::new();
+    for organization in 1..=20 {
+        let instance =
+            house.plugin_of(organization, "exports.disable = () => { console.log('cleaned up'); };");
+        house.workers.ensure(&instance).await.unwrap();
+        let status =
+            house.workers.statuses().await.into_iter().find(|status| status.key == instance).unwrap();
+        kill(status.pid.unwrap());
+        let begun = std::time::Instant::now();
+        while house.workers.serving(&instance).is_some() && begun.elapsed() < SOON {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::timeout(SOON, house.workers.disable(&instance)).await.unwrap();
+        let said = house.workers.logs(&instance, 100);
+        assert!(said.iter().any(|line| line.message == "cleaned up"), "{said:?}");
+    }
+    house.close().await;
+}
+
+fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}

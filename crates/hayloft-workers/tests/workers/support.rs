@@ -118,9 +118,18 @@ impl House {
     }
 
     pub(crate) fn plugin_named(&self, id: &str, script: &str) -> InstanceKey {
+        self.switched_on(1, id, script)
+    }
+
+    /// The same plugin for another organization.
+    pub(crate) fn plugin_of(&self, organization: u8, script: &str) -> InstanceKey {
+        self.switched_on(organization, "hay-plugin-test", script)
+    }
+
+    fn switched_on(&self, organization: u8, id: &str, script: &str) -> InstanceKey {
         let package = self.package(id, script);
-        let key = key(1, id);
-        self.source.set(&key, Ok(Launch { package, binding: binding(1) }));
+        let key = key(organization, id);
+        self.source.set(&key, Ok(Launch { package, binding: binding(organization) }));
         key
     }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::Context;
 use crate::cli::DoctorArgs;
 use crate::failure::Failure;
+use crate::isolation::open_without;
 use crate::ports::SystemEntropy;
 use crate::{output, runtime_files, wire};
 
@@ -165,7 +166,7 @@ fn layers(isolation: &IsolationReport) -> Vec<LayerLine> {
         name: layer.name,
         on: layer.on,
         adds: layer.adds,
-        missing: layer.missing.clone(),
+        missing: open_without(layer),
         fix: layer.fix.clone(),
     };
     isolation.layers.iter().map(line).collect()

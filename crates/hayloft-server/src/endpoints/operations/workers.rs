@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use crate::auth::Authenticated;
 use crate::endpoints::plugins::body::StateName;
+use crate::isolation::IsolationBody;
 use crate::openapi::refusals::Inaccessible;
 use crate::problem::ProblemDetails;
 use crate::state::AppState;
@@ -47,6 +48,9 @@ pub(crate) struct WorkerBody {
     content_hash: String,
     /// How strongly it is isolated: `A`, `B`, `C` or `off`.
     isolation: String,
+    /// The measures of isolation that are not, or not wholly, in force for it. `GET /health` says what each one leaves
+    /// open.
+    isolation_missing: Vec<String>,
     /// Its open MCP servers.
     mcp_servers: Vec<String>,
     /// Since when its event loop has not answered.
@@ -87,8 +91,8 @@ impl From<WorkerState> for WorkerStateName {
     }
 }
 
-impl From<WorkerStatus> for WorkerBody {
-    fn from(status: WorkerStatus) -> Self {
+impl WorkerBody {
+    fn new(status: WorkerStatus, isolation: &IsolationBody) -> Self {
         Self {
             org: status.key.organization.to_string(),
             plugin_id: status.key.plugin.to_string(),
@@ -104,6 +108,7 @@ impl From<WorkerStatus> for WorkerBody {
             revision: status.revision.0,
             content_hash: status.content_hash.to_string(),
             isolation: status.isolation.to_string(),
+            isolation_missing: isolation.missing.iter().map(|layer| layer.name.clone()).collect(),
             mcp_servers: status.mcp_servers.iter().map(ToString::to_string).collect(),
             stalled_since: status.stalled_since,
             last_error: status.last_error,
@@ -135,5 +140,6 @@ pub(crate) async fn list(
     Authenticated(caller): Authenticated,
 ) -> Result<Json<ListBody>, ProblemDetails> {
     let workers = state.host.list_workers(&caller).await?;
-    Ok(Json(ListBody { workers: workers.into_iter().map(WorkerBody::from).collect() }))
+    let body = |status| WorkerBody::new(status, &state.isolation);
+    Ok(Json(ListBody { workers: workers.into_iter().map(body).collect() }))
 }

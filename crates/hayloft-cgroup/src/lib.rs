@@ -5,7 +5,7 @@
 //! (version 1, as root) each controller has a hierarchy of its own. Both get `hayloft-<owner>/<name>` below the
 //! host's own group. Which one works is found out by trial.
 //!
-//! It must not know what runs in a group, nor decide what a missing layer means.
+//! It must not know what runs in a group, nor decide what it means that there are none.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -20,7 +20,16 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::Limits;
+/// What all processes of a group may use together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory, in bytes.
+    pub memory: u64,
+    /// Processes and their threads.
+    pub tasks: u64,
+    /// Processor time, in percent of one core.
+    pub processor: u32,
+}
 
 const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
 const MEMORY: usize = 0;
@@ -40,7 +49,8 @@ const HANDOVER: Duration = Duration::from_millis(500);
 /// How many processes are held by descriptor at a time while they are killed.
 const BATCH: usize = 64;
 
-const DELEGATE: &str = "run the host alone in a systemd unit with `Delegate=memory pids cpu` in its `[Service]` section, \
+/// What to do when the host has no groups that it may divide.
+pub const DELEGATE: &str = "run the host alone in a systemd unit with `Delegate=memory pids cpu` in its `[Service]` section, \
                         or from a shell with `systemd-run --user --scope -p Delegate=yes` (a user's units get `cpu` only if \
                         `/etc/systemd/system/user@.service.d/delegate.conf` has the same lines); with control groups of \
                         version 1, run it as root";
@@ -52,7 +62,7 @@ const RENAME: &str = "use letters, digits, `-` and `_`, and not `host`";
 
 /// Where groups of one owner live. Clones are the same place; it stays locked until the last one is dropped.
 #[derive(Clone, Debug)]
-pub(crate) struct Groups {
+pub struct Groups {
     layout: Layout,
     /// The folder `hayloft-<owner>` of each of [`CONTROLLERS`]; several may be the same.
     folders: [PathBuf; 3],
@@ -62,16 +72,16 @@ pub(crate) struct Groups {
 
 /// Why there are no groups, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Missing {
+pub struct Missing {
     /// A fragment that says what stands in the way.
-    pub(crate) what: String,
+    pub what: String,
     /// An advice to the operator.
-    pub(crate) fix: &'static str,
+    pub fix: &'static str,
 }
 
 /// One group with its limits. Dropping it kills what is in it and removes it; that blocks until all have ended.
 #[derive(Debug)]
-pub(crate) struct Group {
+pub struct Group {
     layout: Layout,
     folders: [PathBuf; 3],
     removed: bool,
@@ -89,7 +99,10 @@ type Setting = (usize, &'static str, String, Option<ErrorKind>);
 impl Groups {
     /// Finds out whether groups can be made here, and removes those that an earlier host of this owner left, with
     /// all processes in them. In the unified layout this process moves into its leaf.
-    pub(crate) fn find(owner: &str) -> Result<Self, Missing> {
+    ///
+    /// # Errors
+    /// When the machine does not offer them to this user, with what to do about it.
+    pub fn find(owner: &str) -> Result<Self, Missing> {
         let read = |path| fs::read_to_string(path).map_err(|error| Missing::because(Path::new(path), &error));
         Self::find_in(Path::new("/"), &read("/proc/self/cgroup")?, &read("/proc/self/mountinfo")?, owner)
     }
@@ -136,7 +149,10 @@ impl Groups {
     }
 
     /// Makes a group; `name` must be unique among the living ones of this owner.
-    pub(crate) fn make(&self, name: &str, limits: &Limits) -> io::Result<Group> {
+    ///
+    /// # Errors
+    /// When the name is taken or none, or the kernel refuses a limit.
+    pub fn make(&self, name: &str, limits: &Limits) -> io::Result<Group> {
         if !is_name(name) {
             let message = format!("`{}` cannot name a control group", name.escape_debug());
             return Err(io::Error::new(ErrorKind::InvalidInput, message));
@@ -155,7 +171,10 @@ impl Groups {
     }
 
     /// Removes the owner's own folders, which must be empty; for a host that ends in order.
-    pub(crate) fn leave(self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When they are not empty.
+    pub fn leave(self) -> io::Result<()> {
         self.folders.iter().rev().try_for_each(|folder| remove_folder(folder))
     }
 }
@@ -176,7 +195,7 @@ impl Group {
     /// single thread: to move a whole process, the kernel waits many milliseconds for all others to pass a point of rest; to move the
     /// writing thread it does not. The unified layout knows only the former, for which `clone3` can start a process
     /// in the group instead.
-    pub(crate) fn entries(&self) -> Vec<PathBuf> {
+    pub fn entries(&self) -> Vec<PathBuf> {
         let file = if self.layout == Layout::Unified { "cgroup.procs" } else { "tasks" };
         let mut entries = self.folders.each_ref().map(|folder| folder.join(file)).to_vec();
         entries.dedup();
@@ -184,24 +203,30 @@ impl Group {
     }
 
     /// What the group uses now, the page cache of its files included.
-    pub(crate) fn memory_bytes(&self) -> Option<u64> {
+    pub fn memory_bytes(&self) -> Option<u64> {
         self.read("memory.current", "memory.usage_in_bytes")?.trim().parse().ok()
     }
 
-    /// Whether the kernel killed for memory in this group. To be asked after an unexpected end, before the group is
-    /// removed.
-    pub(crate) fn out_of_memory(&self) -> bool {
+    /// How often the kernel has killed for memory in this group. To be asked before the group is removed.
+    pub fn memory_kills(&self) -> u64 {
         let text = self.read("memory.events", "memory.oom_control").unwrap_or_default();
-        text.lines().filter_map(|line| line.strip_prefix("oom_kill ")).any(|count| count.trim() != "0")
+        let count = text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok());
+        count.unwrap_or_default()
     }
 
     /// Kills everything in the group and returns when all have ended. Nothing can start in it afterwards.
-    pub(crate) fn kill(&self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When the kernel does not let go of a process.
+    pub fn kill(&self) -> io::Result<()> {
         kill(&self.folders, Instant::now() + PATIENCE)
     }
 
     /// Kills everything in the group and removes it.
-    pub(crate) fn remove(mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When the kernel does not let go of a process or a folder.
+    pub fn remove(mut self) -> io::Result<()> {
         self.removed = true;
         clear(&self.folders)
     }
@@ -605,7 +630,7 @@ mod tests {
     /// 64 MiB.
     fn limits(tasks: u64, processor: u32) -> Limits {
         let memory = 64 << 20;
-        Limits { memory, data_segment: 0, tasks, open_files: 0, file_size: 0, temporary: 0, processor }
+        Limits { memory, tasks, processor }
     }
 
     impl Place {
@@ -659,14 +684,14 @@ mod tests {
             calm.memory_bytes()
         );
 
-        assert!(!bombed.out_of_memory());
+        assert!(bombed.memory_kills() == 0);
         // The shell's child is the bomb, so that it is not a child of this process which ends.
         let mut child = start(&bombed, &format!("({BOMB}); echo outlived; cat"));
         if place.0.layout == Layout::Split {
             assert_eq!(first_line(&mut child), "outlived");
         }
-        assert!(bombed.out_of_memory());
-        assert!(!calm.out_of_memory());
+        assert!(bombed.memory_kills() > 0);
+        assert!(calm.memory_kills() == 0);
         bombed.remove().expect("removed");
         assert_eq!(child.wait().expect("its end").signal(), Some(9));
         assert_eq!(neighbour.try_wait().expect("its state"), None, "the neighbour lives");
@@ -687,7 +712,7 @@ mod tests {
             group.kill().expect("killed");
             assert_eq!(members(&group.folders), BTreeSet::new());
             assert_eq!(child.wait().expect("its end").signal().is_none(), ended);
-            assert!(!group.out_of_memory());
+            assert!(group.memory_kills() == 0);
         }
         assert_eq!(place.left(), Vec::<PathBuf>::new(), "dropping removes");
     }

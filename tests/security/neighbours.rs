@@ -1,0 +1,391 @@
+//! Whatever a plugin uses up, it uses up its own: the next organization's calls succeed, the host answers, and only
+//! the worker that went too far ends, with the reason said.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness::{HOSTILE, PATIENCE, Setup, Verdicts, World, until};
+
+in_every_setup!(
+    forks_and_threads,
+    memory_by_every_way,
+    descriptors,
+    files_and_inodes,
+    blocked_event_loops,
+    all_processors,
+    floods,
+    crash_loops,
+);
+
+/// How many calls the neighbour makes meanwhile; all of them must succeed.
+const CALLS: usize = 15;
+
+/// A call on a busy machine of two cores, and the host's own word, may take so long.
+const BOUND: Duration = Duration::from_secs(5);
+
+/// How much the host may grow while a plugin misbehaves.
+const GROWTH: u64 = 96 << 20;
+
+async fn world(setup: Setup) -> World {
+    World::start_with(setup, |builder| builder.environment("HAYLOFT_LIMITS_TOOL_CALL", "20s")).await
+}
+
+fn resident_bytes(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() << 10
+}
+
+/// Runs the attacker's code until it answers or breaks, while the victim works on. Gives the answer's text.
+async fn beside(world: &World, verdicts: &mut Verdicts, name: &str, code: &str, input: Value) -> String {
+    let before = (resident_bytes(world.server.pid()), world.pids(&world.victim).await.runner);
+    let attack = world.try_run(&world.attacker, "hostile__run", code, input);
+    let neighbour = async {
+        let mut slowest = Duration::ZERO;
+        for call in 0..CALLS {
+            let begun = Instant::now();
+            let answer = world.try_run(&world.victim, "hostile__run", "return 2", Value::Null).await;
+            slowest = slowest.max(begun.elapsed());
+            if answer.status != 200 {
+                return (slowest, Some(format!("the neighbour's call {call} answered {}", answer.text())));
+            }
+            let begun = Instant::now();
+            let health = world.server.api(None).get("/health").await;
+            slowest = slowest.max(begun.elapsed());
+            if health.status != 200 {
+                return (slowest, Some(format!("`/health` answered {}", health.text())));
+            }
+        }
+        (slowest, None)
+    };
+    let (answer, (slowest, trouble)) = futures::join!(attack, neighbour);
+    if let Some(trouble) = trouble {
+        verdicts.check(false, || format!("{name}: {trouble}"));
+    }
+    verdicts.check(slowest < BOUND, || format!("{name}: the slowest answer took {slowest:?}"));
+    let after = resident_bytes(world.server.pid());
+    verdicts.check(after < before.0 + GROWTH, || {
+        format!("{name}: the host grew from {} to {after} bytes", before.0)
+    });
+    verdicts.check(world.pids(&world.victim).await.runner == before.1, || {
+        format!("{name}: the neighbour's worker was replaced")
+    });
+    answer.text()
+}
+
+/// Gives the attacker a new worker, without the wait that crashes earn it, and checks that both work.
+async fn renewed(world: &World) {
+    world.attacker.delete(&format!("plugins/{HOSTILE}")).await.expect(200);
+    world
+        .attacker
+        .enable(HOSTILE, json!({ "secret": world.secrets[0], "onStart": "", "onConfigUpdate": "" }))
+        .await;
+    let works =
+        async || world.try_run(&world.attacker, "hostile__run", "return 1", Value::Null).await.status == 200;
+    until("the worker to be back", PATIENCE, works).await;
+    world.victim_works().await;
+}
+
+async fn forks_and_threads(setup: Setup) {
+    let world = world(setup).await;
+    let mut verdicts = Verdicts::new(setup);
+    let third = world.server.organization("Third").await;
+    let bomb = beside(
+        &world,
+        &mut verdicts,
+        "processes",
+        "return await attackLater('processes', 10000)",
+        json!(null),
+    );
+    // A further worker can start meanwhile.
+    let start = third.enable(HOSTILE, json!({}));
+    let (said, detail) = futures::join!(bomb, start);
+    verdicts.check(detail["state"] != "failed" && detail["lastError"].is_null(), || {
+        format!("a new worker could not start: {detail:#}")
+    });
+    let refused = said.contains("EAGAIN") || !said.contains("\\\"succeeded\\\":true");
+    // There a limit would count everything of the host's user, and `doctor` says so; the others must work all the same.
+    let unlimited = setup == Setup::OrdinaryLandlock;
+    verdicts.check(refused || unlimited, || format!("a bomb of processes had no limit: {said}"));
+    renewed(&world).await;
+    let threads = "
+        const { Worker } = require('worker_threads');
+        let started = 0, failed = 0;
+        for (let i = 0; i < 400; i++) {
+          try { const worker = new Worker('setInterval(() => {}, 1000)', { eval: true }); worker.on('error', () => failed++); worker.on('online', () => started++); } catch { failed++; }
+          if (i % 20 === 0) await new Promise((done) => setImmediate(done));
+        }
+        await new Promise((done) => { const look = () => started + failed >= 400 ? done() : setImmediate(look); look(); });
+        return { started, failed }";
+    let said = beside(&world, &mut verdicts, "threads", threads, json!(null)).await;
+    let refused = !said.contains("\\\"failed\\\":0");
+    verdicts.check(refused || unlimited, || format!("a bomb of threads had no limit: {said}"));
+    world.attacker.delete(&format!("plugins/{HOSTILE}")).await.expect(200);
+    world.attacker.enable(HOSTILE, json!({})).await;
+    let spawns = "
+        const { spawn } = require('child_process');
+        let refused = 0;
+        for (let i = 0; i < 600; i++) {
+          const child = spawn('/bin/sh', ['-c', 'read x'], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
+          child.on('error', () => refused++); child.unref();
+        }
+        await new Promise((done) => setTimeout(done, 0));
+        return refused";
+    let said = beside(&world, &mut verdicts, "children", spawns, json!(null)).await;
+    let refused = !said.contains("{\\\"value\\\":0}");
+    verdicts.check(refused || unlimited, || format!("children had no limit: {said}"));
+    world.attacker.delete(&format!("plugins/{HOSTILE}")).await.expect(200);
+    world.victim_works().await;
+    verdicts.done();
+    world.end().await;
+}
+
+async fn memory_by_every_way(setup: Setup) {
+    let world = world(setup).await;
+    let mut verdicts = Verdicts::new(setup);
+    let home = world.home(&world.attacker).await;
+    let bombs = [
+        ("heap", "const kept = []; for (;;) kept.push(new Array(100_000).fill(Math.random()))".to_owned()),
+        ("buffer", "const kept = []; for (;;) kept.push(Buffer.alloc(32 << 20, 1))".to_owned()),
+        ("shared buffer", "const kept = []; for (;;) kept.push(new Uint8Array(new SharedArrayBuffer(32 << 20)).fill(1))".to_owned()),
+        ("wasm", "const kept = []; for (;;) { const memory = new WebAssembly.Memory({ initial: 1024, maximum: 1024 }); new Uint8Array(memory.buffer).fill(1); kept.push(memory); }".to_owned()),
+        ("native shared", "return await attackLater('memory-shared', 4 * 2 ** 30)".to_owned()),
+        ("native private", "return await attackLater('memory-private', 4 * 2 ** 30)".to_owned()),
+        ("temporary files", format!("return await attackLater('memory-tmpfs', {}, 4 * 2 ** 30)", json!(home))),
+        ("many processes", "const all = []; for (let i = 0; i < 6; i++) all.push(attackLater('memory-private', 600 << 20)); return await Promise.all(all)".to_owned()),
+    ];
+    for (name, code) in &bombs {
+        let said = beside(&world, &mut verdicts, name, code, json!(null)).await;
+        let unlimited = said.contains("touched 4294967296")
+            || said.contains("wrote 4294967296")
+            || said.matches("touched 629145600").count() == 6;
+        verdicts.check(!unlimited, || format!("{name}: there was no limit: {said}"));
+        // The worker ended: then it is said why.
+        if !said.contains("\"isError\":false") && said.contains("\"reason\":\"crashed\"") {
+            let detail = world.attacker.get(&format!("plugins/{HOSTILE}")).await.text();
+            let logs = world.attacker.get(&format!("plugins/{HOSTILE}/logs")).await.text();
+            let told = format!("{detail} {logs}").to_lowercase();
+            verdicts.check(told.contains("out of memory") || told.contains("heap limit"), || {
+                format!("{name}: the reason is not said: {said}\n{detail}")
+            });
+        }
+        renewed(&world).await;
+    }
+    verdicts.done();
+    world.end().await;
+}
+
+async fn descriptors(setup: Setup) {
+    let world = world(setup).await;
+    let mut verdicts = Verdicts::new(setup);
+    let open = "
+        const kept = [];
+        try { for (let i = 0; i < 100_000; i++) kept.push(fs.openSync('/dev/null')); } catch (error) { globalThis.kept = kept; return error.code; }
+        return kept.length";
+    let said = beside(&world, &mut verdicts, "descriptors", open, json!(null)).await;
+    verdicts.check(said.contains("EMFILE"), || format!("100000 descriptors: {said}"));
+    // Sockets to the gate, and many callers at the host's door.
+    let connect = "
+        const all = [];
+        for (let i = 0; i < 500; i++) all.push(new Promise((done) => require('http').get('http://hayloft.internal/v1/plugin-api/health', (response) => { response.on('data', () => {}); response.on('end', () => done(response.statusCode)); }).on('error', (error) => done(error.code))));
+        return (await Promise.all(all)).length";
+    world.attacker.delete(&format!("plugins/{HOSTILE}")).await.expect(200);
+    world.attacker.enable(HOSTILE, json!({})).await;
+    beside(&world, &mut verdicts, "connections to the gate", connect, json!(null)).await;
+    let address = world.server.url();
+    let address = address.trim_start_matches("http://");
+    let sockets: Vec<_> = (0..400).filter_map(|_| std::net::TcpStream::connect(address).ok()).collect();
+    beside(&world, &mut verdicts, "connections to the host", "return 1", json!(null)).await;
+    drop(sockets);
+    verdicts.done();
+    world.end().await;
+}
+
+async fn files_and_inodes(setup: Setup) {
+    let world = world(setup).await;
+    let mut verdicts = Verdicts::new(setup);
+    let home = world.home(&world.attacker).await;
+    let fill = "
+        const at = input + '/fill';
+        const fd = fs.openSync(at, 'w');
+        const block = Buffer.alloc(1 << 20, 1);
+        process.on('SIGXFSZ', () => {});
+        let written = 0;
+        try { for (; written < 2048; written++) fs.writeSync(fd, block); } catch (error) { return { written, code: error.code }; } finally { fs.closeSync(fd); fs.unlinkSync(at); }
+        return { written }";
+    let said = beside(&world, &mut verdicts, "one large file", fill, json!(home)).await;
+    verdicts.check(said.contains("ENOSPC") || said.contains("EFBIG"), || format!("a file of 2 GiB: {said}"));
+    let many = "
+        const folder = input + '/many';
+        fs.mkdirSync(folder);
+        let made = 0, code = null;
+        try { for (; made < 60_000; made++) fs.closeSync(fs.openSync(folder + '/' + made, 'w')); } catch (error) { code = error.code; }
+        fs.rmSync(folder, { recursive: true });
+        return { made, code }";
+    let said = beside(&world, &mut verdicts, "many files", many, json!(home)).await;
+    if setup.has_namespaces() {
+        verdicts.check(said.contains("ENOSPC"), || format!("60000 files: {said}"));
+    }
+    // The host can write meanwhile and afterwards.
+    world
+        .victim
+        .put(&format!("plugins/{HOSTILE}"), &json!({ "config": { "secret": world.secrets[1] } }))
+        .await
+        .expect(200);
+    renewed(&world).await;
+    verdicts.done();
+    world.end().await;
+}
+
+async fn blocked_event_loops(setup: Setup) {
+    let world = World::start_with(setup, |builder| {
+        [
+            "HAYLOFT_LIMITS_TOOL_CALL",
+            "HAYLOFT_LIMITS_ON_START",
+            "HAYLOFT_LIMITS_ON_CONFIG_UPDATE",
+            "HAYLOFT_LIMITS_ON_DISABLE",
+            "HAYLOFT_LIMITS_DRAIN",
+            "HAYLOFT_LIMITS_ROUTE_FIRST_BYTE",
+        ]
+        .into_iter()
+        .fold(builder, |builder, name| builder.environment(name, "2s"))
+    })
+    .await;
+    let mut verdicts = Verdicts::new(setup);
+    let blocks = [
+        ("loop", "for (;;);"),
+        ("pattern", "/^(a+)+$/.test('a'.repeat(64) + 'b')"),
+        ("sleep", "Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)"),
+        ("child", "require('child_process').execFileSync('/bin/sh', ['-c', 'while :; do :; done'])"),
+    ];
+    for (name, code) in blocks {
+        let said = beside(&world, &mut verdicts, name, code, json!(null)).await;
+        verdicts.check(said.contains("\"timeout\"") || said.contains("\"crashed\""), || {
+            format!("{name}: {said}")
+        });
+        renewed(&world).await;
+    }
+    // In a route.
+    let begun = Instant::now();
+    let headers = [("content-type", "application/json")];
+    let body = json!({ "code": "for (;;);" }).to_string();
+    let route = world.attacker.route(&http::Method::POST, HOSTILE, "/run", &headers, body);
+    let answer = tokio::time::timeout(PATIENCE, route).await.expect("an answer of the host");
+    verdicts.check([502, 504].contains(&answer.status.as_u16()), || {
+        format!("a blocked route answered {}", answer.status)
+    });
+    verdicts.check(begun.elapsed() < Duration::from_secs(15), || {
+        format!("a blocked route took {:?}", begun.elapsed())
+    });
+    renewed(&world).await;
+    // In the hooks.
+    for hook in ["onStart", "onConfigUpdate"] {
+        let begun = Instant::now();
+        let (path, body) = (format!("plugins/{HOSTILE}"), json!({ "config": { hook: "for (;;);" } }));
+        let save = world.attacker.put(&path, &body);
+        tokio::time::timeout(PATIENCE, save).await.expect("an answer of the host");
+        world.victim_works().await;
+        verdicts.check(begun.elapsed() < Duration::from_secs(20), || {
+            format!("{hook}: took {:?}", begun.elapsed())
+        });
+        let told = async || {
+            let detail = world.attacker.get(&format!("plugins/{HOSTILE}")).await.text();
+            detail.contains(hook)
+                && (detail.contains("\"failed\"")
+                    || detail.contains("lastError\":\"")
+                    || detail.contains("lastError\": \""))
+        };
+        until(&format!("the reason in `lastError` for {hook}"), PATIENCE, told).await;
+        renewed(&world).await;
+    }
+    verdicts.done();
+    world.end().await;
+}
+
+async fn all_processors(setup: Setup) {
+    let world = world(setup).await;
+    let mut verdicts = Verdicts::new(setup);
+    let hog = "
+        const { Worker } = require('worker_threads');
+        try { require('os').setPriority(-20); return 'raised'; } catch {}
+        globalThis.hogs = [];
+        for (let i = 0; i < 64; i++) { const worker = new Worker('for (;;);', { eval: true, resourceLimits: { maxOldGenerationSizeMb: 4 } }); worker.on('error', () => {}); globalThis.hogs.push(worker); }
+        return 'hogging'";
+    let said = beside(&world, &mut verdicts, "threads", hog, json!(null)).await;
+    verdicts.check(!said.contains("raised"), || "the priority could be raised".into());
+    beside(&world, &mut verdicts, "beside 64 threads", "return 1", json!(null)).await;
+    world.attacker.delete(&format!("plugins/{HOSTILE}")).await.expect(200);
+    verdicts.done();
+    world.end().await;
+}
+
+async fn floods(setup: Setup) {
+    let world = world(setup).await;
+    let mut verdicts = Verdicts::new(setup);
+    let floods = [
+        ("log lines", "for (let i = 0; i < 200_000; i++) { fs.writeSync(1, 'flood ' + i + '\\n'); } return 1"),
+        ("one line", "const block = Buffer.alloc(1 << 20, 0x61); for (let i = 0; i < 64; i++) { let at = 0; while (at < block.length) { try { at += fs.writeSync(2, block, at); } catch (error) { if (error.code !== 'EAGAIN') throw error; await new Promise(setImmediate); } } } return 1"),
+        ("frames", "const frame = (text) => { const body = Buffer.from(text); const head = Buffer.alloc(5); head.writeUInt32BE(body.length); head[4] = 1; return Buffer.concat([head, body]); };
+          const pong = frame(JSON.stringify({ type: 'pong', nonce: 1 }));
+          for (let i = 0; i < 100_000; i++) { try { fs.writeSync(3, pong); } catch (error) { if (error.code !== 'EAGAIN') throw error; await new Promise(setImmediate); i--; } } return 1"),
+    ];
+    for (name, code) in floods {
+        beside(&world, &mut verdicts, name, code, json!(null)).await;
+        renewed(&world).await;
+    }
+    verdicts.done();
+    world.end().await;
+}
+
+async fn crash_loops(setup: Setup) {
+    let world = world(setup).await;
+    let mut verdicts = Verdicts::new(setup);
+    // At each point of a life, again and again; the host waits longer each time and says so.
+    for (name, code) in [
+        ("exit", "process.exit(1)"),
+        ("abort", "process.abort()"),
+        ("throw", "setTimeout(() => { throw new Error('gone') }); return new Promise(() => {})"),
+        ("kill", "process.kill(process.pid, 'SIGKILL'); return new Promise(() => {})"),
+        ("segfault", "process.kill(process.pid, 'SIGSEGV'); return new Promise(() => {})"),
+    ] {
+        let before = world.server.stderr().len();
+        for _ in 0..4 {
+            world.try_run(&world.attacker, "hostile__run", code, json!(null)).await;
+        }
+        let said = beside(&world, &mut verdicts, name, code, json!(null)).await;
+        let slowed = said.contains("until the plugin may start again")
+            || said.contains("crashed")
+            || said.contains("quarantined")
+            || said.contains("unavailable");
+        verdicts.check(slowed, || format!("{name}: {said}"));
+        verdicts.check(world.server.stderr().len() < before + (256 << 10), || {
+            format!("{name}: a storm in the log")
+        });
+        world.attacker.delete(&format!("plugins/{HOSTILE}")).await.expect(200);
+        world.attacker.enable(HOSTILE, json!({})).await;
+    }
+    let before = world.server.stderr().len();
+    world
+        .attacker
+        .put(
+            &format!("plugins/{HOSTILE}"),
+            &json!({ "enabled": true, "config": { "onStart": "process.exit(1)" } }),
+        )
+        .await;
+    for _ in 0..10 {
+        world.try_run(&world.attacker, "hostile__run", "return 1", json!(null)).await;
+    }
+    let detail = world.attacker.get(&format!("plugins/{HOSTILE}")).await.expect(200).json();
+    verdicts.check(detail["lastError"].is_string(), || format!("nothing is said: {detail:#}"));
+    verdicts
+        .check(world.server.stderr().len() < before + (256 << 10), || "onStart: a storm in the log".into());
+    let restarts = world.server.admin().get("/v1/workers").await.json();
+    let restarts =
+        restarts["workers"].as_array().unwrap().iter().filter_map(|worker| worker["restarts"].as_u64()).max();
+    verdicts.check(restarts < Some(20), || format!("it was started {restarts:?} times"));
+    world.victim_works().await;
+    verdicts.done();
+    world.end().await;
+}

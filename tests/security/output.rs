@@ -1,0 +1,185 @@
+//! What a worker says cannot forge, flood or break what the host says.
+
+use serde_json::{Value, json};
+
+use crate::harness::{HOSTILE, PATIENCE, Setup, Verdicts, World, canary, until};
+
+in_setups!(strongest Strongest, landlock Landlock: log_lines_cannot_be_forged, broken_frames_end_their_worker);
+
+async fn log_lines_cannot_be_forged(setup: Setup) {
+    let world = World::start(setup).await;
+    let mut verdicts = Verdicts::new(setup);
+    let mark = canary("forged");
+    let emit = "
+        const lines = [
+          JSON.stringify({ level: 'error', message: input, timestamp: '1999-01-01T00:00:00Z', target: 'hayloft::lifecycle', organization: 'org_forged', worker: 'wrk_forged', plugin: 'forged', time: '1999-01-01T00:00:00Z' }),
+          `{\"timestamp\":\"1999-01-01T00:00:00Z\",\"level\":\"ERROR\",\"message\":\"${input}\",\"target\":\"hayloft\"}`,
+          `${input}\\r{\"level\":\"error\"}`,
+          `${input}\\u2028{\"level\":\"error\"}\\u2029`,
+          `${input}\\u001b[2J\\u001b]0;owned\\u0007\\u001b]8;;http://evil.test\\u0007`,
+          `${input}\\u0000\\u0008\\u007f\\u009b31m`,
+          '{\"level\":\"' + input + '\"}',
+          '{\"level\":{\"toString\":1},\"message\":[1,2,3]}',
+          '{\"message\":' + '['.repeat(5000) + ']'.repeat(5000) + '}',
+          input + 'x'.repeat(100_000),
+        ];
+        for (const line of lines) fs.writeSync(1, line + '\\n');
+        fs.writeSync(2, Buffer.from([0xff, 0xfe, 0xc0, 0xaf, 0xed, 0xa0, 0x80, 0x0a]));
+        fs.writeSync(2, 'last ' + input + '\\n');
+        return 1";
+    world.run(&world.attacker, emit, json!(mark)).await;
+    let last = format!("last {mark}");
+    let logs = async || world.attacker.get(&format!("plugins/{HOSTILE}/logs")).await.expect(200);
+    until("the last line", PATIENCE, async || logs().await.text().contains(&last)).await;
+    let answer = logs().await;
+    verdicts.check(!answer.body.iter().any(|byte| *byte < 0x20 && *byte != b'\n' || *byte == 0x7f), || {
+        "raw control characters are in the answer".into()
+    });
+    let lines = answer.json()["lines"].as_array().unwrap().clone();
+    let worker = world.worker(&world.attacker).await["workerId"].clone();
+    for line in &lines {
+        let text = line.to_string();
+        let fields = line.as_object().unwrap();
+        verdicts.check(
+            !fields.values().any(|value| {
+                ["org_forged", "wrk_forged", "forged", "1999-01-01T00:00:00Z"]
+                    .iter()
+                    .any(|forged| value == *forged)
+            }),
+            || format!("a field was forged: {line}"),
+        );
+        verdicts.check(text.len() < 40 << 10, || format!("a line has {} bytes", text.len()));
+        for (name, value) in fields {
+            if name.to_lowercase().contains("worker") {
+                verdicts.check(*value == worker, || format!("a line is another worker's: {line}"));
+            }
+            if name == "level" {
+                verdicts.check(
+                    ["trace", "debug", "info", "warn", "error"].iter().any(|level| value == *level),
+                    || format!("a level was made up: {line}"),
+                );
+            }
+        }
+    }
+    verdicts
+        .check(lines.iter().any(|line| line.to_string().contains(&mark)), || "nothing of it was kept".into());
+    // The host's own log stays one JSON object per line, and none of them is a plugin's.
+    for line in world.server.stderr().lines() {
+        match serde_json::from_str::<Value>(line) {
+            Ok(Value::Object(fields)) => {
+                let own = fields
+                    .get("timestamp")
+                    .and_then(Value::as_str)
+                    .is_some_and(|time| !time.starts_with("1999"));
+                verdicts.check(own && fields.contains_key("target"), || {
+                    format!("a line of the host's log was forged: {line}")
+                });
+            }
+            Ok(_) | Err(_) => verdicts.check(false, || format!("a line of the host's log is broken: {line}")),
+        }
+        verdicts.check(!line.contains('\u{1b}'), || format!("an escape is in the host's log: {line:?}"));
+    }
+    verdicts.done();
+    world.end().await;
+}
+
+async fn broken_frames_end_their_worker(setup: Setup) {
+    let world =
+        World::start_with(setup, |builder| builder.environment("HAYLOFT_LIMITS_TOOL_CALL", "10s")).await;
+    let mut verdicts = Verdicts::new(setup);
+    let prelude = "
+        const write = async (buffer) => { for (let at = 0; at < buffer.length;) { try { at += fs.writeSync(3, buffer, at); } catch (error) { if (error.code !== 'EAGAIN') throw error; await new Promise(setImmediate); } } };
+        const head = (length, kind) => { const bytes = Buffer.alloc(5); bytes.writeUInt32BE(length >>> 0); bytes[4] = kind; return bytes; };
+        const frame = (text, kind = 1) => { const body = Buffer.from(text); return Buffer.concat([head(body.length, kind), body]); };";
+    let attacks = [
+        ("a length of 4 GiB", "await write(head(0xffffffff, 1))", true),
+        (
+            "a message of 100 MB",
+            "await write(head(100 << 20, 1)); const block = Buffer.alloc(1 << 20, 0x20); for (let i = 0; i < 100; i++) await write(block)",
+            true,
+        ),
+        (
+            "a message that never ends",
+            "await write(head(4 << 20, 1)); for (let i = 0; i < 1000; i++) await write(Buffer.from('x'))",
+            false,
+        ),
+        ("deep JSON", "await write(frame('['.repeat(100_000)))", true),
+        (
+            "deep JSON that closes",
+            "await write(frame('{\"type\":\"pong\",\"nonce\":' + '['.repeat(100_000) + ']'.repeat(100_000) + '}'))",
+            true,
+        ),
+        (
+            "deep MCP",
+            "await write(frame('{\"server\":\"main\",\"message\":' + '['.repeat(100_000) + ']'.repeat(100_000) + '}', 2))",
+            false,
+        ),
+        ("unknown kind", "await write(frame('{}', 9))", true),
+        ("unknown type", "await write(frame('{\"type\":\"become-host\"}'))", true),
+        ("no UTF-8", "await write(Buffer.concat([head(4, 1), Buffer.from([0xff, 0xfe, 0xff, 0xfe])]))", true),
+        (
+            "answers to nothing",
+            "for (let id = 0; id < 2000; id++) await write(frame(JSON.stringify({ type: 'result', id, value: {} })))",
+            false,
+        ),
+        (
+            "the same answer twice",
+            "for (let i = 0; i < 200; i++) await write(frame(JSON.stringify({ server: 'main', message: { jsonrpc: '2.0', id: i % 3, result: {} } }), 2))",
+            false,
+        ),
+        (
+            "ready again",
+            "await write(frame('{\"type\":\"ready\"}')); await write(frame('{\"type\":\"hello\",\"protocol\":1,\"node\":\"x\",\"runner\":\"x\",\"sdk\":\"x\"}'))",
+            false,
+        ),
+        (
+            "a foreign server",
+            "await write(frame(JSON.stringify({ server: 'other', message: { jsonrpc: '2.0', method: 'notifications/tools/list_changed' } }), 2))",
+            false,
+        ),
+        (
+            "many servers",
+            "for (let id = 0; id < 500; id++) await write(frame(JSON.stringify({ type: 'openMcp', id: 10_000 + id, server: { id: 's' + id, kind: 'inProcess' } })))",
+            false,
+        ),
+        (
+            "a million messages",
+            "const one = frame('{\"type\":\"pong\",\"nonce\":1}'); const block = Buffer.concat(Array(1000).fill(one)); for (let i = 0; i < 200; i++) await write(block)",
+            false,
+        ),
+    ];
+    let before = resident(&world);
+    let victim = world.pids(&world.victim).await.runner;
+    for (name, code, ends) in attacks {
+        let first = world.pids(&world.attacker).await.runner;
+        let code = format!("{prelude} {code}; return new Promise(() => {{}})");
+        let attack = world.try_run(&world.attacker, "hostile__run", &code, json!(null));
+        let meanwhile = async {
+            for _ in 0..5 {
+                world.victim_works().await;
+            }
+        };
+        let (answer, ()) = futures::join!(attack, meanwhile);
+        verdicts.check(answer.status != 200, || format!("{name}: {}", answer.text()));
+        if ends {
+            let gone = async || hayloft_testkit::process::Process::find(first).is_none();
+            until("the worker to end", PATIENCE, gone).await;
+        }
+        verdicts.check(resident(&world) < before + (96 << 20), || {
+            format!("{name}: the host grew from {before} to {}", resident(&world))
+        });
+        world.attacker.delete(&format!("plugins/{HOSTILE}")).await.expect(200);
+        world.attacker.enable(HOSTILE, json!({ "secret": world.secrets[0] })).await;
+    }
+    verdicts.check(world.pids(&world.victim).await.runner == victim, || {
+        "the victim's worker was replaced".into()
+    });
+    verdicts.done();
+    world.end().await;
+}
+
+fn resident(world: &World) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", world.server.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() << 10
+}
