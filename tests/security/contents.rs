@@ -40,7 +40,7 @@ async fn a_worker_finds_exactly_this(setup: Setup) {
         fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_else(|error| error.to_string())
     };
     let home = found["environment"]["HOME"].as_str().unwrap().to_owned();
-    let names = Names {
+    let mut names = Names {
         pairs: vec![
             (world.plugins.path().display().to_string(), "[plugins]"),
             (world.plugins.path().file_name().unwrap().display().to_string(), "[plugins]"),
@@ -49,6 +49,8 @@ async fn a_worker_finds_exactly_this(setup: Setup) {
             (workspace::root().display().to_string(), "[repository]"),
         ],
     };
+    // A place within another one is told first.
+    names.pairs.sort_by_key(|(from, _)| std::cmp::Reverse(from.len()));
     let mounts = mounts(found["mountinfo"].as_str().unwrap(), &names);
     found["mounts"] = if setup.has_namespaces() { json!(mounts) } else { json!("those of the host") };
     let object = found.as_object_mut().unwrap();
@@ -108,6 +110,15 @@ fn hide_places(found: &mut Value) {
     if let Some(names) = found["root"].as_array_mut() {
         let own = |name: &Value| OWN_FOLDERS.contains(&name.as_str().unwrap_or_default());
         names.retain(|name| own(name) || name.as_str() != first.as_deref());
+    }
+    // The way to what is mounted below the jail's own `/tmp` lies in it.
+    let below = repository.strip_prefix("/tmp").ok().and_then(|below| below.components().next());
+    if let Some(below) = below.map(|part| part.as_os_str().to_string_lossy().into_owned()) {
+        for folder in ["tmp", "home"] {
+            if let Some(names) = found[folder].as_array_mut() {
+                names.retain(|name| name.as_str() != Some(&*below));
+            }
+        }
     }
     if let Some(Value::String(mark)) = found["environment"].get_mut("HAYLOFT_WORKER") {
         let (owner, worker) = mark.split_once('/').unwrap();

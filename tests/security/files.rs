@@ -285,7 +285,12 @@ async fn code_cannot_be_changed(setup: Setup) {
     let mut acts = Vec::new();
     for target in own.iter().chain(&foreign) {
         let rough = if own.contains(target) { rough.as_slice() } else { &[] };
-        for (name, body) in gentle.iter().chain(rough) {
+        // The way to what is mounted below the jail's own `/tmp` is the jail's own, too, and goes with it.
+        let own_way = setup.has_namespaces()
+            && foreign.iter().take(3).any(|place| place == target)
+            && hayloft_testkit::workspace::root().starts_with("/tmp");
+        for (name, body) in gentle.iter().chain(rough).filter(|(name, _)| !own_way || *name != "link beside")
+        {
             acts.push((
                 format!("{name} {target}"),
                 format!("const file = fs.realpathSync({target}); {body}"),

@@ -135,7 +135,8 @@ fn rust(workspace: &Workspace) -> Result<Outcome> {
 /// The attacks. As root they run where nothing that is mounted reaches the rest of the machine; they refuse to run
 /// elsewhere.
 fn security(workspace: &Workspace) -> Result<Outcome> {
-    let nextest = "cargo nextest run --package hayloft-tests --test security --profile ci";
+    // Of the whole workspace, so that what was built for the other tests serves.
+    let nextest = "cargo nextest run --workspace --profile ci --filter-expr binary(=security)";
     let plain = "cargo test --package hayloft-tests --test security";
     let tests = if Run::new("cargo", ["nextest", "--version"]).succeeds() { nextest } else { plain };
     let protected = if is_root() { "unshare --mount --propagation private --" } else { "env" };

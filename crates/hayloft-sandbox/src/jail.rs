@@ -1,33 +1,33 @@
 //! A jail from the host's side: what runs in it, and its end.
 
-use std::collections::HashMap;
-use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
+use hayloft_cgroup::Group;
+use hayloft_stage::lifeline::{self, Failure, Landlock, Order};
+use hayloft_stage::tree::{self, TreeError};
+use hayloft_stage::{MARKER_VARIABLE, Step, Tier};
 use rustix::event::{PollFd, PollFlags, Timespec};
-
 use rustix::process::{WaitId, WaitIdOptions};
-use tokio::io::Interest;
 use tokio::net::UnixDatagram;
-use tokio::net::unix::pipe;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use crate::isolation::remedy;
-use crate::process::Exit;
 use crate::sandbox::{Id, Sandbox};
-use crate::{Command, JailError, Process, Stdio};
-use hayloft_cgroup::Group;
-use hayloft_stage::lifeline::{self, FIRST_OWN, Failure, Landlock, News, Order, Spawn};
-use hayloft_stage::tree::{self, TreeError};
-use hayloft_stage::{MARKER_VARIABLE, Step, Tier};
+use crate::{Command, JailError, Process};
+
+mod attendant;
+mod request;
+
+use attendant::{Registry, attend};
+use request::Prepared;
 
 /// How long a jail may take to come to life, and one of its processes to start; what hangs is given up.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -136,21 +136,6 @@ impl Drop for First {
     }
 }
 
-/// How much of Landlock holds a jail, and the socket of its gate.
-type Sealed = (Landlock, Option<OwnedFd>);
-
-/// What is known of a jail's processes, and who waits for what.
-#[derive(Debug, Default)]
-struct Registry {
-    next: u64,
-    ready: Option<oneshot::Sender<Result<Sealed, Failure>>>,
-    starting: HashMap<u64, oneshot::Sender<Result<OwnedFd, Failure>>>,
-    running: HashMap<u64, watch::Sender<Option<Exit>>>,
-    over_memory: bool,
-    /// Nothing can run here any more.
-    ended: bool,
-}
-
 impl Jail {
     pub(crate) async fn open(
         newborn: Newborn,
@@ -242,9 +227,9 @@ impl Jail {
     pub async fn spawn(&self, command: Command) -> Result<Process, JailError> {
         let label = command.label.clone();
         let tenancy = &self.tenancy;
-        let prepare = |source| error(Step::Prepare, &label, source);
+        let unprepared = |source| error(Step::Prepare, &label, source);
         let Prepared { mut spawn, descriptors, stdin, stdout, stderr } =
-            prepare_spawn(command).map_err(prepare)?;
+            request::prepare(command).map_err(unprepared)?;
         if !tenancy.tier.has_namespaces() {
             spawn.environment.push((MARKER_VARIABLE.to_owned(), tenancy.marker.clone()));
         }
@@ -274,7 +259,7 @@ impl Jail {
                     Err(error(Step::Execute, &label, io::ErrorKind::TimedOut.into()))
                 }
             },
-            Err(source) => Err(prepare(source)),
+            Err(source) => Err(unprepared(source)),
         };
         let outcome = outcome.and_then(|outcome| outcome.map_err(|failure| refusal(&label, failure)));
         let handle = outcome.inspect_err(|_| {
@@ -287,9 +272,9 @@ impl Jail {
             pid: pid_of(&handle),
             handle,
             exit,
-            stdin: stdin.map(pipe::Sender::from_owned_fd).transpose().map_err(prepare)?,
-            stdout: stdout.map(pipe::Receiver::from_owned_fd).transpose().map_err(prepare)?,
-            stderr: stderr.map(pipe::Receiver::from_owned_fd).transpose().map_err(prepare)?,
+            stdin,
+            stdout,
+            stderr,
             jail: Arc::clone(tenancy),
         })
     }
@@ -374,139 +359,6 @@ impl Drop for Residence {
         });
         if let Err(error) = cleaner {
             tracing::error!(%error, "failed to start the thread that ends abandoned jails");
-        }
-    }
-}
-
-/// Hears what a jail's first process says until its end.
-async fn attend(lifeline: Arc<UnixDatagram>, registry: Arc<Mutex<Registry>>, group: Option<Weak<Group>>) {
-    let mut kills = 0;
-    // Whether the kernel has killed for memory since the last time. Without the group nobody is left who could ask.
-    let mut out_of_memory = || {
-        let now = group.as_ref().and_then(Weak::upgrade).map_or(kills, |group| group.memory_kills());
-        std::mem::replace(&mut kills, now) < now
-    };
-    loop {
-        let received = match lifeline.readable().await {
-            Ok(()) => lifeline.try_io(Interest::READABLE, || lifeline::receive(&lifeline)),
-            Err(error) => Err(error),
-        };
-        let (news, mut descriptors) = match received {
-            Ok(Some(news)) => news,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            // The end, or something that only a broken first process says.
-            Ok(None) | Err(_) => break,
-        };
-        let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
-        match news {
-            News::Born { .. } => {}
-            News::Ready { landlock } => {
-                let gate = descriptors.pop_front();
-                registry.ready.take().map(|ready| ready.send(Ok((landlock, gate))));
-            }
-            News::Failed(failure) => {
-                registry.ready.take().map(|ready| ready.send(Err(failure)));
-            }
-            News::Started { id } => {
-                if let (Some(start), Some(handle)) = (registry.starting.remove(&id), descriptors.pop_front())
-                {
-                    // Nobody waits any more: the process is the jail's all the same.
-                    let _ = start.send(Ok(handle));
-                }
-            }
-            News::Refused { id, failure } => {
-                registry.running.remove(&id);
-                registry.starting.remove(&id).map(|start| start.send(Err(failure)));
-            }
-            News::Exited { id, code, signal } => {
-                let exit = match (code, signal) {
-                    (_, Some(libc::SIGKILL)) if registry.over_memory || out_of_memory() => Exit::OutOfMemory,
-                    (Some(code), _) => Exit::Code(code),
-                    (None, signal) => Exit::Signal(signal.unwrap_or(libc::SIGKILL)),
-                };
-                registry.running.remove(&id).map(|running| running.send_replace(Some(exit)));
-            }
-            News::OverMemory => registry.over_memory = true,
-        }
-    }
-    let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
-    registry.ended = true;
-    registry.ready = None;
-    registry.starting.clear();
-    let exit =
-        if registry.over_memory || out_of_memory() { Exit::OutOfMemory } else { Exit::Signal(libc::SIGKILL) };
-    for (_, running) in registry.running.drain() {
-        running.send_replace(Some(exit));
-    }
-}
-
-struct Prepared {
-    spawn: Spawn,
-    descriptors: Vec<OwnedFd>,
-    stdin: Option<OwnedFd>,
-    stdout: Option<OwnedFd>,
-    stderr: Option<OwnedFd>,
-}
-
-fn prepare_spawn(command: Command) -> io::Result<Prepared> {
-    let invalid = |message: String| Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-    if !command.program.is_absolute() {
-        return invalid(format!("`{}` is not an absolute path", command.program.display()));
-    }
-    if let Some((_, number)) = command.descriptors.iter().find(|(_, number)| !(3..FIRST_OWN).contains(number))
-    {
-        return invalid(format!("a descriptor cannot have the number {number} in the process"));
-    }
-    let mut environment = Vec::with_capacity(command.environment.len() + 1);
-    for (name, value) in command.environment {
-        let name = text(name)?;
-        if name.is_empty() || name.contains('=') || name == MARKER_VARIABLE {
-            return invalid(format!("`{name}` cannot be a variable's name"));
-        }
-        environment.push((name, text(value)?));
-    }
-    let (stdin, write) = input(command.stdin)?;
-    let (stdout, read) = output(command.stdout)?;
-    let (stderr, read_errors) = output(command.stderr)?;
-    let mut descriptors = vec![stdin, stdout, stderr];
-    let mut numbers: Vec<RawFd> = Vec::new();
-    for (descriptor, number) in command.descriptors {
-        descriptors.push(descriptor);
-        numbers.push(number);
-    }
-    let spawn = Spawn {
-        id: 0,
-        program: text(command.program.into())?,
-        arguments: command.arguments.into_iter().map(text).collect::<io::Result<_>>()?,
-        environment,
-        working_directory: text(command.working_directory.into())?,
-        numbers,
-    };
-    Ok(Prepared { spawn, descriptors, stdin: write, stdout: read, stderr: read_errors })
-}
-
-fn text(text: OsString) -> io::Result<String> {
-    let wrong = |why: &str| io::Error::new(io::ErrorKind::InvalidInput, why.to_owned());
-    let text = text.into_string().map_err(|text| wrong(&format!("`{}` is not UTF-8", text.display())))?;
-    if text.contains('\0') { Err(wrong("a text with a NUL byte cannot be passed")) } else { Ok(text) }
-}
-
-fn input(stdio: Stdio) -> io::Result<(OwnedFd, Option<OwnedFd>)> {
-    match stdio {
-        Stdio::Null => Ok((File::open("/dev/null")?.into(), None)),
-        Stdio::Piped => {
-            let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-            Ok((read, Some(write)))
-        }
-    }
-}
-
-fn output(stdio: Stdio) -> io::Result<(OwnedFd, Option<OwnedFd>)> {
-    match stdio {
-        Stdio::Null => Ok((File::options().write(true).open("/dev/null")?.into(), None)),
-        Stdio::Piped => {
-            let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-            Ok((write, Some(read)))
         }
     }
 }

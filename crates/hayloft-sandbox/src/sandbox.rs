@@ -17,7 +17,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::process::{Resource, Rlimit};
 use tokio::sync::oneshot;
 
-use crate::isolation::{self, Found, IsolationReport, remedy};
+use crate::isolation::{self, Found, IsolationReport};
 use crate::jail::{First, Newborn, died, error, refusal};
 use crate::{Jail, JailError, JailSpec, Limits, StartError, Step, Tier, system};
 use hayloft_cgroup::{Group, Groups, Missing};
@@ -31,6 +31,9 @@ const BLOCKS: u32 = 256;
 
 /// How many jails a host can have then.
 const IDS: u32 = 4096;
+
+/// What a jail is called that is made to see whether it can be.
+const TRIAL: &str = "a trial";
 
 /// A stage that says nothing for so long is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -153,13 +156,7 @@ impl Sandbox {
     pub async fn enter(&self, spec: JailSpec) -> Result<Jail, JailError> {
         let inner = &self.0;
         let label = spec.label.clone();
-        let fail = |step, source: io::Error| JailError {
-            step,
-            label: label.clone(),
-            path: None,
-            hint: remedy(step, &source),
-            source,
-        };
+        let fail = |step, source| error(step, &label, source);
         let id = inner.ids.as_ref().filter(|_| self.gives_ids()).map(Ids::take).transpose();
         let id = id.map_err(|source| fail(Step::Identity, source))?;
         let mut binds = inner.system.clone();
@@ -232,22 +229,17 @@ fn find(
         }
         match result {
             // Without Landlock and without namespaces nothing holds the files.
-            Ok(Landlock::No) if tier == Tier::C => failures.push(JailError {
-                step: Step::Landlock,
-                label: String::from("a trial"),
-                path: None,
-                source: io::Error::from_raw_os_error(libc::ENOSYS),
-                hint: None,
-            }),
+            Ok(Landlock::No) if tier == Tier::C => {
+                failures.push(error(Step::Landlock, TRIAL, io::Error::from_raw_os_error(libc::ENOSYS)));
+            }
             Ok(landlock) => return Ok((Found { tier, landlock, strongest }, failures)),
             Err(error) => failures.push(error),
         }
     }
-    Err(StartError::Stage(failures.pop().unwrap_or_else(|| refusal("a trial", no_failure()))))
-}
-
-fn no_failure() -> Failure {
-    Failure { step: Step::Stage, path: None, errno: libc::ENOSYS }
+    let failure = failures.pop();
+    Err(StartError::Stage(
+        failure.unwrap_or_else(|| error(Step::Stage, TRIAL, io::ErrorKind::Unsupported.into())),
+    ))
 }
 
 /// Makes a jail, runs a program in it and gives it up again.
@@ -258,24 +250,17 @@ fn attempt(
     ids: Option<&Ids>,
     groups: Option<&Groups>,
 ) -> Result<Landlock, JailError> {
-    let label = "a trial";
-    let fail = |source: io::Error| JailError {
-        step: Step::Stage,
-        label: label.into(),
-        path: None,
-        hint: None,
-        source,
-    };
+    let fail = |source| error(Step::Stage, TRIAL, source);
     let id = ids.filter(|_| tier != Tier::Off).map(Ids::take).transpose().map_err(fail)?;
     let entry = Entry {
         watch_memory: groups.is_none(),
         ..entry(tier, system.to_vec(), id.as_ref(), Limits::default())
     };
-    let (entry, _group) = grouped(groups, "jail", entry, label)?;
-    let newborn = deliver(stage, entry, label)?;
+    let (entry, _group) = grouped(groups, "jail", entry, TRIAL)?;
+    let newborn = deliver(stage, entry, TRIAL)?;
     run_nothing(&newborn.lifeline).map_err(fail).and_then(|outcome| match outcome {
-        Some(outcome) => outcome.map_err(|failure| refusal(label, failure)),
-        None => Err(died(label, newborn.first.pid)),
+        Some(outcome) => outcome.map_err(|failure| refusal(TRIAL, failure)),
+        None => Err(died(TRIAL, newborn.first.pid)),
     })
 }
 
@@ -306,13 +291,7 @@ fn run_nothing(lifeline: &OwnedFd) -> io::Result<Option<Result<Landlock, Failure
 
 /// Starts the stage and waits until it has made the first process. Must run on the thread that outlives it.
 fn deliver(stage: &Path, entry: Entry, label: &str) -> Result<Newborn, JailError> {
-    let fail = |step, source: io::Error| JailError {
-        step,
-        label: label.to_owned(),
-        path: Some(stage.to_owned()),
-        hint: remedy(step, &source),
-        source,
-    };
+    let fail = |step, source| JailError { path: Some(stage.to_owned()), ..error(step, label, source) };
     let (lifeline, other) = lifeline::pair().map_err(|source| fail(Step::Prepare, source))?;
     set_socket_timeout(&lifeline, Timeout::Recv, Some(PATIENCE))
         .map_err(|errno| fail(Step::Prepare, errno.into()))?;

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,25 +15,20 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use hayloft_model::plugin::Package;
 use hayloft_model::{InstanceKey, ServerId, WorkerId, WorkerState};
-use hayloft_sandbox::{Exit, Jail, JailError};
+use hayloft_sandbox::{Exit, Jail};
 use metrics::histogram;
 use rustix::process::Signal;
 use serde_json::value::RawValue;
-use tokio::net::unix::OwnedReadHalf;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_util::codec::FramedRead;
 
 use crate::activity::Activity;
-use crate::channel::{self, ChannelError, ChannelWriter, Frame, FrameDecoder};
+use crate::channel::{self, ChannelError, Frame};
 use crate::dispatcher::Shared;
 use crate::events::{Cause, Ending, Event, Facts, Order, Report};
-use crate::gate::{GateCaller, GateListener, OpenGate};
 use crate::health::{Checkup, Health};
-use crate::home::Home;
 use crate::http::RouteListener;
-use crate::launch::{self, Prepared};
+use crate::launch;
 use crate::life::Life;
 use crate::logs::{Level, LogStream, WorkerLog};
 use crate::notices::Inlet;
@@ -45,9 +39,11 @@ use crate::{Fault, StartFailure, StartStage};
 
 mod hooks;
 mod servers;
+mod start;
 
 use hooks::Pending;
 use servers::{Server, ServerTask};
+use start::{Process, start};
 
 /// A process that closed its channel has so long to end before it is killed for that.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -101,66 +97,6 @@ pub(crate) async fn run(birth: Birth) {
     };
     // Without a dispatcher nobody wants to know any more.
     let _ = reports.send(Report { worker, event: Event::Gone(Ending { cause, uptime: begun.elapsed() }) });
-}
-
-/// A process that runs, with everything that belongs to it.
-struct Process {
-    runner: Arc<hayloft_sandbox::Process>,
-    jail: Arc<Jail>,
-    home: Home,
-    gate: OpenGate,
-    reader: FramedRead<OwnedReadHalf, FrameDecoder>,
-    writer: ChannelWriter,
-    logs: Vec<JoinHandle<()>>,
-}
-
-async fn start(birth: &Birth) -> Result<Process, StartFailure> {
-    let settings = &birth.shared.settings;
-    let failure = |message: String, hint| StartFailure {
-        stage: StartStage::Spawn,
-        message,
-        problems: Vec::new(),
-        hint,
-    };
-    let refused = |error: JailError| failure(format!("{error}: {}", error.source), error.hint.clone());
-    let prepared = launch::prepare(settings, &birth.routes, &birth.package, birth.worker)
-        .map_err(|error| failure(format!("prepare its folder and sockets: {error}"), None))?;
-    let Prepared { spec, channel, home, descriptors } = prepared;
-    // In its folder before the folder is given away to the worker's user.
-    let folder = (!launch::has_own_network(settings)).then(|| GateListener::folder(home.path()));
-    let mut jail = settings.sandbox.enter(spec).await.map_err(refused)?;
-    let opened = async {
-        let listener = match (jail.take_gate(), folder) {
-            (Some(listener), _) => GateListener::jail(listener),
-            (None, Some(listener)) => listener.map(|listener| listener.of_jail(jail.pid())),
-            (None, None) => Err(io::Error::other("the jail has none")),
-        };
-        let listener = listener.map_err(|error| failure(format!("open its gate: {error}"), None))?;
-        let caller = GateCaller::new(birth.worker, birth.package.descriptor.id.clone());
-        let gate = OpenGate::new(listener, Arc::clone(&settings.gate), caller);
-        let command = launch::runner(settings, &birth.package, &jail, descriptors);
-        Ok((gate, jail.spawn(command).await.map_err(refused)?))
-    };
-    let (gate, mut runner) = match opened.await {
-        Ok(opened) => opened,
-        Err(failure) => {
-            end(birth.worker, &jail).await;
-            return Err(failure);
-        }
-    };
-    let mut logs = Vec::new();
-    if let Some(stdout) = runner.take_stdout() {
-        logs.push(tokio::spawn(birth.log.clone().follow(LogStream::Stdout, stdout)));
-    }
-    if let Some(stderr) = runner.take_stderr() {
-        logs.push(tokio::spawn(birth.log.clone().follow(LogStream::Stderr, stderr)));
-    }
-    birth.facts.send_modify(|facts| {
-        facts.pid = runner.pid();
-        facts.memory = Some(jail.memory_meter());
-    });
-    let (reader, writer) = channel::open(channel);
-    Ok(Process { runner: Arc::new(runner), jail: Arc::new(jail), home, gate, reader, writer, logs })
 }
 
 /// Whether the unit goes on, or why not.

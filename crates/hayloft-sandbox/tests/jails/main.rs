@@ -14,6 +14,7 @@ use std::time::Instant;
 use hayloft_sandbox::{Exit, JailSpec, Limits, Sandbox, Signal, Stdio, Step, Tier};
 use support::{
     Fixture, SOON, enter, groups_of, none_left, options, owner, ready, run, running, shell, status, tiers,
+    until_asleep,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -97,12 +98,7 @@ async fn all_that_a_process_started_ends_with_its_jail() {
         let mut process =
             jail.spawn(hayloft_sandbox::Command { stdin: Stdio::Piped, ..shell(&script) }).await.unwrap();
         let _lines = ready(&mut process).await;
-        let begun = Instant::now();
-        while running(&format!("sleep {marker}")).len() < 4 && begun.elapsed() < SOON {
-            tokio::task::yield_now().await;
-        }
-        // The shell's own command line has the text, too.
-        assert_eq!(running(&format!("sleep {marker}")).len(), 4, "{tier}");
+        until_asleep(&marker, 3).await;
         jail.end().await.unwrap();
         assert_eq!(running(&format!("sleep {marker}")), [] as [u32; 0], "{tier}");
         assert_eq!(process.wait().await, Exit::Signal(9));
@@ -123,11 +119,8 @@ async fn a_jail_that_nobody_owns_ends() {
         let _lines = ready(&mut process).await;
         let first = jail.pid();
         drop(jail);
-        let begun = Instant::now();
-        while running(&format!("sleep {marker}")).is_empty() && begun.elapsed() < SOON {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(running(&format!("sleep {marker}")).len(), 1, "a process keeps its jail");
+        // A process keeps its jail.
+        until_asleep(&marker, 1).await;
         drop(process);
         assert!(none_left(&format!("sleep {marker}")), "{tier}");
         let begun = Instant::now();
@@ -169,6 +162,7 @@ async fn ends_are_told_as_they_were() {
         let marker = format!("88{}", 400 + tier as u32);
         let mut process = jail.spawn(shell(&format!("sleep {marker} & echo ready; wait"))).await.unwrap();
         let _lines = ready(&mut process).await;
+        until_asleep(&marker, 1).await;
         assert_eq!(process.kill().await, Exit::Signal(9), "{tier}");
         assert!(none_left(&format!("sleep {marker}")), "{tier}: its group is left");
         assert_eq!(run(&jail, "echo on").await.0, "on\n", "the jail goes on");

@@ -134,6 +134,24 @@ pub(crate) fn running(text: &str) -> Vec<u32> {
     .collect()
 }
 
+/// Waits until so many processes sleep for a time that begins so. A process that is about to sleep is another program,
+/// or none at all for a moment.
+pub(crate) async fn until_asleep(time: &str, count: usize) {
+    let asleep = || {
+        let asleep = |pid: &u32| {
+            let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let words: Vec<_> = command.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+            matches!(&*words, [program, slept, ..] if program.ends_with("sleep") && slept.starts_with(time))
+        };
+        running(&format!("sleep {time}")).iter().filter(|pid| asleep(pid)).count()
+    };
+    let begun = Instant::now();
+    while asleep() != count && begun.elapsed() < SOON {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(asleep(), count);
+}
+
 /// Whether all processes with this text are gone soon.
 pub(crate) fn none_left(text: &str) -> bool {
     let deadline = Instant::now() + SOON;

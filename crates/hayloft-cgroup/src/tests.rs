@@ -1,0 +1,379 @@
+//! What groups do, on the kernel of this machine; and what would be written where it has the other layout.
+#![expect(clippy::disallowed_methods, reason = "what a group does is seen only on real processes in it")]
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::*;
+use crate::place::{HOST, unescape};
+use crate::processes::{members, wait};
+
+const MOUNTS: &str = "\
+31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
+32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:5 - cgroup cgroup rw,cpu,cpuacct
+35 31 0:32 /docker/a /sys/fs/cgroup/mem\\040ory rw - cgroup cgroup rw,memory
+39 31 0:36 /.. /mnt/pids rw - cgroup cgroup rw,pids
+40 31 0:36 / /sys/fs/cgroup/pids rw master:1 shared:2 - cgroup none rw,pids
+41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw,nsdelegate
+";
+
+#[test]
+fn own_folders_are_found_by_hierarchy() {
+    let memberships =
+        "8:pids:/\n4:memory:/docker/a/b\n3:cpu,cpuacct:/x:y\n1:name=systemd:/s\n0::/user/u.service\n";
+    for (controller, expected) in [
+        ("memory", Some("/root/sys/fs/cgroup/mem ory/b")),
+        ("cpu", Some("/root/sys/fs/cgroup/cpu,cpuacct/x:y")),
+        ("cpuacct", Some("/root/sys/fs/cgroup/cpu,cpuacct/x:y")),
+        ("pids", Some("/root/sys/fs/cgroup/pids/")),
+        ("", Some("/root/sys/fs/cgroup/unified/user/u.service")),
+        ("blkio", None),
+    ] {
+        let found = own_folder(Path::new("/root"), memberships, MOUNTS, controller);
+        assert_eq!(found.as_deref(), expected.map(Path::new), "{controller}");
+    }
+    for outside in ["4:memory:/elsewhere", "4:memory:/docker/a/../b", "4:memory:/docker/ab", "", "nonsense"] {
+        assert_eq!(own_folder(Path::new("/"), outside, MOUNTS, "memory"), None, "{outside}");
+    }
+    assert_eq!(own_folder(Path::new("/"), "0::/", "nonsense\n1 2 - \n", ""), None);
+}
+
+#[test]
+fn paths_lose_their_octal_escapes() {
+    for (escaped, plain) in
+        [("/a", "/a"), ("/a\\040b\\011c\\012", "/a b\tc\n"), ("\\134040", "\\040"), ("\\134\\040", "\\ ")]
+    {
+        assert_eq!(unescape(escaped), plain);
+    }
+}
+
+#[test]
+fn each_layout_has_its_files() {
+    let lines = |settings: Vec<Setting>| -> Vec<String> {
+        let line = |(controller, file, text, tolerated): Setting| {
+            format!("{} {file} {text} {tolerated:?}", CONTROLLERS[controller])
+        };
+        settings.into_iter().map(line).collect()
+    };
+    assert_eq!(
+        lines(settings(Layout::Unified, 5, 6, 150)),
+        [
+            "memory memory.max 5 None",
+            "memory memory.swap.max 0 Some(NotFound)",
+            "memory memory.oom.group 1 Some(NotFound)",
+            "pids pids.max 6 None",
+            "cpu cpu.max 150000 100000 None",
+        ]
+    );
+    assert_eq!(
+        lines(settings(Layout::Split, 5, 6, 150)),
+        [
+            "memory memory.limit_in_bytes 5 None",
+            "memory memory.memsw.limit_in_bytes 5 Some(NotFound)",
+            "pids pids.max 6 None",
+            "cpu cpu.cfs_period_us 100000 None",
+            "cpu cpu.cfs_quota_us 150000 Some(InvalidInput)",
+        ]
+    );
+}
+
+/// A folder that looks like a delegated group of the unified layout.
+fn delegated(controllers: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for leaf in ["", HOST] {
+        make_folder(&folder.path().join(leaf)).expect("a group");
+        fs::write(folder.path().join(leaf).join("cgroup.procs"), "").expect("a file");
+    }
+    fs::write(folder.path().join("cgroup.controllers"), controllers).expect("a file");
+    fs::write(folder.path().join("cgroup.subtree_control"), "").expect("a file");
+    folder
+}
+
+#[test]
+fn the_host_moves_into_its_leaf_once() {
+    let folder = delegated("cpuset cpu io memory pids\n");
+    let text = |file: &str| fs::read_to_string(folder.path().join(file)).expect("a file");
+    for own in [folder.path().to_owned(), folder.path().join(HOST)] {
+        assert_eq!(enter_leaf(&own).expect("delegated"), folder.path());
+        assert_eq!(text("hayloft-host/cgroup.procs"), "0");
+        assert_eq!(text("cgroup.subtree_control"), "+memory +pids +cpu");
+        assert_eq!(text("cgroup.procs"), "");
+    }
+}
+
+#[test]
+fn a_refused_leaf_is_left_again() {
+    let folder = delegated("cpu memory pids");
+    fs::remove_file(folder.path().join("cgroup.subtree_control")).expect("a file less");
+    let missing = enter_leaf(folder.path()).expect_err("not delegated");
+    assert!(missing.what.contains("cgroup.subtree_control"), "{missing:?}");
+    assert_eq!(fs::read_to_string(folder.path().join("cgroup.procs")).expect("a file"), "0");
+}
+
+#[test]
+fn what_is_missing_is_said() {
+    let folder = delegated("cpuset memory");
+    let at = |memberships: &str| {
+        let place = folder.path().display();
+        let mounts =
+            format!("41 31 0:38 / {place} rw - cgroup2 cgroup2 rw\n35 31 0:32 / /m rw - cgroup x rw,memory");
+        Groups::find_in(Path::new("/"), memberships, &mounts, "here").expect_err("nothing to be found")
+    };
+    let missing = at("4:memory:/\n0::/");
+    assert_eq!(missing.what, format!("the group `{}/` lacks `pids`, `cpu`", folder.path().display()));
+    assert!(missing.fix.contains("`Delegate=memory pids cpu`"), "{missing:?}");
+    assert!(at("0::/gone").what.contains("gone/cgroup.controllers"));
+    assert_eq!(at("4:memory:/").fix, MOUNT);
+    for (kind, fix) in [
+        (ErrorKind::ReadOnlyFilesystem, WRITABLE),
+        (ErrorKind::PermissionDenied, DELEGATE),
+        (ErrorKind::ResourceBusy, DELEGATE),
+        (ErrorKind::WouldBlock, OTHER_OWNER),
+    ] {
+        assert_eq!(Missing::because(Path::new("/x"), &kind.into()).fix, fix);
+    }
+    for owner in ["", "host", "a/b", ".", "..", "a b"] {
+        assert_eq!(Groups::find(owner).expect_err("no name").fix, RENAME, "{owner}");
+    }
+}
+
+/// The groups of one test; removed at its end, also of a failed one.
+struct Place(Groups);
+
+/// `None` where the machine has none to give.
+fn find(owner: &str) -> Option<Groups> {
+    match Groups::find(&format!("{owner}-{}", std::process::id())) {
+        Ok(groups) => Some(groups),
+        Err(missing) => {
+            let offered = rustix::fs::access("/sys/fs/cgroup/memory", rustix::fs::Access::WRITE_OK).is_ok();
+            assert!(!offered, "the machine has groups of version 1, but {missing:?}");
+            eprintln!("not tested on this machine: {missing:?}");
+            None
+        }
+    }
+}
+
+/// 64 MiB.
+fn limits(tasks: u64, processor: u32) -> Limits {
+    let memory = 64 << 20;
+    Limits { memory, tasks, processor }
+}
+
+impl Place {
+    fn new(owner: &str) -> Option<Self> {
+        find(owner).map(Self)
+    }
+
+    fn make(&self, name: &str, tasks: u64, processor: u32) -> Group {
+        self.0.make(name, &limits(tasks, processor)).expect("a group")
+    }
+
+    fn left(&self) -> Vec<PathBuf> {
+        self.0.folders.iter().flat_map(|folder| children(folder)).collect()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        for folder in self.0.folders.iter().rev() {
+            let _ = clear(&children(folder)).and_then(|()| remove_folder(folder));
+        }
+    }
+}
+
+/// A process in the group that runs `script` of a shell.
+fn start(group: &Group, script: &str) -> Child {
+    let script = format!("for entry; do echo 0 > \"$entry\" || exit 99; done\n{script}");
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", &script, "sh"]).args(group.entries());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a shell")
+}
+
+fn first_line(child: &mut Child) -> String {
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+    line.trim().to_owned()
+}
+
+/// Doubles a text in the shell until the kernel has had enough.
+const BOMB: &str = "text=0123456789abcdef; while :; do text=$text$text; done";
+
+#[test]
+fn a_memory_bomb_is_ended_and_told_of() {
+    let Some(place) = Place::new("memory") else { return };
+    let (calm, bombed) = (place.make("calm", 8, 100), place.make("bombed", 8, 100));
+    let mut neighbour = start(&calm, "echo ready; cat");
+    assert_eq!(first_line(&mut neighbour), "ready");
+    assert!(
+        calm.memory_bytes().is_some_and(|bytes| bytes > 0 && bytes < 64 << 20),
+        "{:?}",
+        calm.memory_bytes()
+    );
+
+    assert!(bombed.memory_kills() == 0);
+    // The shell's child is the bomb, so that it is not a child of this process which ends.
+    let mut child = start(&bombed, &format!("({BOMB}); echo outlived; cat"));
+    if place.0.layout == Layout::Split {
+        assert_eq!(first_line(&mut child), "outlived");
+    }
+    assert!(bombed.memory_kills() > 0);
+    assert!(calm.memory_kills() == 0);
+    bombed.remove().expect("removed");
+    assert_eq!(child.wait().expect("its end").signal(), Some(9));
+    assert_eq!(neighbour.try_wait().expect("its state"), None, "the neighbour lives");
+    calm.remove().expect("removed");
+    assert_eq!(neighbour.wait().expect("its end").signal(), Some(9));
+    assert_eq!(place.left(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn tasks_are_limited() {
+    let Some(place) = Place::new("tasks") else { return };
+    // The shell and three sleepers are four; the fourth sleeper is refused, which ends the shell.
+    for (tasks, ended) in [(4, true), (5, false)] {
+        let group = place.make("few", tasks, 100);
+        let mut child =
+            start(&group, "for i in 1 2 3 4; do sleep 600 >/dev/null & done; echo all; read forever");
+        assert_eq!(first_line(&mut child), if ended { "" } else { "all" }, "{tasks}");
+        group.kill().expect("killed");
+        assert_eq!(members(&group.folders), BTreeSet::new());
+        assert_eq!(child.wait().expect("its end").signal().is_none(), ended);
+        assert!(group.memory_kills() == 0);
+    }
+    assert_eq!(place.left(), Vec::<PathBuf>::new(), "dropping removes");
+}
+
+#[test]
+fn a_fork_bomb_ends() {
+    let Some(place) = Place::new("forks") else { return };
+    let group = place.make("bomb", 200, 100);
+    let mut child = start(&group, "yes 0.1 | xargs -n 1 -P 150 sleep");
+    let until = Instant::now() + Duration::from_secs(60);
+    while members(&group.folders).len() < 20 && Instant::now() < until {
+        wait(&mut [], Duration::from_millis(1));
+    }
+    assert!(members(&group.folders).len() >= 20, "it goes on forking");
+    group.remove().expect("removed");
+    assert!(!child.wait().expect("its end").success());
+    assert_eq!(place.left(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn the_processor_is_limited() {
+    let Some(place) = Place::new("processor") else { return };
+    let group = place.make("slow", 8, 20);
+    let mut child = start(&group, "while :; do :; done");
+    let used = || {
+        let text = fs::read_to_string(group.folders[CPU].join("cpu.stat")).expect("counts");
+        text.lines()
+            .find_map(|line| line.strip_prefix("nr_throttled ")?.parse::<u64>().ok())
+            .expect("a count")
+    };
+    let until = Instant::now() + Duration::from_secs(60);
+    while used() == 0 && Instant::now() < until {
+        wait(&mut [], Duration::from_millis(5));
+    }
+    assert!(used() > 0, "a busy loop is held back");
+    group.remove().expect("removed");
+    child.wait().expect("its end");
+}
+
+#[test]
+fn a_tighter_parent_holds_where_the_kernel_refuses_more() {
+    let Some(place) = Place::new("parent") else { return };
+    if place.0.layout == Layout::Split {
+        write(&place.0.folders[CPU].join("cpu.cfs_quota_us"), "20000").expect("a limit of the parent");
+        let group = place.make("child", 8, 100);
+        let own = fs::read_to_string(group.folders[CPU].join("cpu.cfs_quota_us")).expect("a limit");
+        assert_eq!(own.trim(), "-1");
+    }
+}
+
+#[test]
+fn leftovers_are_removed_and_a_living_host_is_not_disturbed() {
+    let Some(groups) = find("leftovers") else { return };
+    let group = groups.make("old", &limits(8, 100)).expect("a group");
+    let mut child = start(&group, "setsid sleep 600 & setsid sleep 600 & echo ready; read forever");
+    assert_eq!(first_line(&mut child), "ready");
+    let owner = format!("leftovers-{}", std::process::id());
+    let missing = Groups::find(&owner).expect_err("one host at a time");
+    assert_eq!(missing.fix, OTHER_OWNER);
+    assert_eq!(members(&group.folders).len(), 3, "nobody was hurt");
+
+    // As after a crash: nothing is dropped in order, but the kernel lets go of the lock.
+    let below = group.folders[MEMORY].join("below");
+    fs::create_dir(&below).expect("a group below");
+    std::mem::forget(group);
+    drop(groups);
+    let again = Place(Groups::find(&owner).expect("found again"));
+    assert_eq!(child.wait().expect("its end").signal(), Some(9));
+    assert_eq!(again.left(), Vec::<PathBuf>::new());
+    again.make("old", 8, 100).remove().expect("the name is free");
+}
+
+/// Only what needs no controller, so that it runs wherever there is a unified hierarchy to write to.
+#[test]
+fn the_unified_layout_ends_all_below() {
+    let [memberships, mounts] =
+        ["/proc/self/cgroup", "/proc/self/mountinfo"].map(|path| fs::read_to_string(path).expect("a text"));
+    let Some(own) = own_folder(Path::new("/"), &memberships, &mounts, "") else { return };
+    let folder = own.join(format!("hayloft-unified-{}", std::process::id()));
+    if let Err(error) = fs::create_dir(&folder).and_then(|()| fs::create_dir(folder.join("below"))) {
+        return eprintln!("not tested on this machine: {error}");
+    }
+    let folders = [folder.clone(), folder.clone(), folder.clone()];
+    let group = Group { layout: Layout::Unified, folders, removed: false };
+    assert_eq!(group.entries(), [folder.join("cgroup.procs")]);
+    let below = folder.join("below/cgroup.procs");
+    let script = format!(
+        "sleep 600 & sh -c \"echo 0 > '{}'; sleep 600 & echo ready; read forever\"; :",
+        below.display()
+    );
+    let mut child = start(&group, &script);
+    assert_eq!(first_line(&mut child), "ready");
+    assert_eq!(members(std::slice::from_ref(&folder)).len(), 4, "two shells, two sleepers");
+    group.remove().expect("removed");
+    assert_eq!(child.wait().expect("its end").signal(), Some(9));
+    assert!(!folder.exists());
+}
+
+#[test]
+fn names_are_checked_and_unique() {
+    let Some(place) = Place::new("names") else { return };
+    let long = "a".repeat(101);
+    for name in ["", ".", "..", "a/b", "/a", "a.b", "cgroup.procs", "a b", "a\n", "a\0", "ä", &long] {
+        let error = place.0.make(name, &limits(1, 1)).expect_err(name);
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{name}");
+    }
+    let living = place.make("one", 8, 100);
+    let mut child = start(&living, "echo ready; read forever");
+    assert_eq!(first_line(&mut child), "ready");
+    let error = place.0.make("one", &limits(1, 1)).expect_err("taken");
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    assert_eq!(child.try_wait().expect("its state"), None, "the living one stays");
+    drop(living);
+    child.wait().expect("its end");
+}
+
+#[test]
+fn many_at_once() {
+    let Some(place) = Place::new("many") else { return };
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let place = &place;
+            scope.spawn(move || {
+                for round in 0..5 {
+                    let group = place.make(&format!("{thread}-{round}"), 8, 100);
+                    let mut child = start(&group, "sleep 600 & echo ready; read forever");
+                    assert_eq!(first_line(&mut child), "ready");
+                    group.remove().expect("removed");
+                    assert_eq!(child.wait().expect("its end").signal(), Some(9));
+                }
+            });
+        }
+    });
+    assert_eq!(place.left(), Vec::<PathBuf>::new());
+}

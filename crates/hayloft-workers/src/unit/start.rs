@@ -1,0 +1,78 @@
+//! From nothing to a process that is the runner, with its sockets, in its jail.
+
+use std::io;
+use std::sync::Arc;
+
+use hayloft_sandbox::{Jail, JailError};
+use tokio::net::unix::OwnedReadHalf;
+use tokio::task::JoinHandle;
+use tokio_util::codec::FramedRead;
+
+use super::{Birth, end};
+use crate::channel::{self, ChannelWriter, FrameDecoder};
+use crate::gate::{GateCaller, GateListener, OpenGate};
+use crate::home::Home;
+use crate::launch::{self, Prepared};
+use crate::logs::LogStream;
+use crate::{StartFailure, StartStage};
+
+/// A process that runs, with everything that belongs to it.
+pub(super) struct Process {
+    pub(super) runner: Arc<hayloft_sandbox::Process>,
+    pub(super) jail: Arc<Jail>,
+    pub(super) home: Home,
+    pub(super) gate: OpenGate,
+    pub(super) reader: FramedRead<OwnedReadHalf, FrameDecoder>,
+    pub(super) writer: ChannelWriter,
+    pub(super) logs: Vec<JoinHandle<()>>,
+}
+
+/// Makes the jail and starts the runner in it.
+pub(super) async fn start(birth: &Birth) -> Result<Process, StartFailure> {
+    let settings = &birth.shared.settings;
+    let failure = |message: String, hint| StartFailure {
+        stage: StartStage::Spawn,
+        message,
+        problems: Vec::new(),
+        hint,
+    };
+    let refused = |error: JailError| failure(format!("{error}: {}", error.source), error.hint.clone());
+    let prepared = launch::prepare(settings, &birth.routes, &birth.package, birth.worker)
+        .map_err(|error| failure(format!("prepare its folder and sockets: {error}"), None))?;
+    let Prepared { spec, channel, home, descriptors } = prepared;
+    // In its folder before the folder is given away to the worker's user.
+    let folder = (!launch::has_own_network(settings)).then(|| GateListener::folder(home.path()));
+    let mut jail = settings.sandbox.enter(spec).await.map_err(refused)?;
+    let opened = async {
+        let listener = match (jail.take_gate(), folder) {
+            (Some(listener), _) => GateListener::jail(listener),
+            (None, Some(listener)) => listener.map(|listener| listener.of_jail(jail.pid())),
+            (None, None) => Err(io::Error::other("the jail has none")),
+        };
+        let listener = listener.map_err(|error| failure(format!("open its gate: {error}"), None))?;
+        let caller = GateCaller::new(birth.worker, birth.package.descriptor.id.clone());
+        let gate = OpenGate::new(listener, Arc::clone(&settings.gate), caller);
+        let command = launch::runner(settings, &birth.package, &jail, descriptors);
+        Ok((gate, jail.spawn(command).await.map_err(refused)?))
+    };
+    let (gate, mut runner) = match opened.await {
+        Ok(opened) => opened,
+        Err(failure) => {
+            end(birth.worker, &jail).await;
+            return Err(failure);
+        }
+    };
+    let mut logs = Vec::new();
+    if let Some(stdout) = runner.take_stdout() {
+        logs.push(tokio::spawn(birth.log.clone().follow(LogStream::Stdout, stdout)));
+    }
+    if let Some(stderr) = runner.take_stderr() {
+        logs.push(tokio::spawn(birth.log.clone().follow(LogStream::Stderr, stderr)));
+    }
+    birth.facts.send_modify(|facts| {
+        facts.pid = runner.pid();
+        facts.memory = Some(jail.memory_meter());
+    });
+    let (reader, writer) = channel::open(channel);
+    Ok(Process { runner: Arc::new(runner), jail: Arc::new(jail), home, gate, reader, writer, logs })
+}
