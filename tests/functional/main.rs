@@ -2,14 +2,19 @@
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test reports by panicking")]
 
 mod bad_plugins;
+mod class_plugins;
 mod command_line;
 mod crashes;
+mod defaults;
 mod endpoint;
 mod first_call;
+mod hatago;
 mod interleavings;
 mod jail_features;
+mod mcp_servers;
 mod nodes;
 mod organizations;
+mod procedures;
 mod routes;
 mod settings;
 mod support;

@@ -46,3 +46,4 @@ mod patterns;
 mod processes;
 mod requirements;
 mod secrets;
+mod servers;

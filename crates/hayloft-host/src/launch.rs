@@ -5,7 +5,7 @@ use std::sync::Weak;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use hayloft_model::config::{ConfigValues, Credentials, Requirement, missing, missing_variables};
-use hayloft_model::{InstanceKey, InstanceState, Revision, Severity};
+use hayloft_model::{InstanceKey, InstanceState, Registration, Revision, Severity};
 use hayloft_workers::{Binding, Launch, LaunchRefused, LaunchSource};
 
 use crate::config::credentials;
@@ -74,17 +74,21 @@ impl Host {
             None => None,
         };
         let (values, chosen) = saved.map(|saved| (saved.values, saved.credentials)).unwrap_or_default();
-        let missing = self.missing_settings(&plugin, &values);
+        let registered = self.registered_for(&plugin, key).unwrap_or(registered);
+        let registration = &registered.registration;
+        let missing = self.missing_settings(&plugin, registration, &values);
         if !missing.is_empty() {
             return Err(LaunchRefused::Unconfigured {
                 missing: missing.into_iter().map(|m| m.field).collect(),
             });
         }
-        let credentials = self.credentials(&plugin, chosen.as_ref(), &values);
+        let credentials = self.credentials(&plugin, registration, chosen.as_ref(), &values);
         let allowed = self.environment.allowed(&package.descriptor);
         let environment: Vec<_> = allowed.map(|(name, value)| (name.to_owned(), value.clone())).collect();
-        let schema = &registered.registration.config_schema;
+        let schema = &registration.config_schema;
         let secrets = secrets(schema, &values, credentials.as_ref(), &environment);
+        let server_environment = self.server_environment(&plugin, schema, &values, credentials.as_ref());
+        let servers = Self::listed_servers(&package.descriptor.servers);
         let organization_name = self.access.organization_name(key.organization);
         Ok(Launch {
             package,
@@ -96,6 +100,8 @@ impl Host {
                 config: values,
                 credentials,
                 environment,
+                servers,
+                server_environment,
                 secrets,
             },
         })
@@ -103,9 +109,13 @@ impl Host {
 
     /// Required settings that neither the organization, nor the environment, nor a default gives; and variables that
     /// must be there, by their own names.
-    pub(crate) fn missing_settings(&self, plugin: &KnownPlugin, values: &ConfigValues) -> Vec<Requirement> {
-        let Some(registered) = plugin.registered() else { return Vec::new() };
-        let schema = &registered.registration.config_schema;
+    pub(crate) fn missing_settings(
+        &self,
+        plugin: &KnownPlugin,
+        registration: &Registration,
+        values: &ConfigValues,
+    ) -> Vec<Requirement> {
+        let schema = &registration.config_schema;
         let has_environment = |name: &str| self.allowed_variable(plugin, name).is_some();
         let names = plugin.descriptor().map(|descriptor| descriptor.requirements.env.as_slice());
         let variables = missing_variables(names.unwrap_or_default(), values, schema, has_environment);
@@ -116,14 +126,14 @@ impl Host {
     pub(crate) fn credentials(
         &self,
         plugin: &KnownPlugin,
+        registration: &Registration,
         chosen: Option<&Credentials>,
         values: &ConfigValues,
     ) -> Option<Credentials> {
-        let registration = &plugin.registered()?.registration;
         credentials::resolve(chosen, values, registration, |name| self.allowed_variable(plugin, name))
     }
 
-    fn allowed_variable(&self, plugin: &KnownPlugin, name: &str) -> Option<String> {
+    pub(crate) fn allowed_variable(&self, plugin: &KnownPlugin, name: &str) -> Option<String> {
         let value = self.environment.get(plugin.descriptor()?, name)?;
         Some(value.expose().clone())
     }

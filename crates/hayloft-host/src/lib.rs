@@ -5,7 +5,9 @@
 //! | organizations and tokens | [`access`] |
 //! | an organization's plugins | [`plugins`] |
 //! | tools | [`tools`] |
+//! | plugins' MCP servers | [`servers`] |
 //! | plugins' HTTP routes | [`routes`] |
+//! | plugins' procedures | [`procedures`] |
 //! | the audit trail | [`audit`] |
 //!
 //! This crate must not know HTTP servers (the `http` crate's types are fine), SQL text or JSON-RPC. Every use case is a
@@ -32,13 +34,18 @@ mod instances;
 mod launch;
 mod observe;
 pub mod plugins;
+pub mod procedures;
 mod relay;
 pub mod routes;
+pub mod servers;
 mod sessions;
 mod start;
 pub mod tools;
 mod turns;
 mod uninterrupted;
+mod upkeep;
+mod uses;
+mod values;
 mod workers;
 
 pub use access::Denied;
@@ -55,9 +62,11 @@ pub use hayloft_mcp::service::BreakReason;
 pub use hayloft_mcp::{CallTool, Change, ToolFailure, progress_channel};
 pub use hayloft_store::audit::{AuditEntry, HostAuditEntry, Page};
 pub use hayloft_store::organizations::Organization;
+pub use hayloft_store::plugin_values::Quota as ValueQuota;
 pub use hayloft_store::tokens::Token;
+pub use hayloft_workers::protocol::{CallableKind, ProcedureAnswer};
 pub use hayloft_workers::{
-    Gate, GateCaller, GateStream, LogLine, ProxyError, ResponseBody, Unavailable, WorkerStatus,
+    Gate, GateCaller, GateStream, HookError, LogLine, ProxyError, ResponseBody, Unavailable, WorkerStatus,
 };
 pub use plugins::disable::DisablePluginError;
 pub use plugins::get::GetPluginError;
@@ -67,7 +76,10 @@ pub use plugins::metadata::PluginMetadataError;
 pub use plugins::purge::PurgeConfigurationError;
 pub use plugins::save::{SaveOutcome, SavePlugin, SavePluginError};
 pub use plugins::view::{AuthView, McpServerView, MissingView, PluginDetail, PluginSummary};
+pub use procedures::call::{CallProcedure, CallProcedureError};
 pub use routes::proxy::{ProxyRouteError, RouteRequest};
+pub use servers::Outbound;
+pub use servers::register::{Place as ServerPlace, RegisterServerError};
 pub use start::StartError;
 pub use tools::call::CallToolError;
 pub use tools::list::ToolSummary;
@@ -84,6 +96,8 @@ pub struct HostDeadlines {
     pub tool_call_total: Duration,
     /// How long a save waits for the plugin to run on the new values before it answers without a verdict.
     pub save_answer: Duration,
+    /// What plugins use of the host's services is gathered for so long before a line of the audit trail tells of it.
+    pub audit_period: Duration,
 }
 
 impl Default for HostDeadlines {
@@ -92,6 +106,7 @@ impl Default for HostDeadlines {
             tool_call: Duration::from_secs(60),
             tool_call_total: Duration::from_secs(600),
             save_answer: Duration::from_secs(10),
+            audit_period: Duration::from_secs(60),
         }
     }
 }
@@ -110,12 +125,16 @@ pub struct HostOptions {
     pub environment: HostEnvironment,
     /// The most that a plugin may ask for. What is absent has no bound.
     pub maximum_limits: PluginLimits,
+    /// What leads to MCP servers elsewhere. Without it none of them is reached, and whoever calls one is told so.
+    pub outbound: Option<Arc<dyn Outbound>>,
     /// Folders with plugins.
     pub plugin_folders: Vec<PathBuf>,
     /// The bearer token of the administrator.
     pub administrator_token: Secret<String>,
     /// How long things may take.
     pub deadlines: HostDeadlines,
+    /// How much a plugin may keep for an organization.
+    pub value_quota: ValueQuota,
 }
 
 /// A running host. Clones are the same host.
@@ -128,24 +147,33 @@ pub struct HostInner {
     pub(crate) access: access::AccessTable,
     pub(crate) plugins: plugins::registry::PluginRegistry,
     pub(crate) instances: instances::InstanceTable,
+    pub(crate) own: plugins::own::OwnRegistrations,
     pub(crate) sessions: sessions::Sessions,
+    pub(crate) handed: servers::handed::HandedServers,
+    pub(crate) outbound: Option<Arc<dyn Outbound>>,
     pub(crate) catalogues: tools::catalogue::Catalogues,
     pub(crate) turns: Arc<turns::Turns>,
     /// Orders what is told of an instance's tools.
     pub(crate) publishing: turns::Turns,
+    /// Orders what is registered for an instance.
+    pub(crate) registering: turns::Turns,
+    /// Orders what is done with the values of an instance.
+    pub(crate) keeping: turns::Turns,
+    pub(crate) uses: Arc<uses::Uses>,
+    pub(crate) value_quota: ValueQuota,
     pub(crate) store: Store,
     pub(crate) journal: Journal,
     pub(crate) workers: Workers,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) environment: HostEnvironment,
     pub(crate) deadlines: HostDeadlines,
-    /// Ends with the host, or when it is shut down.
-    relay: JoinHandle<()>,
+    /// What goes on beside the use cases. It ends with the host, or when it is shut down.
+    background: [JoinHandle<()>; 3],
 }
 
 impl Drop for HostInner {
     fn drop(&mut self) {
-        self.relay.abort();
+        self.background.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -157,7 +185,25 @@ impl Deref for Host {
     }
 }
 
+/// A host that is not kept alive by whoever holds this.
+#[derive(Clone)]
+pub struct WeakHost(Weak<HostInner>);
+
+impl WeakHost {
+    /// The host, unless it is gone.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Host> {
+        self.0.upgrade().map(Host)
+    }
+}
+
 impl Host {
+    /// For those whom the host itself holds.
+    #[must_use]
+    pub fn weak(&self) -> WeakHost {
+        WeakHost(self.downgrade())
+    }
+
     fn downgrade(&self) -> Weak<HostInner> {
         Arc::downgrade(&self.0)
     }

@@ -1,17 +1,21 @@
 //! What the workers tell the host: states, and MCP servers that come and go.
 
+use std::collections::BTreeSet;
 use std::sync::Weak;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use hayloft_mcp::client::channel::ChannelTransport;
 use hayloft_mcp::client::stdio::StdioTransport;
-use hayloft_mcp::client::{ClientDetails, OpenError};
-use hayloft_mcp::{Upstream, UpstreamOptions};
+use hayloft_mcp::client::{ClientDetails, OpenError, ToolListing};
+use hayloft_mcp::{ToolDefinition, Upstream, UpstreamOptions};
 use hayloft_model::{InstanceKey, InstanceState, Revision, ServerId, WorkerId};
-use hayloft_workers::{McpTransport, Observer, StateChange, WorkerStatus};
+use hayloft_workers::protocol::{CapabilityUse, FailureReason, KvOperation, RegisterServer};
+use hayloft_workers::{Level, McpTransport, Observer, Refusal, StateChange, WorkerStatus};
+use serde_json::value::RawValue;
 
 use crate::instances::Instance;
+use crate::servers::open_in_jail;
 use crate::sessions::Session;
 use crate::tools::publish::Others;
 use crate::{Host, HostInner};
@@ -26,6 +30,11 @@ pub(crate) struct Watcher(pub(crate) Weak<HostInner>);
 impl Watcher {
     fn host(&self) -> Option<Host> {
         self.0.upgrade().map(Host)
+    }
+
+    /// The host, for a request of a worker.
+    fn asked(&self) -> Result<Host, Refusal> {
+        self.host().ok_or_else(|| Refusal::new(FailureReason::Refused, "the host is shutting down"))
     }
 }
 
@@ -60,8 +69,61 @@ impl Observer for Watcher {
     fn worker_gone(&self, _: &InstanceKey, worker: WorkerId) {
         if let Some(host) = self.host() {
             host.sessions.forget(worker);
+            host.handed.forget(worker);
+            host.own.forget_worker(worker);
         }
     }
+
+    fn update_registration<'a>(
+        &'a self,
+        key: &'a InstanceKey,
+        worker: WorkerId,
+        registration: Box<RawValue>,
+    ) -> BoxFuture<'a, Result<(), Refusal>> {
+        async move { self.asked()?.update_registration(key, worker, &registration).await }.boxed()
+    }
+
+    fn register_mcp<'a>(
+        &'a self,
+        key: &'a InstanceKey,
+        worker: WorkerId,
+        server: RegisterServer,
+    ) -> BoxFuture<'a, Result<(), Refusal>> {
+        async move {
+            let registered = self.asked()?.register_sent(key, worker, server).await;
+            registered
+                .map(drop)
+                .map_err(|error| Refusal::new(FailureReason::Configuration, error.to_string()))
+        }
+        .boxed()
+    }
+
+    fn kv<'a>(
+        &'a self,
+        key: &'a InstanceKey,
+        _: WorkerId,
+        operation: KvOperation,
+    ) -> BoxFuture<'a, Result<Option<String>, Refusal>> {
+        async move { self.asked()?.operate_on_value(key, operation).await }.boxed()
+    }
+
+    fn report_use<'a>(
+        &'a self,
+        key: &'a InstanceKey,
+        _: WorkerId,
+        uses: Vec<CapabilityUse>,
+    ) -> BoxFuture<'a, Result<(), Refusal>> {
+        async move { self.asked()?.note_use(key, &uses) }.boxed()
+    }
+}
+
+/// How sessions with servers are kept.
+pub(crate) fn upstream_options() -> UpstreamOptions {
+    UpstreamOptions::new(ClientDetails {
+        name: "hayloft".into(),
+        title: Some("Hayloft".into()),
+        version: crate::VERSION.into(),
+    })
 }
 
 impl Host {
@@ -112,11 +174,7 @@ impl Host {
         server: ServerId,
         transport: McpTransport,
     ) -> Result<(), String> {
-        let options = UpstreamOptions::new(ClientDetails {
-            name: "hayloft".into(),
-            title: Some("Hayloft".into()),
-            version: crate::VERSION.into(),
-        });
+        let options = upstream_options();
         let opened = match transport {
             McpTransport::Stdio { stdin, stdout } => {
                 Upstream::open(StdioTransport::new(stdout, stdin), options).await
@@ -129,18 +187,68 @@ impl Host {
                 };
                 Upstream::open(ChannelTransport::new(to_server, from_server), options).await
             }
+            McpTransport::Network { kind, connector } => {
+                let upstream = open_in_jail(kind, connector, options).await?;
+                return self.take_up(key, worker, server, upstream).await;
+            }
         };
         let upstream = opened.map_err(|error: OpenError| error.to_string())?;
+        self.take_up(key, worker, server, upstream).await
+    }
+
+    /// Learns the tools of a server that was reached, and lets calls find it.
+    pub(crate) async fn take_up(
+        &self,
+        key: &InstanceKey,
+        worker: WorkerId,
+        server: ServerId,
+        upstream: Upstream,
+    ) -> Result<(), String> {
         let listing =
             upstream.list_tools().await.map_err(|error| format!("failed to list its tools: {error}"))?;
         for problem in &listing.problems {
             tracing::warn!(instance = %key, %server, at = problem.at, "{}", problem.message);
         }
+        self.compare_with_declared(key, worker, &server, &listing);
         self.follow_changes(key, worker, &server, &upstream);
         self.sessions.open(worker, server, Session { upstream, listing });
         // A server that a plugin starts later than `onStart` is published as soon as it is there.
         self.publish_if_serving(key, worker);
         Ok(())
+    }
+
+    /// Tells the people who run the plugin when a server has other tools than were declared for it.
+    fn compare_with_declared(
+        &self,
+        key: &InstanceKey,
+        worker: WorkerId,
+        server: &ServerId,
+        listing: &ToolListing,
+    ) {
+        let handed = self.handed.get(worker, server).map(|handed| handed.tools);
+        let declared = handed.or_else(|| {
+            let declared = self.declared_tools(key).into_iter();
+            declared.filter(|(id, _)| id == server).map(|(_, tools)| tools).next()
+        });
+        let Some(declared) = declared.filter(|declared| !declared.is_empty()) else { return };
+        let declared: BTreeSet<&str> = declared.iter().map(|tool| tool.name.as_str()).collect();
+        let listed: BTreeSet<&str> = listing.tools.iter().map(ToolDefinition::name).collect();
+        let names = |names: Vec<&&str>| {
+            names.iter().map(|name| format!("`{}`", name.escape_debug())).collect::<Vec<_>>().join(", ")
+        };
+        let (missing, new): (Vec<_>, Vec<_>) =
+            (declared.difference(&listed).collect(), listed.difference(&declared).collect());
+        if missing.is_empty() && new.is_empty() {
+            return;
+        }
+        let mut message = format!("the tools of the MCP server `{server}` are not those that were declared");
+        if !missing.is_empty() {
+            message.push_str(&format!("; it does not have {}", names(missing)));
+        }
+        if !new.is_empty() {
+            message.push_str(&format!("; nobody declared {}", names(new)));
+        }
+        self.workers.note(key, worker, Level::Warn, &message);
     }
 
     /// Lists the server's tools anew whenever it says that they changed, until its session ends.

@@ -1,11 +1,13 @@
 //! An organization's plugins: find, show, configure, switch on and off.
 
+pub(crate) mod defaults;
 pub mod disable;
 pub mod get;
 pub(crate) mod limits;
 pub mod list;
 pub mod logs;
 pub mod metadata;
+pub(crate) mod own;
 pub mod purge;
 pub(crate) mod registry;
 pub mod save;

@@ -9,14 +9,17 @@ use futures::{StreamExt, stream};
 use hayloft_model::plugin::Package;
 use hayloft_model::{InstanceKey, InstanceState, PluginId};
 use hayloft_workers::{LaunchRefused, Workers};
+use tokio::task::JoinHandle;
 
 use crate::access::AccessTable;
 use crate::instances::{Instance, InstanceTable};
 use crate::launch::Launcher;
 use crate::observe::Watcher;
 use crate::plugins::limits::AllowedLimits;
+use crate::plugins::own::OwnRegistrations;
 use crate::plugins::registry::PluginRegistry;
-use crate::{Host, HostInner, HostOptions, StoreError, relay};
+use crate::uses::{self, Uses};
+use crate::{Host, HostInner, HostOptions, StoreError, relay, upkeep};
 
 /// How many plugins are asked, or started, at once while the host serves already.
 const WARMED_AT_ONCE: usize = 4;
@@ -56,24 +59,41 @@ impl Host {
         plugins.recall(&options.store.registrations().all().await.map_err(StoreError::from)?);
         let instances = options.store.instances().all().await.map_err(StoreError::from)?;
         let instances = InstanceTable::new(instances, options.store.clone());
+        let own = OwnRegistrations::default();
+        own.recall(options.store.instance_registrations().all().await.map_err(StoreError::from)?);
+        let uses = Arc::new(Uses::default());
+        let (store, clock) = (options.store, options.clock);
+        let counted =
+            uses::run(Arc::clone(&uses), store.clone(), Arc::clone(&clock), options.deadlines.audit_period);
 
         let host = Self(Arc::new_cyclic(|host| HostInner {
             access,
             plugins,
             instances,
+            own,
             sessions: Default::default(),
+            handed: Default::default(),
+            outbound: options.outbound,
             catalogues: Default::default(),
             turns: Default::default(),
             publishing: Default::default(),
+            registering: Default::default(),
+            keeping: Default::default(),
+            uses,
+            value_quota: options.value_quota,
             workers: Workers::start(
                 options.workers,
                 Arc::new(Launcher(host.clone())),
                 Arc::new(Watcher(host.clone())),
             ),
-            relay: tokio::spawn(relay::run(options.store.clone())),
-            store: options.store,
+            background: [
+                tokio::spawn(relay::run(store.clone())),
+                tokio::spawn(upkeep::run(store.clone())),
+                tokio::spawn(counted),
+            ],
+            store,
             journal: options.journal,
-            clock: options.clock,
+            clock,
             environment: options.environment,
             deadlines: options.deadlines,
         }));
@@ -172,8 +192,9 @@ impl Host {
     pub async fn shutdown(&self, within: Duration) {
         self.workers.shutdown(within).await;
         self.instances.flush().await;
-        // What it did not tell by now is told after the next start.
-        self.relay.abort();
+        // What the relay did not tell by now is told after the next start.
+        self.background.iter().for_each(JoinHandle::abort);
+        self.uses.write(&self.store, self.clock.now()).await;
         if let Err(error) = self.journal.close().await {
             tracing::error!(%error, "failed to close the journal");
         }

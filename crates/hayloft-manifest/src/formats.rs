@@ -131,6 +131,7 @@ pub(crate) struct Draft {
     pub(crate) listing: Listing,
     pub(crate) requirements: Requirements,
     pub(crate) services: Option<Vec<Service>>,
+    pub(crate) free_settings: bool,
     pub(crate) setup: Setup,
     pub(crate) servers: Vec<McpServer>,
     /// The module of the plugin's procedures and the place that names it.

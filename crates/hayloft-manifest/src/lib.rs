@@ -27,6 +27,7 @@ pub mod registration;
 pub mod report;
 pub mod schema;
 mod tool;
+mod transport;
 mod version_range;
 mod web_address;
 mod words;

@@ -82,6 +82,7 @@ pub(crate) fn descriptor(draft: Draft, problems: &mut Problems) -> Option<Plugin
         listing: draft.listing,
         requirements: draft.requirements,
         services: draft.services,
+        free_settings: draft.free_settings,
         setup: draft.setup,
         servers: draft.servers,
         procedures,

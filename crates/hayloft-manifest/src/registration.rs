@@ -23,6 +23,7 @@ pub(crate) mod config;
 mod cron_syntax;
 pub(crate) mod routes;
 mod schedule;
+pub mod server;
 mod webhook;
 
 /// Most entries of any one kind.

@@ -1,7 +1,7 @@
 //! The client side: one shared session with each server, whatever it is reached by.
 //!
-//! A [`Transport`] moves JSON texts; an [`Upstream`] makes a session of them. A new transport (Streamable HTTP, SSE,
-//! WebSocket) is one file here that implements [`Transport`].
+//! A [`Transport`] moves JSON texts; an [`Upstream`] makes a session of them. A new transport is one file
+//! here that implements [`Transport`].
 
 pub mod channel;
 mod error;
@@ -10,6 +10,7 @@ mod listing;
 mod opening;
 mod pending;
 mod reader;
+pub mod remote;
 pub mod stdio;
 mod transport;
 mod upstream;
@@ -18,5 +19,5 @@ pub use error::{CallError, CloseReason, OpenError, ServerError};
 pub use listing::{ListLimits, ToolListing};
 pub use opening::{ClientDetails, ToolsCapability, UpstreamDetails};
 pub use reader::{Silent, UpstreamObserver};
-pub use transport::{Connection, MessageSource, Transport, TransportError};
+pub use transport::{Connection, MessageSource, Received, Transport, TransportError, TransportLimits};
 pub use upstream::{CallDeadline, Upstream, UpstreamCall, UpstreamCounters, UpstreamOptions};

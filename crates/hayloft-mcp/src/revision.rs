@@ -34,6 +34,8 @@ pub(crate) struct Rules {
     pub(crate) batches: Batches,
     /// What a party may say about itself.
     pub(crate) introduction: Introduction,
+    /// Whether requests over HTTP name the revision.
+    pub(crate) version_header: VersionHeader,
 }
 
 /// Whether the endpoint negotiates a revision with clients.
@@ -59,6 +61,13 @@ pub(crate) enum Introduction {
     Titled,
     /// And `description`.
     Described,
+}
+
+/// `MCP-Protocol-Version` came with 2025-06-18.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VersionHeader {
+    Sent,
+    Unknown,
 }
 
 impl Revision {

@@ -76,6 +76,24 @@ pub enum Scope {
     Access,
 }
 
+impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 5] =
+        [Self::PluginsRead, Self::PluginsWrite, Self::ToolsRead, Self::ToolsCall, Self::Access];
+
+    /// The name that plugins read.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PluginsRead => "plugins:read",
+            Self::PluginsWrite => "plugins:write",
+            Self::ToolsRead => "tools:read",
+            Self::ToolsCall => "tools:call",
+            Self::Access => "access",
+        }
+    }
+}
+
 /// The principal of a request, as its bearer token proved.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Caller {

@@ -83,6 +83,9 @@ pub struct PluginDescriptor {
     /// The only services of the host that its code gets. Absent for code that gets what Node has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub services: Option<Vec<Service>>,
+    /// Whether an organization can give it settings that its schema does not name.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub free_settings: bool,
     /// What makes the folder ready to run, where the folder says so.
     #[serde(default, skip_serializing_if = "Setup::is_empty")]
     pub setup: Setup,
@@ -131,6 +134,7 @@ impl PluginDescriptor {
             listing: Listing::default(),
             requirements: Requirements::default(),
             services: None,
+            free_settings: false,
             setup: Setup::default(),
             servers: Vec::new(),
             procedures: None,

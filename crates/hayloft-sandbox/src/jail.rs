@@ -24,6 +24,7 @@ use crate::sandbox::{Id, Sandbox};
 use crate::{Command, JailError, Process};
 
 mod attendant;
+mod connect;
 mod request;
 
 use attendant::{Registry, attend};

@@ -30,6 +30,7 @@ mod serve;
 mod state;
 #[cfg(test)]
 mod tests;
+mod trpc;
 
 pub use address::{AddressRange, InvalidAddressRange, InvalidPublicUrl, PublicUrl};
 pub use isolation::{IsolationBody as Isolation, MissingLayer};

@@ -8,15 +8,15 @@
 //! organization takes a weak handle on the host, which the binary fills in once the host stands: a strong one would
 //! close a circle, because the host owns the workers and these own the gate.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use futures::future::BoxFuture;
-use hayloft_host::{Gate, GateCaller, GateStream};
+use hayloft_host::{Gate, GateCaller, GateStream, Host, WeakHost};
 use hayloft_model::Entropy;
 use http::StatusCode;
 use hyper::body::Incoming;
@@ -44,14 +44,40 @@ const HEAD_TIME: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct PluginApi {
     router: Router,
+    host: HostSlot,
     head_time: Duration,
+}
+
+/// The host that endpoints act in, once it stands.
+#[derive(Clone, Default)]
+pub(crate) struct HostSlot(Arc<OnceLock<WeakHost>>);
+
+impl HostSlot {
+    /// The host, or the refusal for a time when there is none.
+    pub(crate) fn host(&self) -> Result<Host, ProblemDetails> {
+        self.0.get().and_then(WeakHost::upgrade).ok_or_else(|| {
+            ProblemDetails::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "host-not-ready",
+                "The host does not serve",
+                "the host is starting, or shutting down",
+            )
+        })
+    }
 }
 
 impl PluginApi {
     /// Makes it. It answers through the gates that it is given to.
     #[must_use]
     pub fn new(entropy: &dyn Entropy) -> Self {
-        Self { router: router(&Arc::new(RequestIds::new(entropy))), head_time: HEAD_TIME }
+        let host = HostSlot::default();
+        let router = router(&Arc::new(RequestIds::new(entropy)), host.clone());
+        Self { router, host, head_time: HEAD_TIME }
+    }
+
+    /// Lets endpoints act in this host. The first one counts.
+    pub fn serve(&self, host: &Host) {
+        let _ = self.host.0.set(host.weak());
     }
 }
 
@@ -78,12 +104,14 @@ impl Gate for PluginApi {
 }
 
 /// Every route on one screen, as in [`crate::router`]. No route is shared with that one.
-fn router(request_ids: &Arc<RequestIds>) -> Router {
+fn router(request_ids: &Arc<RequestIds>, host: HostSlot) -> Router {
     let router = Router::new()
         .route("/v1/plugin-api/health", get(plugin_api::health::health))
+        .route("/v1/plugin-api/mcp/register-local", post(plugin_api::register_mcp::local))
+        .route("/v1/plugin-api/mcp/register-remote", post(plugin_api::register_mcp::remote))
         .fallback(unknown_path)
         .method_not_allowed_fallback(fallback::unknown_method);
-    middleware::apply_to_any(router, request_ids)
+    middleware::apply_to_any(router, request_ids).with_state(host)
 }
 
 /// 404 for what is not part of the Plugin API, which the public API's document does not describe.

@@ -7,7 +7,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::endpoints::{
-    audit, fallback, mcp, operations, organizations, plugins, routes as plugin_routes, tokens, tools,
+    audit, fallback, mcp, operations, organizations, plugins, procedures, routes as plugin_routes, tokens,
+    tools,
 };
 use crate::middleware;
 use crate::openapi::Document;
@@ -55,6 +56,8 @@ fn of_plugins() -> Router<AppState> {
         .route("/v1/plugins/{plugin}", any(plugin_routes::proxy::proxy))
         .route("/v1/plugins/{plugin}/", any(plugin_routes::proxy::proxy))
         .route("/v1/plugins/{plugin}/{*path}", any(plugin_routes::proxy::proxy))
+        // Names of procedures, which plugins bring along. Every other route of this length comes first.
+        .route("/v1/{names}", any(procedures::call::call))
 }
 
 /// The whole application.

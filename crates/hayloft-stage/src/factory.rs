@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions};
 
 use crate::enter::{Result, failed, failed_io, failed_with, filter};
@@ -117,6 +118,7 @@ impl Factory {
                 match lifeline::receive(lifeline)? {
                     Some((Order::Spawn(wanted), descriptors)) => self.spawn(lifeline, wanted, descriptors)?,
                     Some((Order::Kill { id }, _)) => self.kill(id),
+                    Some((Order::Socket { id, ipv6 }, _)) => self.make_socket(lifeline, id, ipv6)?,
                     Some((Order::Enter(_), _)) => {}
                     Some((Order::End, _)) | None => return Ok(()),
                 }
@@ -168,6 +170,21 @@ impl Factory {
             // Its group first, while its own number still names it. What is gone needs no signal.
             let _ = rustix::process::kill_process_group(*pid, Signal::KILL);
             let _ = rustix::process::kill_process(*pid, Signal::KILL);
+        }
+    }
+
+    /// Makes a socket that is of the jail's network for ever. Where that is the host's network, none is made. The host
+    /// connects it, so that nothing that listens here can make this process wait.
+    fn make_socket(&self, lifeline: &OwnedFd, id: u64, ipv6: bool) -> io::Result<()> {
+        let family = if ipv6 { AddressFamily::INET6 } else { AddressFamily::INET };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let made = match self.tier.has_namespaces() {
+            true => rustix::net::socket_with(family, SocketType::STREAM, flags, None),
+            false => Err(Errno::NOTSUP),
+        };
+        match made.map_err(failed(Step::Socket)) {
+            Ok(socket) => lifeline::send(lifeline, &News::Started { id }, &[socket.as_fd()]),
+            Err(failure) => lifeline::send(lifeline, &News::Refused { id, failure }, &[]),
         }
     }
 

@@ -38,6 +38,13 @@ pub enum Order {
         /// Which.
         id: u64,
     },
+    /// Make a TCP socket in the jail's own network and hand it over. It stays in that network, whoever has it.
+    Socket {
+        /// What it is called in the answer; no process has the same.
+        id: u64,
+        /// Whether it is for IPv6.
+        ipv6: bool,
+    },
     /// End everything.
     End,
 }
@@ -95,12 +102,12 @@ pub enum News {
     },
     /// It could not become the jail, and ends.
     Failed(Failure),
-    /// A process runs its program; a handle of it comes along.
+    /// A process runs its program, or a socket was made; a handle of it comes along.
     Started {
         /// Which.
         id: u64,
     },
-    /// A process was not started.
+    /// A process was not started, or a socket was not made.
     Refused {
         /// Which.
         id: u64,

@@ -81,6 +81,8 @@ steps! {
     WorkingDirectory => "enter the working directory",
     /// Becoming the program.
     Execute => "execute",
+    /// A socket that leads to one of the processes.
+    Socket => "make a socket in the jail's own network",
 }
 
 impl Step {

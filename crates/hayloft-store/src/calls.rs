@@ -72,6 +72,8 @@ pub enum CallKind {
     Route,
     /// A scheduled job.
     Cron,
+    /// A procedure of a plugin's own router.
+    Procedure,
 }
 
 /// How a call ended.
@@ -118,7 +120,7 @@ macro_rules! stored_name {
     };
 }
 
-stored_name!(CallKind, "a kind of call", Tool => "tool", Route => "route", Cron => "cron");
+stored_name!(CallKind, "a kind of call", Tool => "tool", Route => "route", Cron => "cron", Procedure => "procedure");
 stored_name!(
     CallOutcome, "an outcome of a call",
     Done => "done",

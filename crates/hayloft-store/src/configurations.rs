@@ -1,8 +1,6 @@
 //! Settings and credentials of instances, by revision. They lie sealed; a revision number is never used twice, not
 //! even after a purge, so that an old record has no row in which it would open.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, Utc};
 use hayloft_model::config::{ConfigValues, Credentials};
 use hayloft_model::{Caller, InstanceKey, OrganizationId, Revision};
@@ -11,8 +9,10 @@ use serde_json::json;
 
 use crate::audit::NewAuditEntry;
 use crate::column::{Place as Column, milliseconds};
-use crate::entity::{configurations, organization_keys, tools};
+use crate::data_keys::DataKeyError;
+use crate::entity::{configurations, instance_registrations, tools};
 use crate::instances::{self, Instance, InstanceChange, InstanceError};
+use crate::plugin_values;
 use crate::vault::{self, DoesNotOpen, Key, Place};
 use crate::write::{Act, Write};
 use crate::{DatabaseError, Store, UnknownOrganization, WriteError};
@@ -118,6 +118,22 @@ impl<R> From<WriteError> for SaveError<R> {
     }
 }
 
+impl From<DataKeyError> for ConfigurationError {
+    fn from(error: DataKeyError) -> Self {
+        match error {
+            DataKeyError::Sealed { organization, source } => Self::DataKey { organization, source },
+            DataKeyError::UnknownOrganization(unknown) => Self::UnknownOrganization(unknown),
+            DataKeyError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
+impl<R> From<DataKeyError> for SaveError<R> {
+    fn from(error: DataKeyError) -> Self {
+        Self::Configuration(error.into())
+    }
+}
+
 impl From<WriteError> for ConfigurationError {
     fn from(error: WriteError) -> Self {
         match error {
@@ -191,7 +207,7 @@ impl Configurations<'_> {
             return Err(InstanceError::NotFound(key.clone()).into());
         };
         let instance = Instance::try_from(row.clone())?;
-        let data_key = self.data_key(&write.transaction, key.organization).await?;
+        let data_key = store.data_key(&write.transaction, key.organization).await?;
         let latest = match instance.desired_revision {
             Some(revision) => self.read(&write.transaction, key, revision, &data_key).await?,
             None => None,
@@ -257,7 +273,7 @@ impl Configurations<'_> {
         revision: Revision,
     ) -> Result<Option<Configuration>, ConfigurationError> {
         let reader = &self.store.database().reader;
-        let data_key = self.data_key(reader, key.organization).await?;
+        let data_key = self.store.data_key(reader, key.organization).await?;
         self.read(reader, key, revision, &data_key).await
     }
 
@@ -272,7 +288,8 @@ impl Configurations<'_> {
         }
     }
 
-    /// Deletes everything that the organization gave to a plugin that is switched off, and what its servers listed.
+    /// Deletes everything that the organization gave to a plugin that is switched off, what its servers listed, what it
+    /// registered and what it kept.
     ///
     /// # Errors
     /// When there is no such instance, it is switched on, or the database fails.
@@ -294,6 +311,11 @@ impl Configurations<'_> {
             .exec(&write.transaction)
             .await
             .map_err(write.failed())?;
+        instance_registrations::Entity::delete_by_id((key.organization.to_string(), key.plugin.to_string()))
+            .exec(&write.transaction)
+            .await
+            .map_err(write.failed())?;
+        plugin_values::purge(&write, key).await?;
         row.desired_revision = None;
         row.active_revision = None;
         row.auth_valid = None;
@@ -373,26 +395,6 @@ impl Configurations<'_> {
             })),
             Err(source) => Err(ConfigurationError::Sealed { key: key.clone(), revision, source }),
         }
-    }
-
-    /// The organization's data key, from memory or from its row.
-    async fn data_key(
-        self,
-        connection: &impl ConnectionTrait,
-        organization: OrganizationId,
-    ) -> Result<Arc<Key>, ConfigurationError> {
-        if let Some(key) = self.store.vault().opened(organization) {
-            return Ok(key);
-        }
-        let row = organization_keys::Entity::find_by_id(organization.to_string())
-            .one(connection)
-            .await
-            .map_err(DatabaseError::doing("read the organization's data key"))?
-            .ok_or(UnknownOrganization(organization))?;
-        self.store
-            .vault()
-            .open_data_key(organization, &row.sealed)
-            .map_err(|source| ConfigurationError::DataKey { organization, source })
     }
 
     /// A record that does not open was tampered with, or the disk is failing: both are to be known.

@@ -8,7 +8,7 @@
 //! Every operation names an organization. The exceptions are the registry of plugins, which is the same for all; the
 //! lookup of a token, which is how an organization is found; what is read once at the start to fill caches (`all…`);
 //! and what the host does for everybody alike (the outbox's queue, stopping what ran before a restart, forgetting old
-//! calls).
+//! calls and values whose time is over).
 //!
 //! This crate must not know what a plugin means, HTTP, or workers. It stores descriptors and tool lists, and looks
 //! into neither.
@@ -36,10 +36,12 @@ pub mod audit;
 pub mod calls;
 mod column;
 pub mod configurations;
+mod data_keys;
 mod database;
 #[expect(unreachable_pub, reason = "the derive makes an entity public, so its model has to be, too")]
 mod entity;
 mod folder;
+pub mod instance_registrations;
 pub mod instances;
 pub mod journal;
 mod migrations;
@@ -47,6 +49,7 @@ mod open;
 pub mod organizations;
 pub mod outbox;
 pub mod packages;
+pub mod plugin_values;
 pub mod registrations;
 pub mod tokens;
 pub mod tool_names;
@@ -65,10 +68,12 @@ use audit::AuditTrail;
 use calls::Calls;
 use configurations::Configurations;
 use database::Database;
+use instance_registrations::InstanceRegistrations;
 use instances::Instances;
 use organizations::Organizations;
 use outbox::Outbox;
 use packages::Packages;
+use plugin_values::PluginValues;
 use registrations::Registrations;
 use tokens::Tokens;
 use tool_names::ToolNames;
@@ -221,6 +226,18 @@ impl Store {
     #[must_use]
     pub const fn registrations(&self) -> Registrations<'_> {
         Registrations { store: self }
+    }
+
+    /// What plugins' code registered for single organizations.
+    #[must_use]
+    pub const fn instance_registrations(&self) -> InstanceRegistrations<'_> {
+        InstanceRegistrations { store: self }
+    }
+
+    /// Values that plugins keep.
+    #[must_use]
+    pub const fn plugin_values(&self) -> PluginValues<'_> {
+        PluginValues { store: self }
     }
 
     /// Plugins in organizations.

@@ -13,6 +13,7 @@ mod m0004_tools;
 mod m0005_facts;
 mod m0006_calls;
 mod m0007_host_audit;
+mod m0008_plugin_values;
 
 pub(crate) struct Migrator;
 
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_facts::Migration),
             Box::new(m0006_calls::Migration),
             Box::new(m0007_host_audit::Migration),
+            Box::new(m0008_plugin_values::Migration),
         ]
     }
 }

@@ -43,7 +43,7 @@ pub(crate) struct Place<'a> {
     pub(crate) table: &'static str,
     pub(crate) organization: Option<OrganizationId>,
     pub(crate) plugin: &'a str,
-    pub(crate) field: &'static str,
+    pub(crate) field: &'a str,
     pub(crate) revision: u32,
 }
 

@@ -101,6 +101,27 @@ impl PluginFiles {
             .unwrap_or_else(|error| panic!("failed to write {}: {error}", file.display()));
         self
     }
+
+    /// Brings a whole folder from elsewhere, such as an installed package. Its links are left out, its files are the same
+    /// ones where that is possible: nobody writes into a package.
+    pub fn tree(self, path: &str, source: &Path) -> Self {
+        copy_tree(source, &self.root.join(path));
+        self
+    }
+}
+
+fn copy_tree(source: &Path, target: &Path) {
+    fs::create_dir_all(target).expect("a folder for the files");
+    for entry in fs::read_dir(source).unwrap_or_else(|error| panic!("{}: {error}", source.display())) {
+        let entry = entry.expect("an entry of the folder");
+        let (from, to) = (entry.path(), target.join(entry.file_name()));
+        let kind = entry.file_type().expect("the kind of the entry");
+        if kind.is_dir() {
+            copy_tree(&from, &to);
+        } else if kind.is_file() && fs::hard_link(&from, &to).is_err() {
+            fs::copy(&from, &to).expect("a copy of the file");
+        }
+    }
 }
 
 #[cfg(test)]

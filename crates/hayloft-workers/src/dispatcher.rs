@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use hayloft_model::entropy::sortable_id;
 use hayloft_model::plugin::Package;
-use hayloft_model::{ContentHash, InstanceKey, InstanceState, WorkerId, WorkerState};
+use hayloft_model::{ContentHash, InstanceKey, InstanceState, ServerId, WorkerId, WorkerState};
 use metrics::counter;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -26,8 +26,8 @@ use crate::settings::Settings;
 use crate::unit::{self, Birth};
 use crate::worker::{Inner, Worker};
 use crate::{
-    CandidateError, HookError, Launch, LaunchRefused, LaunchSource, Observer, ProbeError, StartFailure,
-    StateChange, Unavailable, WorkerStatus, home,
+    CandidateError, KeepRefused, KeptServer, Launch, LaunchRefused, LaunchSource, Observer, ProbeError,
+    StartFailure, StateChange, Unavailable, WorkerStatus, home,
 };
 
 mod ends;
@@ -53,6 +53,8 @@ pub(crate) enum Command {
     BeginDisable(InstanceKey, oneshot::Sender<Option<Worker>>),
     Stop(InstanceKey, String, oneshot::Sender<()>),
     Retire(InstanceKey, WorkerId, String, oneshot::Sender<()>),
+    Keep(WorkerId, Box<KeptServer>, oneshot::Sender<Result<(), KeepRefused>>),
+    Revive(WorkerId, ServerId),
     Forget(InstanceKey),
     Statuses(oneshot::Sender<Vec<WorkerStatus>>),
     Shutdown(Duration, oneshot::Sender<()>),
@@ -211,6 +213,8 @@ impl Dispatcher {
             Command::BeginDisable(key, reply) => self.begin_disable(&key, reply),
             Command::Stop(key, reason, reply) => self.stop(&key, &reason, reply),
             Command::Retire(key, worker, reason, reply) => self.retire(&key, worker, &reason, reply),
+            Command::Keep(worker, server, reply) => self.order(worker, Order::Keep(server, reply)),
+            Command::Revive(worker, server) => self.order(worker, Order::Revive(server)),
             Command::Forget(key) => self.forget(&key),
             Command::Statuses(reply) => drop(reply.send(self.statuses())),
             Command::Shutdown(calls, reply) => self.shutdown(calls, reply),
@@ -238,6 +242,7 @@ impl Dispatcher {
             Event::Warm(registration) => self.on_warm(worker, registration),
             Event::Bound => self.on_bound(worker),
             Event::Started(result) => self.on_started(worker, result),
+            Event::Health(result) => self.on_health(worker, result),
             Event::Idle => self.on_idle(worker),
             Event::Gone(ending) => self.on_gone(worker, ending),
         }
@@ -390,6 +395,7 @@ impl Dispatcher {
             rss_bytes: facts.memory.and_then(|memory| memory.bytes()),
             isolation: self.shared.settings.sandbox.isolation().tier,
             mcp_servers: facts.servers,
+            secrets_in_environment: facts.secrets_in_environment,
             stalled_since: facts.stalled_since,
             last_error: instance.last_error.clone(),
         })

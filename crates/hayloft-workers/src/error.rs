@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use hayloft_model::Problem;
+use hayloft_model::{Problem, Problems};
 
 use crate::LaunchRefused;
 use crate::protocol::{FailureReason, WireError};
@@ -153,6 +153,30 @@ impl fmt::Display for Fault {
     }
 }
 
+/// Why the host does not do what a worker asked for. It goes back to the plugin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// What kind of failure it is.
+    pub reason: FailureReason,
+    /// Why, for the plugin's author.
+    pub message: String,
+    /// What the author has to mend.
+    pub problems: Problems,
+}
+
+impl Refusal {
+    /// A refusal without problems to mend.
+    pub fn new(reason: FailureReason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), problems: Problems::new() }
+    }
+
+    /// What a host says that does not know the request.
+    pub(crate) fn unsupported(what: &str) -> Self {
+        Self::new(FailureReason::Unsupported, format!("this host {what}"))
+    }
+}
+
 /// A hook or a job that did not do its work.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum HookError {
@@ -173,6 +197,14 @@ pub enum HookError {
         /// What happened.
         reason: String,
     },
+    /// What it was to be given does not fit into a message.
+    #[error("{what} has {length} bytes, and a message to a worker holds less")]
+    TooLong {
+        /// What.
+        what: String,
+        /// How long it is, in bytes.
+        length: usize,
+    },
     /// What it returned is not what this hook returns.
     #[error("the answer of `{hook}` cannot be read: {message}")]
     Unreadable {
@@ -190,7 +222,7 @@ impl HookError {
         match self {
             Self::Failed(fault) => fault.reason == FailureReason::Timeout,
             Self::Timeout { .. } => true,
-            Self::WorkerGone { .. } | Self::Unreadable { .. } => false,
+            Self::WorkerGone { .. } | Self::TooLong { .. } | Self::Unreadable { .. } => false,
         }
     }
 }

@@ -1,20 +1,27 @@
 //! All that the dispatcher and the units say to each other.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use hayloft_model::{Revision, ServerId, WorkerId, WorkerState};
 use hayloft_sandbox::MemoryMeter;
 use serde_json::value::RawValue;
+use tokio::sync::oneshot;
 
-use crate::{Binding, HookError, StartFailure};
+use crate::kept::KeptServer;
+use crate::{Binding, KeepRefused, ServerHealth, StartFailure};
 
 /// From the dispatcher to a unit.
 pub(crate) enum Order {
     /// Take this organization. Sent once, to a warm worker.
     Bind(Box<Binding>),
-    /// Run `onStart`. Sent once, to a bound worker.
+    /// Run `onStart`, and start the servers that are to be kept up. Sent once, to a bound worker.
     Start,
+    /// Keep a server up, in place of an earlier one of the same id.
+    Keep(Box<KeptServer>, oneshot::Sender<Result<(), KeepRefused>>),
+    /// The session with a server that is kept up is over although its process runs.
+    Revive(ServerId),
     /// Take nothing new, let the calls in flight end for so long, then end.
     Drain {
         /// How long calls may take.
@@ -38,8 +45,10 @@ pub(crate) enum Event {
     Warm(Box<RawValue>),
     /// It has its organization.
     Bound,
-    /// `onStart` has ended.
-    Started(Result<(), HookError>),
+    /// `onStart` has ended, and each server that is kept up answers or has failed. What went wrong is for people.
+    Started(Result<(), String>),
+    /// After that: whether anything is wrong now with what it serves.
+    Health(Result<(), String>),
     /// Nobody has used it for long.
     Idle,
     /// Nothing of it is left. The last report.
@@ -95,6 +104,10 @@ pub(crate) struct Facts {
     pub(crate) memory: Option<MemoryMeter>,
     pub(crate) revision: Revision,
     pub(crate) servers: Vec<ServerId>,
+    /// The servers that are kept up beside it.
+    pub(crate) kept: BTreeMap<ServerId, ServerHealth>,
+    /// Whether values of the organization stand in the environment of one of its processes.
+    pub(crate) secrets_in_environment: bool,
     pub(crate) stalled_since: Option<DateTime<Utc>>,
     /// Why it ended, once it did.
     pub(crate) ending: Option<String>,
@@ -108,6 +121,8 @@ impl Facts {
             memory: None,
             revision: Revision(0),
             servers: Vec::new(),
+            kept: BTreeMap::new(),
+            secrets_in_environment: false,
             stalled_since: None,
             ending: None,
         }

@@ -22,9 +22,15 @@ use crate::settings::{Deadlines, Settings};
 /// Everything that is ready before the jail exists.
 pub(crate) struct Prepared {
     pub(crate) spec: JailSpec,
-    pub(crate) channel: UnixStream,
     pub(crate) home: Home,
-    /// What the worker's process gets.
+    /// Absent when none of the plugin's own code runs.
+    pub(crate) code: Option<Code>,
+}
+
+/// The way to the process that runs the plugin's code.
+pub(crate) struct Code {
+    pub(crate) channel: UnixStream,
+    /// What the process gets.
     pub(crate) descriptors: Vec<(OwnedFd, RawFd)>,
 }
 
@@ -36,12 +42,18 @@ pub(crate) fn prepare(
     worker: WorkerId,
 ) -> io::Result<Prepared> {
     let home = Home::make(&settings.scratch, worker)?;
-    let listener = routes.bind(home.path())?;
     let runtime = &settings.runtime;
     // A jail without a network of its own reaches the gate by a socket in its folder.
     let gate = (!has_own_network(settings)).then(|| gate::socket(home.path()));
-    let load = HostMessage::Load(load(&settings.deadlines, package, worker, gate.as_deref())?);
-    let (channel, worker_end) = channel::pair(&load)?;
+    let code = match &package.descriptor.runtime {
+        plugin::Runtime::Node { entry } | plugin::Runtime::Isolate { entry, .. } => {
+            let listener = routes.bind(home.path())?;
+            let load = load(&settings.deadlines, package, entry, worker, gate.as_deref())?;
+            let (channel, worker_end) = channel::pair(&HostMessage::Load(load))?;
+            Some(Code { channel, descriptors: vec![(worker_end, 3), (listener, 4)] })
+        }
+        plugin::Runtime::Servers => None,
+    };
     let mut paths = vec![package.root.clone(), runtime.runner.clone()];
     paths.extend(Some(gate::preload(&runtime.runner)).filter(|preload| preload.exists()));
     paths.extend(runtime.sdk.clone());
@@ -59,7 +71,7 @@ pub(crate) fn prepare(
         home: home.path().to_owned(),
         limits: settings.resources_of(&package.descriptor).of_jail(),
     };
-    Ok(Prepared { spec, channel, home, descriptors: vec![(worker_end, 3), (listener, 4)] })
+    Ok(Prepared { spec, home, code })
 }
 
 /// The worker's process.
@@ -99,22 +111,21 @@ pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn load(deadlines: &Deadlines, package: &Package, worker: WorkerId, gate: Option<&Path>) -> io::Result<Load> {
+fn load(
+    deadlines: &Deadlines,
+    package: &Package,
+    entry: &Path,
+    worker: WorkerId,
+    gate: Option<&Path>,
+) -> io::Result<Load> {
     let descriptor = &package.descriptor;
-    let entry = match &descriptor.runtime {
-        plugin::Runtime::Node { entry } | plugin::Runtime::Isolate { entry, .. } => entry,
-        plugin::Runtime::Servers => {
-            let message = "this version cannot start plugins that are only MCP servers";
-            return Err(io::Error::new(io::ErrorKind::Unsupported, message));
-        }
-    };
     Ok(Load {
         protocol: VERSION,
         worker_id: worker.to_string(),
         plugin: LoadedPlugin {
             id: descriptor.id.to_string(),
             root: text(package.root.clone())?,
-            entry: text(entry.clone())?,
+            entry: text(entry.to_owned())?,
             format: descriptor.format.to_string(),
             env: descriptor.env.clone(),
             capabilities: descriptor.capabilities.iter().map(ToString::to_string).collect(),

@@ -18,6 +18,7 @@ mod gate;
 mod health;
 mod home;
 mod http;
+mod kept;
 mod launch;
 mod life;
 mod logs;
@@ -38,14 +39,15 @@ pub use candidate::{Candidate, Verdict};
 pub use channel::MAXIMAL_PAYLOAD;
 pub use environment::base as base_environment;
 pub use error::{
-    CandidateError, Fault, HookError, ProbeError, ProxyError, StartFailure, StartStage, Unavailable,
+    CandidateError, Fault, HookError, ProbeError, ProxyError, Refusal, StartFailure, StartStage, Unavailable,
 };
 pub use gate::{Gate, GateCaller, GateIo, GateStream};
 pub use http::ResponseBody;
+pub use kept::{JailConnector, KeepRefused, KeptServer, ServerHealth};
 pub use logs::{Level, LogLine, LogStream};
 pub use observer::{McpTransport, Observer, StateChange};
 pub use settings::{Deadlines, LogLimits, QueueLimits, Resources, RouteLimits, Runtime, Settings};
 pub use source::{Binding, Launch, LaunchRefused, LaunchSource};
 pub use status::WorkerStatus;
-pub use worker::{HookCall, Worker};
+pub use worker::{HookCall, LONGEST_INPUT, Worker};
 pub use workers::Workers;

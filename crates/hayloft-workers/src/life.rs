@@ -11,6 +11,8 @@ use crate::protocol::VERSION;
 pub(crate) struct Life {
     state: WorkerState,
     heard: Heard,
+    /// Whether it ever took an organization.
+    belongs: bool,
 }
 
 /// How far the worker's introduction is.
@@ -33,7 +35,7 @@ pub(crate) enum Breach {
 
 impl Life {
     pub(crate) const fn new() -> Self {
-        Self { state: WorkerState::Starting, heard: Heard::Nothing }
+        Self { state: WorkerState::Starting, heard: Heard::Nothing, belongs: false }
     }
 
     pub(crate) const fn state(&self) -> WorkerState {
@@ -72,7 +74,14 @@ impl Life {
 
     /// It took its organization. Gives whether it serves now.
     pub(crate) fn bound(&mut self) -> bool {
-        self.enter(WorkerState::Bound)
+        let bound = self.enter(WorkerState::Bound);
+        self.belongs |= bound;
+        bound
+    }
+
+    /// Whether it works for an organization: from the moment when it took one, until it is gone.
+    pub(crate) fn belongs(&self) -> bool {
+        self.belongs && self.state != WorkerState::Gone
     }
 
     /// It takes nothing new. Gives whether that is news.

@@ -7,11 +7,13 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use hayloft_model::config::Credentials;
-use hayloft_model::{InstanceKey, ServerId, WorkerId};
+use hayloft_model::{InstanceKey, ServerId, WorkerId, plugin};
+use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
-use crate::{StartFailure, WorkerStatus};
+use crate::protocol::{CapabilityUse, KvOperation, RegisterServer};
+use crate::{JailConnector, Refusal, StartFailure, WorkerStatus};
 
 /// Is told what happens to workers. All calls for one instance come in the order of events and one after another;
 /// they must return quickly, since the next one waits. The futures run beside later calls.
@@ -50,6 +52,52 @@ pub trait Observer: Send + Sync + 'static {
         drop((key, worker, credentials));
         async { Err(String::from("this host does not take renewed credentials from a worker")) }.boxed()
     }
+
+    /// A plugin registered something only once it knew its organization. The registration is the worker's own word; it
+    /// takes the place of what the worker registered before.
+    fn update_registration<'a>(
+        &'a self,
+        key: &'a InstanceKey,
+        worker: WorkerId,
+        registration: Box<RawValue>,
+    ) -> BoxFuture<'a, Result<(), Refusal>> {
+        drop((key, worker, registration));
+        async { Err(Refusal::unsupported("takes no registrations for one organization")) }.boxed()
+    }
+
+    /// A plugin hands an MCP server to the host for good. Nothing of it was checked but its shape.
+    fn register_mcp<'a>(
+        &'a self,
+        key: &'a InstanceKey,
+        worker: WorkerId,
+        server: RegisterServer,
+    ) -> BoxFuture<'a, Result<(), Refusal>> {
+        drop((key, worker, server));
+        async { Err(Refusal::unsupported("keeps no MCP servers for plugins")) }.boxed()
+    }
+
+    /// An operation on the texts that the host keeps for the organization and the plugin. Only
+    /// [`KvOperation::Get`] has an answer: the value, if there is one.
+    fn kv<'a>(
+        &'a self,
+        key: &'a InstanceKey,
+        worker: WorkerId,
+        operation: KvOperation,
+    ) -> BoxFuture<'a, Result<Option<String>, Refusal>> {
+        drop((key, worker, operation));
+        async { Err(Refusal::unsupported("keeps no values for plugins")) }.boxed()
+    }
+
+    /// A worker tells how often it used the host's services since its last report. It may lie.
+    fn report_use<'a>(
+        &'a self,
+        key: &'a InstanceKey,
+        worker: WorkerId,
+        uses: Vec<CapabilityUse>,
+    ) -> BoxFuture<'a, Result<(), Refusal>> {
+        drop((key, worker, uses));
+        async { Err(Refusal::unsupported("takes no reports of use")) }.boxed()
+    }
 }
 
 /// What happened to an instance.
@@ -59,9 +107,9 @@ pub enum StateChange {
     Starting,
     /// A worker serves.
     Ready,
-    /// A worker serves, but `onStart` failed.
+    /// A worker serves, but `onStart` failed, or one of the servers that are kept up is down.
     Degraded {
-        /// What `onStart` said.
+        /// What happened, for people.
         error: String,
     },
     /// The worker takes nothing new.
@@ -96,6 +144,13 @@ pub enum McpTransport {
         /// Gives the server's messages and ends with the server.
         from_server: mpsc::Receiver<Bytes>,
     },
+    /// A process that listens inside its jail.
+    Network {
+        /// What it shall speak over its port.
+        kind: plugin::McpTransport,
+        /// The way there.
+        connector: JailConnector,
+    },
 }
 
 impl fmt::Debug for McpTransport {
@@ -103,6 +158,7 @@ impl fmt::Debug for McpTransport {
         f.write_str(match self {
             Self::Stdio { .. } => "Stdio",
             Self::Channel { .. } => "Channel",
+            Self::Network { .. } => "Network",
         })
     }
 }

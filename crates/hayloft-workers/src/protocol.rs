@@ -3,15 +3,24 @@
 //! A frame is a `u32` length in network order, a `u8` kind (1 control, 2 MCP) and a JSON payload. The types here are
 //! the payloads. They know nothing of sockets, and nothing of what an MCP message says.
 
-use std::borrow::Cow;
-
 use indexmap::IndexMap;
 use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use hayloft_model::Registration;
+use hayloft_model::{Problem, Registration};
+
+use crate::Refusal;
+
+mod reading;
+mod requests;
+
+pub use reading::UnreadableMessage;
+pub use requests::{
+    CallableKind, CapabilityUse, KvOperation, ProcedureAnswer, ProcedureCall, ProcedureCaller,
+    RegisterServer, RemoteAuth,
+};
 
 /// The version that `load` and `hello` carry.
 pub const VERSION: u32 = 1;
@@ -69,6 +78,14 @@ pub enum HostMessage {
         id: u64,
         /// The job's name.
         name: String,
+    },
+    /// Calls a procedure of the plugin's own router. Answered with a [`ProcedureAnswer`].
+    Procedure {
+        /// For the answer.
+        id: u64,
+        /// The call.
+        #[serde(flatten)]
+        call: ProcedureCall,
     },
     /// Asks whether the event loop turns.
     Ping {
@@ -293,6 +310,38 @@ pub enum WorkerMessage {
         /// The new values.
         credentials: serde_json::Map<String, Value>,
     },
+    /// What the plugin registered for its organization, where that is known only after `bind`.
+    UpdateRegistration {
+        /// For the answer.
+        id: u64,
+        /// Its shape is checked where registrations are read.
+        #[schemars(with = "Registration")]
+        registration: Box<RawValue>,
+    },
+    /// Hands an MCP server to the host for good.
+    RegisterMcp {
+        /// For the answer.
+        id: u64,
+        /// The server.
+        server: RegisterServer,
+    },
+    /// Asks for an operation on the texts that the host keeps for the organization and the plugin.
+    Kv {
+        /// For the answer.
+        id: u64,
+        /// What to do.
+        #[serde(flatten)]
+        operation: KvOperation,
+    },
+    /// Tells which services were used since the last report; at most one report per period.
+    ReportUse {
+        /// For the answer.
+        id: u64,
+        /// Since when, in milliseconds since 1970.
+        since: i64,
+        /// How often.
+        uses: Vec<CapabilityUse>,
+    },
 }
 
 /// Who the worker is.
@@ -400,6 +449,16 @@ impl WireError {
             problems: Vec::new(),
         }
     }
+
+    /// Why the host does not do what a worker asked for.
+    pub(crate) fn of_refusal(refusal: Refusal) -> Self {
+        let problems = refusal.problems.into_iter().map(|Problem { at, message, hint, .. }| WireProblem {
+            at,
+            message,
+            hint,
+        });
+        Self { problems: problems.collect(), ..Self::of_host(refusal.reason, refusal.message) }
+    }
 }
 
 /// The kinds of failure.
@@ -430,172 +489,51 @@ pub struct WireProblem {
     pub hint: Option<String>,
 }
 
-/// A message that is not one of the protocol's.
-#[derive(Debug, thiserror::Error)]
-pub enum UnreadableMessage {
-    /// Its type is none of the protocol's.
-    #[error("the worker sent a message of the unknown type `{0}`")]
-    UnknownType(String),
-    /// It is not JSON, or does not have the shape of its type.
-    #[error("the worker sent a message that cannot be read: {0}")]
-    Shape(#[from] serde_json::Error),
-}
-
-impl WorkerMessage {
-    /// Reads a control payload. The registration stays as it was sent, which a derived reader would not keep.
-    ///
-    /// # Errors
-    /// When it is not one of the protocol's messages.
-    pub fn read(payload: &[u8]) -> Result<Self, UnreadableMessage> {
-        #[derive(Deserialize)]
-        struct Tagged<'a> {
-            #[serde(rename = "type", borrow)]
-            kind: Cow<'a, str>,
-        }
-        #[derive(Deserialize)]
-        struct Metadata {
-            registration: Box<RawValue>,
-        }
-        #[derive(Deserialize)]
-        struct Fatal {
-            stage: FatalStage,
-            error: WireError,
-        }
-        #[derive(Deserialize)]
-        struct Pong {
-            nonce: u64,
-        }
-        #[derive(Deserialize)]
-        struct Success {
-            id: u64,
-            value: Value,
-        }
-        #[derive(Deserialize)]
-        struct Failure {
-            id: u64,
-            error: WireError,
-        }
-        #[derive(Deserialize)]
-        struct OpenMcp {
-            id: u64,
-            server: OpenServer,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct CloseMcp {
-            id: u64,
-            server_id: String,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct UpdateAuth {
-            id: u64,
-            method_id: String,
-            credentials: serde_json::Map<String, Value>,
-        }
-
-        let Tagged { kind } = serde_json::from_slice(payload)?;
-        Ok(match &*kind {
-            "hello" => Self::Hello(serde_json::from_slice(payload)?),
-            "metadata" => {
-                let Metadata { registration } = serde_json::from_slice(payload)?;
-                Self::Metadata { registration }
-            }
-            "ready" => Self::Ready {},
-            "fatal" => {
-                let Fatal { stage, error } = serde_json::from_slice(payload)?;
-                Self::Fatal { stage, error }
-            }
-            "pong" => {
-                let Pong { nonce } = serde_json::from_slice(payload)?;
-                Self::Pong { nonce }
-            }
-            "result" => {
-                let Success { id, value } = serde_json::from_slice(payload)?;
-                Self::Result { id, value }
-            }
-            "failure" => {
-                let Failure { id, error } = serde_json::from_slice(payload)?;
-                Self::Failure { id, error }
-            }
-            "openMcp" => {
-                let OpenMcp { id, server } = serde_json::from_slice(payload)?;
-                Self::OpenMcp { id, server }
-            }
-            "closeMcp" => {
-                let CloseMcp { id, server_id } = serde_json::from_slice(payload)?;
-                Self::CloseMcp { id, server_id }
-            }
-            "updateAuth" => {
-                let UpdateAuth { id, method_id, credentials } = serde_json::from_slice(payload)?;
-                Self::UpdateAuth { id, method_id, credentials }
-            }
-            other => return Err(UnreadableMessage::UnknownType(other.to_owned())),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn every_message_of_a_worker_reads() {
-        let error = json!({ "name": "Error", "message": "no", "reason": "thrown" });
-        for message in [
-            json!({ "type": "hello", "protocol": 1, "node": "24", "runner": "1", "sdk": "1" }),
-            json!({ "type": "metadata", "registration": {} }),
-            json!({ "type": "ready" }),
-            json!({ "type": "fatal", "stage": "initialize", "error": error }),
-            json!({ "type": "pong", "nonce": 1 }),
-            json!({ "type": "result", "id": 1, "value": {} }),
-            json!({ "type": "failure", "id": 1, "error": error }),
-            json!({ "type": "openMcp", "id": 1, "server": { "id": "a", "kind": "inProcess" } }),
-            json!({ "type": "openMcp", "id": 1, "server": { "id": "a", "kind": "stdio", "command": "node",
-                "args": [], "cwd": ".", "env": {}, "timeoutMs": 1 } }),
-            json!({ "type": "openMcp", "id": 1, "server": { "id": "a", "kind": "external", "url": "https://a" } }),
-            json!({ "type": "closeMcp", "id": 1, "serverId": "a" }),
-            json!({ "type": "updateAuth", "id": 1, "methodId": "a", "credentials": {} }),
-        ] {
-            assert!(WorkerMessage::read(message.to_string().as_bytes()).is_ok(), "{message}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_message_is_refused() {
-        let deep = format!(r#"{{"type":"result","id":1,"value":{}"#, "[".repeat(100_000));
-        for payload in [
-            "",
-            "null",
-            "[]",
-            "{}",
-            r#"{"type":"load"}"#,
-            r#"{"type":"pong"}"#,
-            r#"{"type":"pong","nonce":-1}"#,
-            &deep,
-        ] {
-            assert!(WorkerMessage::read(payload.as_bytes()).is_err(), "{:.40}", payload);
-        }
-    }
-
-    #[test]
-    fn a_registration_stays_as_it_was_sent() {
-        let payload = br#"{"type":"metadata","registration":{"b":1e400,"a":{"b":[ ]}}}"#;
-        let Ok(WorkerMessage::Metadata { registration }) = WorkerMessage::read(payload) else {
-            panic!("unread")
-        };
-        assert_eq!(registration.get(), r#"{"b":1e400,"a":{"b":[ ]}}"#);
-    }
 
     #[test]
     fn the_schema_names_every_message() {
         let schema = schema().to_string();
-        for name in
-            ["load", "bind", "hook", "cron", "ping", "shutdown", "hello", "metadata", "openMcp", "updateAuth"]
-        {
+        for name in [
+            "load",
+            "bind",
+            "hook",
+            "cron",
+            "procedure",
+            "ping",
+            "shutdown",
+            "hello",
+            "metadata",
+            "openMcp",
+            "updateAuth",
+            "updateRegistration",
+            "registerMcp",
+            "kv",
+            "reportUse",
+        ] {
             assert!(schema.contains(&format!("\"{name}\"")), "{name}");
         }
+    }
+
+    #[test]
+    fn a_call_of_a_procedure_is_written_as_the_runner_reads_it() {
+        let call = |input: Option<&str>, caller| ProcedureCall {
+            path: "orders.list".into(),
+            kind: CallableKind::Query,
+            input: input.map(|text| RawValue::from_string(text.into()).unwrap()),
+            caller,
+        };
+        let caller = ProcedureCaller { user_id: None, scopes: vec!["mcp:invoke".into()] };
+        let written = |call| serde_json::to_string(&HostMessage::Procedure { id: 7, call }).unwrap();
+        assert_eq!(
+            written(call(Some(r#"{"b":1e400, "a":1}"#), Some(caller))),
+            r#"{"type":"procedure","id":7,"path":"orders.list","kind":"query","input":{"b":1e400, "a":1},"caller":{"scopes":["mcp:invoke"]}}"#
+        );
+        assert_eq!(
+            written(call(None, None)),
+            r#"{"type":"procedure","id":7,"path":"orders.list","kind":"query","caller":null}"#
+        );
     }
 }

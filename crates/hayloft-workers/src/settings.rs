@@ -76,6 +76,8 @@ pub struct Deadlines {
     pub on_disable: Duration,
     /// One run of a scheduled job.
     pub cron: Duration,
+    /// One call of a procedure of a plugin's own router.
+    pub procedure: Duration,
     /// Connecting an MCP server, unless the plugin says otherwise.
     pub open_mcp: Duration,
     /// What the host waits on top of a deadline that the runner keeps itself. A worker that still says nothing then
@@ -103,6 +105,7 @@ impl Default for Deadlines {
             on_config_update: Duration::from_secs(10),
             on_disable: Duration::from_secs(10),
             cron: Duration::from_secs(300),
+            procedure: Duration::from_secs(30),
             open_mcp: Duration::from_secs(30),
             grace: Duration::from_secs(2),
             drain: Duration::from_secs(10),

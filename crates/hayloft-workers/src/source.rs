@@ -5,6 +5,8 @@ use hayloft_model::config::{ConfigValues, Credentials};
 use hayloft_model::plugin::Package;
 use hayloft_model::{InstanceKey, OrganizationId, Revision, Secret};
 
+use crate::KeptServer;
+
 /// Knows the desired state of instances.
 pub trait LaunchSource: Send + Sync + 'static {
     /// What to start for an instance that somebody needs now. Asked once per start, however many wait.
@@ -35,6 +37,11 @@ pub struct Binding {
     pub credentials: Option<Credentials>,
     /// Host variables that the plugin may read and that are set.
     pub environment: Vec<(String, Secret<String>)>,
+    /// The MCP servers that the plugin's folder lists, to be kept up beside the plugin's own code, if it has any.
+    pub servers: Vec<KeptServer>,
+    /// The organization's settings as variables of the servers that are kept up, those of the list above and those that
+    /// the plugin's code hands over.
+    pub server_environment: Vec<(String, Secret<String>)>,
     /// Texts that its logs and whatever else it says must never show. Very short ones are shown all the same, since nothing would be left to read.
     pub secrets: Vec<Secret<String>>,
 }

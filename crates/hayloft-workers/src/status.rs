@@ -38,6 +38,8 @@ pub struct WorkerStatus {
     pub isolation: Tier,
     /// Its open MCP servers.
     pub mcp_servers: Vec<ServerId>,
+    /// Whether values of the organization stand in the environment of one of its processes.
+    pub secrets_in_environment: bool,
     /// Since when its event loop has not answered.
     pub stalled_since: Option<DateTime<Utc>>,
     /// What went wrong last with the instance.

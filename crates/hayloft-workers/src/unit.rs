@@ -3,8 +3,7 @@
 //! It obeys the dispatcher's orders, answers the worker's requests, keeps deadlines, and when the process ends, for
 //! whatever reason, leaves nothing of it behind.
 
-use std::collections::HashMap;
-use std::error::Error;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +13,11 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use hayloft_model::plugin::Package;
-use hayloft_model::{InstanceKey, ServerId, WorkerId, WorkerState};
-use hayloft_sandbox::{Exit, Jail};
+use hayloft_model::{InstanceKey, Secret, ServerId, WorkerId, WorkerState};
 use metrics::histogram;
-use rustix::process::Signal;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use crate::activity::Activity;
 use crate::channel::{self, ChannelError, Frame};
@@ -28,34 +25,30 @@ use crate::dispatcher::Shared;
 use crate::events::{Cause, Ending, Event, Facts, Order, Report};
 use crate::health::{Checkup, Health};
 use crate::http::RouteListener;
+use crate::kept::{Kept, KeptServer, News};
 use crate::launch;
 use crate::life::Life;
-use crate::logs::{Level, LogStream, WorkerLog};
+use crate::logs::{Level, WorkerLog};
 use crate::notices::Inlet;
 use crate::protocol::{FailureReason, FatalStage, HostMessage, WireError, WorkerMessage};
 use crate::status::StateGauge;
 use crate::worker::Request;
 use crate::{Fault, StartFailure, StartStage};
 
+mod ending;
 mod hooks;
+mod kept;
+mod requests;
 mod servers;
 mod start;
 
 use hooks::Pending;
+use kept::Start;
 use servers::{Server, ServerTask};
-use start::{Process, start};
+use start::{Process, Runner, start};
 
 /// A process that closed its channel has so long to end before it is killed for that.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-
-/// What is said of a message that breaks the protocol is at most so long, in characters, since it may quote the worker.
-const LONGEST_BREACH: usize = 200;
-
-/// How programs end that give up by themselves.
-const ABORTS: [i32; 3] = [Signal::ABORT.as_raw(), Signal::TRAP.as_raw(), Signal::ILL.as_raw()];
-
-/// What Node writes to standard error before it aborts for want of memory: the heap, the engine and native code.
-const OUT_OF_MEMORY: [&str; 3] = ["heap out of memory", "process out of memory", "std::bad_alloc"];
 
 /// Requests of a worker that may wait for the host's answer.
 const ANSWERING: usize = 256;
@@ -84,7 +77,10 @@ pub(crate) async fn run(birth: Birth) {
     let begun = Instant::now();
     let (worker, reports) = (birth.worker, birth.reports.clone());
     let cause = match start(&birth).await {
-        Ok(process) => Unit::new(birth, process, begun).live().await,
+        Ok(process) => {
+            let (news, inbox) = mpsc::unbounded_channel();
+            Unit::new(birth, process, begun, news).live(inbox).await
+        }
         Err(failure) => {
             birth.activity.close();
             birth.log.host(Level::Error, format!("failed to {failure}"));
@@ -135,6 +131,13 @@ struct Unit {
     next_request: u64,
     pending: HashMap<u64, Pending>,
     servers: HashMap<ServerId, Server>,
+    /// Servers that the plugin's folder lists, until they are started.
+    listed: Vec<KeptServer>,
+    /// The organization's settings as variables of servers.
+    server_environment: Vec<(String, Secret<String>)>,
+    kept: BTreeMap<ServerId, Kept>,
+    news: mpsc::UnboundedSender<News>,
+    start: Start,
     next_serial: u64,
     answering: usize,
     tasks: FuturesUnordered<BoxFuture<'static, ServerTask>>,
@@ -152,7 +155,7 @@ struct Drain {
 }
 
 impl Unit {
-    fn new(birth: Birth, process: Process, begun: Instant) -> Self {
+    fn new(birth: Birth, process: Process, begun: Instant, news: mpsc::UnboundedSender<News>) -> Self {
         let Birth {
             shared,
             worker,
@@ -170,7 +173,7 @@ impl Unit {
         let now = Instant::now();
         Self {
             gauge: StateGauge::new(&package.descriptor.id, WorkerState::Starting),
-            introduction: Some(now + deadlines.spawn),
+            introduction: process.runner.as_ref().map(|_| now + deadlines.spawn),
             health: Health::new(deadlines.ping, deadlines.pong),
             idle_check: now + deadlines.idle,
             shared,
@@ -193,6 +196,11 @@ impl Unit {
             next_request: 1,
             pending: HashMap::new(),
             servers: HashMap::new(),
+            listed: Vec::new(),
+            server_environment: Vec::new(),
+            kept: BTreeMap::new(),
+            news,
+            start: Start::Ahead,
             next_serial: 0,
             answering: 0,
             tasks: FuturesUnordered::new(),
@@ -200,15 +208,26 @@ impl Unit {
         }
     }
 
-    async fn live(mut self) -> Cause {
-        let cause = self.turn().await.map_texts(|text| self.log.masked(&text));
+    async fn live(mut self, news: mpsc::UnboundedReceiver<News>) -> Cause {
+        let cause = self.turn(news).await.map_texts(|text| self.log.masked(&text));
         self.end(&cause).await;
         cause
     }
 
-    async fn turn(&mut self) -> Cause {
-        let runner = Arc::clone(&self.process.runner);
-        let exited = runner.wait();
+    async fn turn(&mut self, mut news: mpsc::UnboundedReceiver<News>) -> Cause {
+        let runner = self.process.runner.as_ref().map(|runner| Arc::clone(&runner.process));
+        let exited = async {
+            match runner {
+                Some(runner) => runner.wait().await,
+                // Without code of its own it goes on until it is told to end.
+                None => std::future::pending().await,
+            }
+        };
+        if self.process.runner.is_none()
+            && let ControlFlow::Break(cause) = self.introduce_itself()
+        {
+            return cause;
+        }
         let alarm = sleep_until(self.wake());
         tokio::pin!(exited, alarm);
         let activity = Arc::clone(&self.activity);
@@ -227,7 +246,8 @@ impl Unit {
                 },
                 Some(request) = self.requests.recv() => self.run_hook(request),
                 Some(task) = self.tasks.next() => self.after_task(task),
-                frame = self.process.reader.next(), if readable => self.read(frame),
+                Some(news) = news.recv() => self.on_news(news),
+                frame = next_frame(self.process.runner.as_mut()), if readable => self.read(frame),
                 () = room(self.blocked.as_ref()), if self.blocked.is_some() => {
                     self.deliver_blocked();
                     ON
@@ -249,8 +269,9 @@ impl Unit {
             self.introduction,
             self.last_words,
             drain,
-            self.health.due().filter(|_| bound),
+            self.health.due().filter(|_| bound && self.process.runner.is_some()),
             Some(self.idle_check).filter(|_| bound),
+            self.start_due(),
         ]
         .into_iter()
         .flatten()
@@ -288,8 +309,13 @@ impl Unit {
             };
         }
         self.end_overdue(now)?;
+        if due(self.start_due()) {
+            self.tell_start();
+        }
         if self.life.state() == WorkerState::Bound {
-            self.check_health(now)?;
+            if self.process.runner.is_some() {
+                self.check_health(now)?;
+            }
             self.check_idle(now);
         }
         ON
@@ -326,6 +352,15 @@ impl Unit {
         match order {
             Order::Bind(binding) => self.bind(&binding),
             Order::Start => self.run_start(),
+            Order::Keep(server, reply) => {
+                // Whoever asked may have gone away.
+                let _ = reply.send(self.keep(*server));
+                ON
+            }
+            Order::Revive(server) => {
+                self.revive(&server);
+                ON
+            }
             Order::Drain { calls, reason } => {
                 let calls_until = Instant::now() + calls;
                 match &mut self.drain {
@@ -350,6 +385,8 @@ impl Unit {
             // The worker gets the whole time that it was told, and its farewell a moment more.
             drain.kill_at = Some(Instant::now() + stop + LAST_WORDS);
         }
+        self.stop_kept();
+        self.when_servers_ended()?;
         self.send(&HostMessage::Shutdown { deadline_ms: launch::milliseconds(stop) })
     }
 
@@ -369,7 +406,7 @@ impl Unit {
             if self.blocked.is_some() || read == FRAMES_AT_ONCE {
                 return ON;
             }
-            match self.process.reader.next().now_or_never() {
+            match next_frame(self.process.runner.as_mut()).now_or_never() {
                 Some(frame) => next = frame,
                 None => return ON,
             }
@@ -435,6 +472,12 @@ impl Unit {
             WorkerMessage::UpdateAuth { id, method_id, credentials } => {
                 self.update_auth(id, method_id, credentials)
             }
+            WorkerMessage::UpdateRegistration { id, registration } => {
+                self.update_registration(id, registration)
+            }
+            WorkerMessage::RegisterMcp { id, server } => self.register_server(id, server),
+            WorkerMessage::Kv { id, operation } => self.kv(id, operation),
+            WorkerMessage::ReportUse { id, since: _, uses } => self.report_use(id, uses),
         }
     }
 
@@ -455,77 +498,9 @@ impl Unit {
         ON
     }
 
-    /// The process has ended. What it said before is still in the channel.
-    async fn after_exit(&mut self, exit: Exit) -> Cause {
-        while let Ok(Some(Ok(frame))) = timeout(LAST_WORDS, self.process.reader.next()).await {
-            self.blocked = None;
-            if let ControlFlow::Break(cause) = self.on_frame(frame) {
-                return cause;
-            }
-        }
-        let aborted = matches!(exit, Exit::Signal(signal) if ABORTS.contains(&signal));
-        let exit = if aborted && self.said_out_of_memory().await { Exit::OutOfMemory } else { exit };
-        self.cause_of_exit(Some(exit))
-    }
-
-    /// Whether its last lines say that it aborted for want of memory, as it does at the limit of JavaScript's heap.
-    async fn said_out_of_memory(&mut self) -> bool {
-        // Its children may hold its pipes open, and they end with it anyway. Then what it wrote can be read to the end.
-        end(self.worker, &self.process.jail).await;
-        for task in std::mem::take(&mut self.process.logs) {
-            let _ = timeout(LAST_WORDS, task).await;
-        }
-        self.log.ended_with(LogStream::Stderr, &OUT_OF_MEMORY)
-    }
-
-    fn cause_of_exit(&mut self, exit: Option<Exit>) -> Cause {
-        if let Some(drain) = &self.drain {
-            return Cause::Asked(drain.reason.clone());
-        }
-        let serves = self.life.state() == WorkerState::Bound;
-        match (self.fatal.take(), exit) {
-            (Some(failure), _) if !serves => Cause::NeverServed(failure),
-            (Some(failure), _) => Cause::Crashed(failure.message),
-            (None, Some(exit)) => self.failure(&format!("it ended with {exit}")),
-            (None, None) => self.failure("it ended"),
-        }
-    }
-
-    /// The worker is killed for this, unless it was to end anyway.
-    fn failed(&self, what: &str) -> Step {
-        ControlFlow::Break(match &self.drain {
-            Some(drain) => Cause::Asked(drain.reason.clone()),
-            None => self.failure(what),
-        })
-    }
-
-    fn broke_protocol(&self, error: &dyn Error) -> Step {
-        // Masked before it is cut, since the beginning of a secret would not be recognised.
-        let error: String = self.log.masked(&error.to_string()).chars().take(LONGEST_BREACH).collect();
-        self.failed(&format!("it broke the protocol: {error}")).map_break(|cause| match cause {
-            Cause::NeverServed(failure) => {
-                Cause::NeverServed(StartFailure { stage: StartStage::Protocol, hint: None, ..failure })
-            }
-            cause => cause,
-        })
-    }
-
-    fn failure(&self, what: &str) -> Cause {
-        if self.life.state() == WorkerState::Bound {
-            return Cause::Crashed(format!("the worker failed: {what}"));
-        }
-        let stage = match self.life.state() {
-            WorkerState::Binding => StartStage::Bind,
-            _ if self.life.registered() => StartStage::Register,
-            _ if self.life.greeted() => StartStage::Initialize,
-            _ => StartStage::Load,
-        };
-        let hint = Some(String::from("the plugin's log has what it wrote last"));
-        Cause::NeverServed(StartFailure { stage, message: what.to_owned(), problems: Vec::new(), hint })
-    }
-
     fn send(&self, message: &HostMessage) -> Step {
-        match self.process.writer.send(message) {
+        let Some(runner) = &self.process.runner else { return ON };
+        match runner.writer.send(message) {
             Ok(()) => ON,
             // The process is ending, and its end says why.
             Err(channel::SendError::Closed) => ON,
@@ -547,32 +522,6 @@ impl Unit {
         self.facts.send_modify(|facts| facts.state = state);
     }
 
-    /// Leaves nothing behind.
-    async fn end(mut self, cause: &Cause) {
-        let ending = Ending { cause: cause.clone(), uptime: self.begun.elapsed() };
-        // Callers that hold this worker learn it first, before anything is waited for.
-        self.activity.close();
-        self.facts.send_modify(|facts| facts.ending = Some(ending.message()));
-        self.pending.clear();
-        self.requests.close();
-        while self.requests.try_recv().is_ok() {}
-        self.blocked = None;
-        self.take_servers();
-
-        end(self.worker, &self.process.jail).await;
-        let Process { home, logs, .. } = self.process;
-        for task in logs {
-            // All writers are dead, so the pipes are at their ends.
-            let _ = timeout(LAST_WORDS, task).await;
-        }
-        home.remove().await;
-        let level = if matches!(cause, Cause::Asked(_)) { Level::Info } else { Level::Error };
-        self.log.host(level, format!("the worker is gone: {}", ending.message()));
-        self.life.end();
-        self.gauge.set(WorkerState::Gone);
-        self.facts.send_modify(|facts| facts.state = WorkerState::Gone);
-    }
-
     fn started_serving(&self) {
         let plugin = self.package.descriptor.id.to_string();
         histogram!("hayloft_worker_starts_seconds", "kind" => "cold", "plugin" => plugin)
@@ -580,9 +529,11 @@ impl Unit {
     }
 }
 
-async fn end(worker: WorkerId, jail: &Jail) {
-    if let Err(error) = jail.end().await {
-        tracing::error!(%worker, %error, "failed to end a worker's processes");
+/// What the runner says next; a worker without one says nothing.
+async fn next_frame(runner: Option<&mut Runner>) -> Option<Result<Frame, ChannelError>> {
+    match runner {
+        Some(runner) => runner.reader.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,11 +1,12 @@
 //! A worker that serves, as its users hold it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hayloft_model::config::{ConfigValues, Credentials};
-use hayloft_model::{InstanceKey, Revision, WorkerId};
+use hayloft_model::{InstanceKey, Revision, ServerId, WorkerId};
 use http_body::Body;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -13,7 +14,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::activity::Activity;
 use crate::events::Facts;
 use crate::http::RouteClient;
-use crate::{ActivityGuard, HookError, ProxyError, ResponseBody};
+use crate::protocol::{ProcedureAnswer, ProcedureCall};
+use crate::{ActivityGuard, HookError, MAXIMAL_PAYLOAD, ProxyError, ResponseBody, ServerHealth};
+
+/// The longest input of a procedure in bytes: what fits into a frame with everything beside it.
+pub const LONGEST_INPUT: usize = MAXIMAL_PAYLOAD - (64 << 10);
 
 /// A bound worker. Cheap to clone; holding one does not keep the process alive.
 #[derive(Clone)]
@@ -57,6 +62,8 @@ pub enum HookCall {
     Connected,
     /// A scheduled job, by its name.
     Cron(String),
+    /// A procedure of the plugin's own router.
+    Procedure(Box<ProcedureCall>),
 }
 
 impl HookCall {
@@ -70,6 +77,7 @@ impl HookCall {
             Self::Enable => "onEnable",
             Self::Connected => "onConnected",
             Self::Cron(name) => name,
+            Self::Procedure(call) => &call.path,
         }
     }
 }
@@ -106,6 +114,28 @@ impl Worker {
         ActivityGuard::new(&self.inner.activity)
     }
 
+    /// How a server is that is kept up beside the worker; `None` for one that is not. While it is being started, that
+    /// is waited for.
+    pub async fn kept_server(&self, server: &ServerId) -> Option<ServerHealth> {
+        let mut facts = self.inner.facts.clone();
+        let settled = facts.wait_for(|facts| facts.kept.get(server) != Some(&ServerHealth::Starting)).await;
+        // The facts end with the worker, and then nothing is kept up any more.
+        settled.ok()?.kept.get(server).cloned()
+    }
+
+    /// Waits until a server that is kept up is no longer as it was.
+    pub async fn kept_server_changed(&self, server: &ServerId, was: &ServerHealth) {
+        let mut facts = self.inner.facts.clone();
+        // The facts end with the worker, and that is a change as well.
+        let _ = facts.wait_for(|facts| facts.kept.get(server) != Some(was)).await;
+    }
+
+    /// How all servers are that are kept up beside the worker.
+    #[must_use]
+    pub fn kept_servers(&self) -> BTreeMap<ServerId, ServerHealth> {
+        self.inner.facts.borrow().kept.clone()
+    }
+
     /// Runs a hook or a job. What it returns is the hook's value on the wire.
     ///
     /// # Errors
@@ -116,6 +146,22 @@ impl Worker {
         let (reply, answer) = oneshot::channel();
         self.inner.requests.send(Request { call, reply }).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
+    }
+
+    /// Calls a procedure of the plugin's own router. Its input has at most [`crate::LONGEST_INPUT`] bytes.
+    ///
+    /// # Errors
+    /// When the input is too long, it takes too long, the worker ends, or its answer makes no sense. What the procedure
+    /// itself says, an error included, is the answer.
+    pub async fn call_procedure(&self, call: ProcedureCall) -> Result<ProcedureAnswer, HookError> {
+        let length = call.input.as_ref().map_or(0, |input| input.get().len());
+        if length > LONGEST_INPUT {
+            return Err(HookError::TooLong { what: format!("the input of `{}`", call.path), length });
+        }
+        let hook = call.path.clone();
+        let answer = self.call_hook(HookCall::Procedure(Box::new(call))).await?;
+        serde_json::from_value(answer)
+            .map_err(|error| HookError::Unreadable { hook, message: error.to_string() })
     }
 
     /// Sends a request to one of the plugin's routes; its target is the path and query as the plugin shall see them.

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hayloft_model::plugin::Package;
-use hayloft_model::{InstanceKey, WorkerId};
+use hayloft_model::{InstanceKey, ServerId, WorkerId};
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::dispatcher::{Command, Dispatcher, Shared};
+use crate::logs::WorkerLog;
 use crate::queue::Queue;
 use crate::{
-    Candidate, CandidateError, HookCall, Launch, LaunchSource, LogLine, Observer, ProbeError, Settings,
-    Unavailable, Worker, WorkerStatus,
+    Candidate, CandidateError, HookCall, KeepRefused, KeptServer, Launch, LaunchSource, Level, LogLine,
+    Observer, ProbeError, Settings, Unavailable, Worker, WorkerStatus,
 };
 
 /// All workers of this host. Clones are the same; when the last one is dropped, every worker is killed.
@@ -134,6 +135,28 @@ impl Workers {
     /// is left alone, and so is every other worker of the instance.
     pub async fn retire(&self, key: &InstanceKey, worker: WorkerId, reason: &str) {
         self.ask(|reply| Command::Retire(key.clone(), worker, reason.to_owned(), reply)).await;
+    }
+
+    /// Keeps an MCP server up beside a worker as long as that lives, in place of an earlier one of the same id. When this
+    /// returns it is being started.
+    ///
+    /// # Errors
+    /// When the worker does not take it.
+    pub async fn keep(&self, worker: WorkerId, server: KeptServer) -> Result<(), KeepRefused> {
+        let refused = Err(KeepRefused::NotBound);
+        self.ask(|reply| Command::Keep(worker, Box::new(server), reply)).await.unwrap_or(refused)
+    }
+
+    /// Starts a server anew that is kept up: the session with it is over although its process runs.
+    pub fn revive(&self, worker: WorkerId, server: &ServerId) {
+        self.command(Command::Revive(worker, server.clone()));
+    }
+
+    /// Adds a line to what an instance's workers wrote, for the people who run the plugin.
+    pub fn note(&self, key: &InstanceKey, worker: WorkerId, level: Level, message: &str) {
+        let settings = &self.shared.settings;
+        let logs = self.shared.logs.of(key, settings.logs);
+        WorkerLog::new(logs, Arc::clone(&settings.clock), worker).host(level, message);
     }
 
     /// Forgets the lines that an instance's workers wrote, and its crashes: nobody will ask for them again. Workers that

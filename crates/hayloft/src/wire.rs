@@ -94,14 +94,15 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
             "took over the journal of an earlier run"
         );
     }
-    Host::start(HostOptions {
+    let plugin_api = PluginApi::new(&*ports.entropy);
+    let host = Host::start(HostOptions {
         store,
         journal,
         workers: Settings {
             runtime,
             scratch: scratch(data_dir.path(), &sandbox)?,
             sandbox,
-            gate: Arc::new(PluginApi::new(&*ports.entropy)),
+            gate: Arc::new(plugin_api.clone()),
             clock: Arc::clone(&ports.clock),
             entropy: Arc::clone(&ports.entropy),
             deadlines: config.limits.workers,
@@ -117,12 +118,16 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
             grants: config.plugins.environment_grants.clone(),
         },
         maximum_limits: config.limits.maximum,
+        outbound: None,
         plugin_folders: config.plugins.dirs.clone(),
         administrator_token,
         deadlines: config.limits.host,
+        value_quota: config.limits.values,
     })
     .await
-    .map_err(|error| Failure::caused("failed to start the host", &error))
+    .map_err(|error| Failure::caused("failed to start the host", &error))?;
+    plugin_api.serve(&host);
+    Ok(host)
 }
 
 /// What a server over the host is made of.

@@ -23,14 +23,16 @@ export interface Organization {
 
 /** A running host. */
 export interface TestHost {
+  /** Its base address. */
+  readonly address: URL;
   /** Where agents connect. */
   readonly endpoint: URL;
   organization(name: string): Promise<Organization>;
   stop(): Promise<void>;
 }
 
-/** Starts the binary and waits until it serves. */
-export async function startHost(): Promise<TestHost> {
+/** Starts the binary with the plugins of a folder and waits until it serves. */
+export async function startHost(plugins = repository("plugins/examples")): Promise<TestHost> {
   const binary = process.env.HAYLOFT_BIN ?? repository("target/debug/hayloft");
   if (!existsSync(binary)) {
     throw new Error(`there is no \`${binary}\`: run \`cargo xtask build\``);
@@ -39,7 +41,7 @@ export async function startHost(): Promise<TestHost> {
   const options = {
     "--listen": "127.0.0.1:0",
     "--data-dir": data,
-    "--plugins-dir": repository("plugins/examples"),
+    "--plugins-dir": plugins,
   };
   const child = spawn(binary, ["serve", ...Object.entries(options).flat()], {
     env: { PATH: process.env.PATH, HAYLOFT_ADMIN_TOKEN: ADMINISTRATOR },
@@ -71,6 +73,7 @@ export async function startHost(): Promise<TestHost> {
   };
 
   return {
+    address: new URL(address),
     endpoint: new URL("/v1/mcp", address),
     async organization(name) {
       const { id } = await ask("POST", "/v1/orgs", { name });

@@ -25,7 +25,8 @@ pub enum CreateOrganizationError {
 const LONGEST_NAME: usize = 200;
 
 impl Host {
-    /// Makes an organization. Names are for people and need not be unique; the id is what counts.
+    /// Makes an organization, with the plugins switched on that ask for it. Names are for people and need not be
+    /// unique; the id is what counts.
     ///
     /// # Errors
     /// See [`CreateOrganizationError`].
@@ -45,6 +46,7 @@ impl Host {
             let organization =
                 host.store.organizations().create(&name, &caller).await.map_err(StoreError::from)?;
             host.access.add_organization(organization.id, &organization.name);
+            host.enable_by_default(&caller, organization.id).await;
             Ok(organization)
         })
         .await

@@ -1,5 +1,6 @@
 //! Switch a plugin off in an organization. Its sealed settings stay for the day when it is switched on again.
 
+use hayloft_model::plugin::Runtime;
 use hayloft_model::{Caller, InstanceKey, InstanceState, OrganizationId, PluginId, Scope};
 
 use hayloft_store::instances::InstanceChange;
@@ -36,8 +37,8 @@ impl Host {
         id: &PluginId,
     ) -> Result<PluginDetail, DisablePluginError> {
         self.authorize(caller, organization, Scope::PluginsWrite)?;
-        let plugin = self.plugins.get(id).ok_or_else(|| DisablePluginError::UnknownPlugin(id.clone()))?;
-        let key = InstanceKey { organization, plugin: id.clone() };
+        let plugin = self.plugins.named(id).ok_or_else(|| DisablePluginError::UnknownPlugin(id.clone()))?;
+        let key = InstanceKey { organization, plugin: plugin.id.clone() };
         let (host, caller) = (self.clone(), caller.clone());
         uninterrupted(async move {
             let _turn = host.turns.take(&key).await;
@@ -56,7 +57,12 @@ impl Host {
     /// What follows once the row says that an instance is off.
     pub(crate) async fn switch_off(&self, key: &InstanceKey, was_enabled: bool) -> Result<(), StoreError> {
         self.load_tools(key).await?;
-        if was_enabled {
+        let plugin = self.plugins.get(&key.plugin);
+        let descriptor = plugin.as_ref().and_then(|plugin| plugin.descriptor());
+        if descriptor.is_some_and(|descriptor| descriptor.runtime == Runtime::Servers) {
+            // Nothing of it could do anything about it, so nothing is started for it.
+            self.workers.stop(key, "the plugin was switched off").await;
+        } else if was_enabled {
             let disabling = self.turns.disabling(key);
             self.workers.disable(key).await;
             drop(disabling);

@@ -32,13 +32,13 @@ impl Host {
         id: &PluginId,
     ) -> Result<PluginDetail, GetPluginError> {
         self.authorize(caller, organization, Scope::PluginsRead)?;
-        let plugin = self.plugins.get(id).ok_or_else(|| GetPluginError::UnknownPlugin(id.clone()))?;
+        let plugin = self.plugins.named(id).ok_or_else(|| GetPluginError::UnknownPlugin(id.clone()))?;
         // The settings form needs the schema; if the code cannot be asked, the problems say so in its place.
         let known = plugin.register(&self.store, &self.workers).await;
         if let Err(problems) = known {
             tracing::debug!(plugin = %id, %problems, "the plugin's registration is not known");
         }
-        let instance = self.instances.of(organization, id);
+        let instance = self.instances.of(organization, &plugin.id);
         Ok(self.plugin_detail(&plugin, instance.as_deref()).await?)
     }
 }

@@ -30,9 +30,7 @@ impl Host {
         tail: usize,
     ) -> Result<Vec<LogLine>, PluginLogsError> {
         self.authorize(caller, organization, Scope::PluginsRead)?;
-        if self.plugins.get(id).is_none() {
-            return Err(PluginLogsError::UnknownPlugin(id.clone()));
-        }
-        Ok(self.workers.logs(&InstanceKey { organization, plugin: id.clone() }, tail))
+        let plugin = self.plugins.named(id).ok_or_else(|| PluginLogsError::UnknownPlugin(id.clone()))?;
+        Ok(self.workers.logs(&InstanceKey { organization, plugin: plugin.id.clone() }, tail))
     }
 }

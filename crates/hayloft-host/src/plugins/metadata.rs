@@ -1,6 +1,6 @@
-//! What a plugin's code registered, as it is for every organization.
+//! What a plugin's code registered, for every organization or for one.
 
-use hayloft_model::{Caller, OrganizationId, PluginId, Problems, Registration, Scope};
+use hayloft_model::{Caller, InstanceKey, OrganizationId, PluginId, Problems, Registration, Scope};
 
 use crate::Host;
 use crate::access::Denied;
@@ -23,7 +23,7 @@ pub enum PluginMetadataError {
 }
 
 impl Host {
-    /// What the plugin registered when it was loaded.
+    /// What the plugin registered: for this organization, if it did that, else when it was loaded.
     ///
     /// # Errors
     /// See [`PluginMetadataError`].
@@ -34,10 +34,11 @@ impl Host {
         id: &PluginId,
     ) -> Result<Registration, PluginMetadataError> {
         self.authorize(caller, organization, Scope::PluginsRead)?;
-        let plugin = self.plugins.get(id).ok_or_else(|| PluginMetadataError::UnknownPlugin(id.clone()))?;
-        match plugin.register(&self.store, &self.workers).await {
-            Ok(registered) => Ok(registered.registration.clone()),
-            Err(problems) => Err(PluginMetadataError::NotRegistered { problems }),
-        }
+        let plugin = self.plugins.named(id).ok_or_else(|| PluginMetadataError::UnknownPlugin(id.clone()))?;
+        let registered = plugin.register(&self.store, &self.workers).await;
+        let registered = registered.map_err(|problems| PluginMetadataError::NotRegistered { problems })?;
+        let key = InstanceKey { organization, plugin: plugin.id.clone() };
+        let registered = self.registered_for(&plugin, &key).unwrap_or(registered);
+        Ok(registered.registration.clone())
     }
 }

@@ -24,7 +24,8 @@ pub enum PurgeConfigurationError {
 }
 
 impl Host {
-    /// Deletes every revision of a switched-off plugin's settings and credentials, and what its workers wrote.
+    /// Deletes every revision of a switched-off plugin's settings and credentials, what it registered for the
+    /// organization and kept there, and what its workers wrote.
     ///
     /// # Errors
     /// See [`PurgeConfigurationError`].
@@ -35,7 +36,7 @@ impl Host {
         id: &PluginId,
     ) -> Result<(), PurgeConfigurationError> {
         self.authorize(caller, organization, Scope::PluginsWrite)?;
-        let key = InstanceKey { organization, plugin: id.clone() };
+        let key = InstanceKey { organization, plugin: self.plugins.id_of(id) };
         let (host, caller) = (self.clone(), caller.clone());
         uninterrupted(async move {
             let _turn = host.turns.take(&key).await;
@@ -52,6 +53,7 @@ impl Host {
                 instance.auth_verdict = None;
             });
             host.instances.flush().await;
+            host.own.forget(&key);
             host.workers.forget(&key);
             Ok(())
         })

@@ -1,6 +1,6 @@
 //! The plugins that this host knows: what their folders say, and what their code registers once it ran.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -52,6 +52,56 @@ impl KnownPlugin {
 
     pub(crate) fn descriptor(&self) -> Option<&PluginDescriptor> {
         self.package.as_ref().map(|package| &package.descriptor)
+    }
+
+    /// Whether this is one of its other names.
+    fn answers_to(&self, name: &PluginId) -> bool {
+        self.descriptor().is_some_and(|descriptor| descriptor.aliases.contains(name))
+    }
+
+    /// What stands before the names of its procedures, if it has any.
+    fn namespace(&self) -> Option<&str> {
+        Some(&self.descriptor()?.procedures.as_ref()?.namespace)
+    }
+
+    /// Gives up other names that are the ids of plugins: an id always leads to its own.
+    fn leave_ids_alone(&mut self, ids: &BTreeSet<PluginId>) {
+        let Some(package) = &mut self.package else { return };
+        let problems = &mut self.problems;
+        package.descriptor.aliases.retain(|alias| {
+            let taken = ids.contains(alias);
+            if taken {
+                let message = format!("its other name `{alias}` is the id of a plugin");
+                problems.push(Problem::warning("plugin", message).hint("use the plugin's id"));
+            }
+            !taken
+        });
+    }
+
+    /// Gives way where an earlier plugin has the same names already. What leads to two plugins leads to the first.
+    fn give_way(&mut self, earlier: &BTreeMap<PluginId, Arc<Self>>) {
+        let Some(descriptor) = self.package.as_mut().map(|package| &mut package.descriptor) else { return };
+        let problems = &mut self.problems;
+        descriptor.aliases.retain(|alias| {
+            let other = earlier.values().find(|plugin| plugin.answers_to(alias));
+            if let Some(other) = other {
+                let message = format!("the name `{alias}` leads to the plugin `{}` already", other.id);
+                problems.push(Problem::warning("plugin", message).hint("use the plugin's id"));
+            }
+            other.is_none()
+        });
+        let namespace = descriptor.procedures.as_ref().map(|procedures| procedures.namespace.clone());
+        let other = namespace
+            .as_ref()
+            .and_then(|namespace| earlier.values().find(|plugin| plugin.namespace() == Some(namespace)));
+        if let (Some(namespace), Some(other)) = (namespace, other) {
+            let message = format!(
+                "its procedures would be called `{namespace}`, as those of the plugin `{}` are",
+                other.id
+            );
+            problems.push(Problem::error("plugin", message).hint("give one of the two another id"));
+            self.package = None;
+        }
     }
 
     /// Whether its folder says something that can be used.
@@ -175,8 +225,26 @@ pub(crate) struct PluginRegistry {
 }
 
 impl PluginRegistry {
+    /// The plugin of an id, and of nothing but an id: what is kept under an id is never given to another plugin.
     pub(crate) fn get(&self, id: &PluginId) -> Option<Arc<KnownPlugin>> {
         self.known.load().get(id).cloned()
+    }
+
+    /// The plugin that a name from outside leads to: its id, or another name of it.
+    pub(crate) fn named(&self, name: &PluginId) -> Option<Arc<KnownPlugin>> {
+        let known = self.known.load();
+        known.get(name).or_else(|| known.values().find(|plugin| plugin.answers_to(name))).cloned()
+    }
+
+    /// The id that a name from outside stands for. A name that no plugin has stands for itself.
+    pub(crate) fn id_of(&self, name: &PluginId) -> PluginId {
+        self.named(name).map_or_else(|| name.clone(), |plugin| plugin.id.clone())
+    }
+
+    /// The plugin whose procedures have this name before them.
+    pub(crate) fn with_procedures(&self, namespace: &str) -> Option<Arc<KnownPlugin>> {
+        let known = self.known.load();
+        known.values().find(|plugin| plugin.namespace() == Some(namespace)).cloned()
     }
 
     pub(crate) fn all(&self) -> Arc<BTreeMap<PluginId, Arc<KnownPlugin>>> {
@@ -197,9 +265,17 @@ impl PluginRegistry {
 
     /// Reads the folders anew. What did not change keeps what is known of it.
     pub(crate) fn discover(&self, folders: &[PathBuf], limits: &AllowedLimits) {
+        self.replace(folders.iter().flat_map(|folder| read_folder(folder, limits)).collect());
+    }
+
+    fn replace(&self, mut read: Vec<KnownPlugin>) {
         let mut found: BTreeMap<PluginId, Arc<KnownPlugin>> = BTreeMap::new();
         let before = self.known.load();
-        for plugin in folders.iter().flat_map(|folder| read_folder(folder, limits)) {
+        // Ids before other names, whichever folder is read first.
+        let ids: BTreeSet<PluginId> = read.iter().map(|plugin| plugin.id.clone()).collect();
+        read.iter_mut().for_each(|plugin| plugin.leave_ids_alone(&ids));
+        for mut plugin in read {
+            plugin.give_way(&found);
             if let Some(first) = found.get(&plugin.id) {
                 tracing::warn!(
                     plugin = %plugin.id,
@@ -248,4 +324,65 @@ fn read_folder(folder: &Path, limits: &AllowedLimits) -> Vec<KnownPlugin> {
             Some(KnownPlugin::new(id, package, problems))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use hayloft_model::ContentHash;
+    use hayloft_model::plugin::{FormatName, Procedures};
+
+    use super::*;
+
+    fn plugin(id: &str, aliases: &[&str], namespace: Option<&str>) -> KnownPlugin {
+        let format = FormatName("any".into());
+        let descriptor = PluginDescriptor {
+            aliases: aliases.iter().map(|alias| alias.parse().unwrap()).collect(),
+            procedures: namespace
+                .map(|name| Procedures { module: "router.js".into(), namespace: name.into() }),
+            ..PluginDescriptor::new(
+                id.parse().unwrap(),
+                "1.0.0",
+                format,
+                Runtime::Node { entry: "index.js".into() },
+            )
+        };
+        let package =
+            Package { root: "/plugin".into(), content_hash: ContentHash::from_bytes([1; 32]), descriptor };
+        KnownPlugin::new(id.parse().unwrap(), Some(package), Problems::new())
+    }
+
+    #[test]
+    fn a_name_leads_to_one_plugin_and_an_id_to_its_own() {
+        let registry = PluginRegistry::default();
+        registry.replace(vec![
+            plugin("first", &["@acme/first", "second", "shared"], Some("shop")),
+            plugin("second", &["shared", "@acme/second"], None),
+            plugin("third", &[], Some("shop")),
+        ]);
+        let named = |name: &str| registry.named(&name.parse().unwrap()).map(|plugin| plugin.id.to_string());
+        for (name, expected) in [
+            ("first", Some("first")),
+            ("@acme/first", Some("first")),
+            ("second", Some("second")),
+            ("@acme/second", Some("second")),
+            ("shared", Some("first")),
+            ("nobody", None),
+        ] {
+            assert_eq!(named(name).as_deref(), expected, "{name}");
+        }
+        // What is kept under an id is found by it alone.
+        assert!(registry.get(&"shared".parse().unwrap()).is_none());
+        assert_eq!(registry.id_of(&"@acme/first".parse().unwrap()).as_str(), "first");
+        assert_eq!(registry.id_of(&"nobody".parse().unwrap()).as_str(), "nobody");
+
+        let problems = |id: &str| registry.get(&id.parse().unwrap()).unwrap().problems.to_string();
+        assert!(problems("first").contains("its other name `second` is the id of a plugin"));
+        assert!(problems("second").contains("the name `shared` leads to the plugin `first` already"));
+        assert!(problems("third").contains("its procedures would be called `shop`"));
+        assert_eq!(
+            registry.with_procedures("shop").map(|plugin| plugin.id.to_string()).as_deref(),
+            Some("first")
+        );
+        assert!(!registry.get(&"third".parse().unwrap()).unwrap().is_readable());
+    }
 }

@@ -3,6 +3,8 @@
 //! All problems of the values are found at once and then nothing is stored. Otherwise the values become a revision,
 //! and a candidate worker shows whether they work: it takes over, or it is thrown away and the old one stays.
 
+use std::time::Duration;
+
 use hayloft_model::config::{ConfigValues, Credentials, check};
 use hayloft_model::{
     Caller, InstanceKey, InstanceState, OrganizationId, PluginId, Problems, Registration, Revision, Scope,
@@ -69,18 +71,21 @@ impl Host {
         wish: SavePlugin,
     ) -> Result<SaveOutcome, SavePluginError> {
         self.authorize(caller, organization, Scope::PluginsWrite)?;
-        let plugin = self.plugins.get(id).ok_or_else(|| SavePluginError::UnknownPlugin(id.clone()))?;
-        let key = InstanceKey { organization, plugin: id.clone() };
+        let plugin = self.plugins.named(id).ok_or_else(|| SavePluginError::UnknownPlugin(id.clone()))?;
+        let key = InstanceKey { organization, plugin: plugin.id.clone() };
         let (host, caller) = (self.clone(), caller.clone());
-        uninterrupted(async move { host.save_in_turn(&caller, &plugin, &key, wish).await }).await
+        let wait = self.deadlines.save_answer;
+        uninterrupted(async move { host.save_in_turn(&caller, &plugin, &key, wish, wait).await }).await
     }
 
-    async fn save_in_turn(
+    /// Saves when it is the instance's turn, and waits for so long for the plugin to run on it.
+    pub(super) async fn save_in_turn(
         &self,
         caller: &Caller,
         plugin: &KnownPlugin,
         key: &InstanceKey,
         wish: SavePlugin,
+        wait: Duration,
     ) -> Result<SaveOutcome, SavePluginError> {
         let turn = self.turns.take(key).await;
         let before = self.instances.get(key);
@@ -91,6 +96,9 @@ impl Host {
         if enabled && registered.problems.has_errors() {
             return Err(SavePluginError::Invalid(registered.problems.clone()));
         }
+        let registered = self.registered_for(plugin, key).unwrap_or(registered);
+        let is_free = plugin.descriptor().is_some_and(|descriptor| descriptor.free_settings);
+        let others = if is_free { OtherSettings::Taken } else { OtherSettings::Refused };
         let change = InstanceChange::new().enabled(enabled);
         let change = match &plugin.package {
             Some(package) => change.content_hash(package.content_hash),
@@ -99,7 +107,7 @@ impl Host {
         let saved = self
             .store
             .configurations()
-            .save(key, caller, |current| prepare(&wish, current, &registered.registration, change))
+            .save(key, caller, |current| prepare(&wish, current, &registered.registration, others, change))
             .await
             .map_err(|error| match error {
                 SaveError::Refused(problems) => SavePluginError::Invalid(problems),
@@ -110,10 +118,14 @@ impl Host {
         let revision = saved.configuration.revision;
         self.instances.saved(saved.instance);
 
+        if enabled && !self.declared_tools(key).is_empty() {
+            // What is declared is listed before anything runs, and even if nothing can.
+            self.load_tools(key).await?;
+        }
         let pending = if enabled {
-            let missing = self.missing_settings(plugin, &values);
+            let missing = self.missing_settings(plugin, &registered.registration, &values);
             if missing.is_empty() {
-                self.try_out(key.clone(), revision, was_enabled, turn).await
+                self.try_out(key.clone(), revision, was_enabled, turn, wait).await
             } else {
                 let names = missing.into_iter().map(|requirement| requirement.field);
                 self.unconfigure(key, revision, names.collect()).await;
@@ -128,7 +140,14 @@ impl Host {
     }
 
     /// Lets a candidate show whether the revision works. Gives whether that is still open after the waiting time.
-    async fn try_out(&self, key: InstanceKey, revision: Revision, was_enabled: bool, turn: Turn) -> bool {
+    async fn try_out(
+        &self,
+        key: InstanceKey,
+        revision: Revision,
+        was_enabled: bool,
+        turn: Turn,
+        wait: Duration,
+    ) -> bool {
         let host = self.clone();
         // A task of its own, so that the waiting time does not end it half way. The turn goes with it.
         let work = tokio::spawn(async move {
@@ -136,7 +155,7 @@ impl Host {
             host.instances.flush().await;
             drop(turn);
         });
-        match tokio::time::timeout(self.deadlines.save_answer, work).await {
+        match tokio::time::timeout(wait, work).await {
             Ok(Ok(())) => false,
             Ok(Err(error)) => {
                 tracing::error!(%error, "the trial of a configuration ended early");
@@ -209,11 +228,21 @@ impl Host {
     }
 }
 
+/// What becomes of settings that the plugin's schema does not name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OtherSettings {
+    /// They are wrong.
+    Refused,
+    /// They are as good as any.
+    Taken,
+}
+
 /// The settings and credentials after the change, or everything that is wrong with it.
 fn prepare(
     wish: &SavePlugin,
     current: Current<'_>,
     registration: &Registration,
+    others: OtherSettings,
     instance: InstanceChange,
 ) -> Result<NewConfiguration, Problems> {
     let stored_values = current.configuration.map(|stored| stored.values.clone()).unwrap_or_default();
@@ -225,13 +254,20 @@ fn prepare(
     let strangers: Vec<String> = values
         .iter()
         .map(|(name, _)| name)
-        .filter(|name| schema.field(name).is_none() && change.get(name).is_none())
+        .filter(|name| schema.field(name).is_none())
+        .filter(|name| others == OtherSettings::Refused && change.get(name).is_none())
         .map(str::to_owned)
         .collect();
     for stranger in &strangers {
         values.remove(stranger);
     }
-    let mut problems = check(&values, schema, "config.");
+    let mut problems = match others {
+        OtherSettings::Refused => check(&values, schema, "config."),
+        OtherSettings::Taken => {
+            let named = values.iter().filter(|(name, _)| schema.field(name).is_some());
+            check(&named.map(|(name, value)| (name.to_owned(), value.clone())).collect(), schema, "config.")
+        }
+    };
     let credentials = match &wish.auth {
         Some(auth) => {
             problems.extend(credentials::check(auth, stored_credentials, registration));

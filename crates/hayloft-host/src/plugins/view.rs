@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use hayloft_model::config::{ConfigSchema, masked};
 use hayloft_model::plugin::{AuthMethod, CronDeclaration, Page, RouteDeclaration, UiExtension};
 use hayloft_model::{InstanceKey, InstanceState, PluginId, Problems, Revision, ServerId};
+use hayloft_workers::{ServerHealth, Worker};
 use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;
@@ -20,6 +21,9 @@ use crate::{Host, StoreError};
 pub struct PluginSummary {
     /// Its id.
     pub id: PluginId,
+    /// Other names that lead to it in addresses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<PluginId>,
     /// The name that people read.
     pub name: String,
     /// The version that the package gives itself.
@@ -97,6 +101,8 @@ pub struct McpServerView {
     pub tools: usize,
     /// Whether it can be called at this moment without starting anything.
     pub connected: bool,
+    /// What keeps it from answering, while the host tries to keep it up.
+    pub last_error: Option<String>,
 }
 
 /// A required setting without a value.
@@ -120,6 +126,7 @@ impl PluginSummary {
         };
         Self {
             id: plugin.id.clone(),
+            aliases: descriptor.map(|descriptor| descriptor.aliases.clone()).unwrap_or_default(),
             name: descriptor
                 .map_or_else(|| plugin.id.to_string(), |descriptor| descriptor.display_name.clone()),
             version: descriptor.map(|descriptor| descriptor.version.clone()),
@@ -141,8 +148,12 @@ impl Host {
         plugin: &KnownPlugin,
         instance: Option<&Instance>,
     ) -> Result<PluginDetail, StoreError> {
-        let registration =
-            plugin.registered().map(|registered| registered.registration.clone()).unwrap_or_default();
+        let registered = match instance {
+            Some(instance) => self.registered_for(plugin, &instance.key),
+            None => plugin.registered().cloned(),
+        };
+        let is_known = registered.is_some();
+        let registration = registered.map(|registered| registered.registration.clone()).unwrap_or_default();
         let (mut config, mut missing) = (IndexMap::new(), Vec::new());
         let mut method_id = None;
         if let Some(instance) = instance
@@ -151,13 +162,16 @@ impl Host {
         {
             config = masked(&saved.values, &registration.config_schema);
             let chosen = saved.credentials.as_ref();
-            method_id =
-                self.credentials(plugin, chosen, &saved.values).map(|credentials| credentials.method_id);
-            missing = self
-                .missing_settings(plugin, &saved.values)
-                .into_iter()
-                .map(|requirement| MissingView { field: requirement.field, label: requirement.label })
-                .collect();
+            if is_known {
+                method_id = self
+                    .credentials(plugin, &registration, chosen, &saved.values)
+                    .map(|credentials| credentials.method_id);
+                missing = self
+                    .missing_settings(plugin, &registration, &saved.values)
+                    .into_iter()
+                    .map(|requirement| MissingView { field: requirement.field, label: requirement.label })
+                    .collect();
+            }
         }
         let verdict = instance.and_then(|instance| instance.auth_verdict.clone());
         let auth = (method_id.is_some() || verdict.is_some()).then(|| AuthView {
@@ -187,13 +201,22 @@ impl Host {
 impl Host {
     /// The servers of an instance that are known from earlier or run now.
     fn mcp_servers(&self, key: &InstanceKey) -> Vec<McpServerView> {
-        let worker = self.workers.serving(key).map(|worker| worker.id());
+        let worker = self.workers.serving(key);
+        let kept = worker.as_ref().map(Worker::kept_servers).unwrap_or_default();
+        let worker = worker.map(|worker| worker.id());
         let running = worker.map(|worker| self.sessions.of(worker)).unwrap_or_default();
         let mut tools: BTreeMap<ServerId, usize> = self.catalogues.counts(key);
         for (server, connected) in &running {
             tools.entry(server.clone()).or_insert(connected.listing.tools.len());
         }
+        for server in kept.keys() {
+            tools.entry(server.clone()).or_default();
+        }
         let view = |(server, tools): (ServerId, usize)| McpServerView {
+            last_error: match kept.get(&server) {
+                Some(ServerHealth::Down { error, .. }) => Some(error.clone()),
+                Some(ServerHealth::Starting | ServerHealth::Ready) | None => None,
+            },
             connected: running.contains_key(&server),
             id: server.to_string(),
             tools,

@@ -1,5 +1,6 @@
 //! Hand a request from outside to a plugin's own HTTP route.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use http::{Method, Request, Response};
 
 use super::headers;
 use crate::Host;
+use crate::plugins::registry::KnownPlugin;
 use crate::workers::told_to_people;
 
 /// A request for a plugin's route.
@@ -82,15 +84,13 @@ impl Host {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let key = InstanceKey { organization, plugin: plugin.clone() };
-        let enabled = self.instances.get(&key).is_some_and(|instance| instance.enabled);
-        let known = self.plugins.get(plugin).filter(|_| enabled).ok_or(ProxyRouteError::UnknownPlugin)?;
-        let registered = known.register(&self.store, &self.workers).await.map_err(|problems| {
-            tracing::warn!(instance = %key, %problems, "the plugin's routes are not known");
-            ProxyRouteError::UnknownPlugin
-        })?;
+        let known = self.plugins.named(plugin).ok_or(ProxyRouteError::UnknownPlugin)?;
+        let key = InstanceKey { organization, plugin: known.id.clone() };
+        if !self.instances.get(&key).is_some_and(|instance| instance.enabled) {
+            return Err(ProxyRouteError::UnknownPlugin);
+        }
         let path = route.path_and_query.split('?').next().unwrap_or_default().to_owned();
-        let (pattern, access) = allowed(&registered.registration, route.request.method(), &path)?;
+        let (pattern, access) = self.find_route(&known, &key, route.request.method(), &path).await?;
         let caller = route.caller.as_ref().filter(|caller| caller.sees(organization));
         let caller = match (access, caller) {
             (RouteAccess::Open, _) => String::from("public"),
@@ -103,7 +103,7 @@ impl Host {
         let (outcome, reason) = told(&answered);
         self.take_down(CallRecord {
             organization,
-            plugin: plugin.clone(),
+            plugin: key.plugin,
             kind: CallKind::Route,
             server: None,
             name,
@@ -114,6 +114,33 @@ impl Host {
             reason: reason.map(str::to_owned),
         });
         answered
+    }
+
+    /// The pattern of the route for a request, and who may call it.
+    async fn find_route(
+        &self,
+        plugin: &KnownPlugin,
+        key: &InstanceKey,
+        method: &Method,
+        path: &str,
+    ) -> Result<(String, RouteAccess), ProxyRouteError> {
+        let registered = plugin.register(&self.store, &self.workers).await.map_err(|problems| {
+            tracing::warn!(instance = %key, %problems, "the plugin's routes are not known");
+            ProxyRouteError::UnknownPlugin
+        })?;
+        let find = || {
+            let registered = self.registered_for(plugin, key).unwrap_or_else(|| Arc::clone(&registered));
+            allowed(&registered.registration, method, path)
+                .map(|(pattern, access)| (pattern.to_owned(), access))
+        };
+        match find() {
+            // Which routes this code has here it says only when it runs, and it did not run yet.
+            Err(_) if self.registers_anew(plugin, key) => {
+                self.workers.ensure(key).await.map_err(ProxyRouteError::Unavailable)?;
+                find()
+            }
+            found => found,
+        }
     }
 
     async fn answer_route<B>(

@@ -8,7 +8,7 @@ use hayloft_mcp::service::BreakReason;
 use hayloft_mcp::{CallTool, ToolFailure, Upstream};
 use hayloft_model::{Caller, OrganizationId, Scope};
 use hayloft_store::calls::{CallKind, CallOutcome, CallRecord};
-use hayloft_workers::{LaunchRefused, Unavailable, Worker};
+use hayloft_workers::{LaunchRefused, ServerHealth, Unavailable, Worker};
 
 use serde_json::value::RawValue;
 
@@ -141,10 +141,34 @@ impl Host {
     }
 
     async fn session_anew(&self, tool: &ToolEntry) -> Result<(Worker, Upstream), CallToolError> {
+        // No worker is started for what it cannot help with.
+        if self.remote_server(&tool.key, None, &tool.server).is_some() {
+            self.outbound().map_err(|error| server_down(tool, &error, None))?;
+        }
         for _ in 0..SESSION_ATTEMPTS {
             let worker = self.workers.ensure(&tool.key).await.map_err(unavailable)?;
+            if let Some(remote) = self.remote_server(&tool.key, Some(worker.id()), &tool.server) {
+                let opened = self.open_remote(&tool.key, worker.id(), &tool.server, &remote).await;
+                return opened
+                    .map(|upstream| (worker, upstream))
+                    .map_err(|error| server_down(tool, &error, None));
+            }
+            let health = worker.kept_server(&tool.server).await;
             if let Some(upstream) = self.sessions.upstream(worker.id(), &tool.server) {
                 return Ok((worker, upstream));
+            }
+            match health {
+                Some(ServerHealth::Down { error, until }) => {
+                    let left = until.saturating_duration_since(tokio::time::Instant::now());
+                    return Err(server_down(tool, &error, Some(left)));
+                }
+                // It answers, and its session is over: it is started anew, and nothing else of the worker is.
+                Some(ServerHealth::Ready | ServerHealth::Starting) => {
+                    self.workers.revive(worker.id(), &tool.server);
+                    worker.kept_server_changed(&tool.server, &ServerHealth::Ready).await;
+                    continue;
+                }
+                None => {}
             }
             if self.sessions.has_lost(worker.id(), &tool.server) {
                 // A server that ended under a worker comes back with a new one; `onStart` is what knows how to start it.
@@ -174,6 +198,18 @@ impl Host {
 
     fn tool_deadline(&self) -> CallDeadline {
         CallDeadline { quiet: self.deadlines.tool_call, total: self.deadlines.tool_call_total }
+    }
+}
+
+/// A server that does not answer at the moment, although its plugin runs.
+fn server_down(tool: &ToolEntry, error: &str, retry_after: Option<Duration>) -> CallToolError {
+    CallToolError::Unavailable {
+        reason: BreakReason::Unavailable,
+        message: format!(
+            "the MCP server `{}` of the plugin `{}` is not available: {error}",
+            tool.server, tool.key.plugin
+        ),
+        retry_after,
     }
 }
 

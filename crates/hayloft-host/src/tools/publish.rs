@@ -49,7 +49,10 @@ impl Host {
         }
         let mut listings = self.store.tools().of(key).await?;
         if others == Others::Forget {
-            for stale in listings.extract_if(.., |known| !sessions.contains_key(&known.server)) {
+            // A server that is kept up comes back, and one elsewhere is there all the time.
+            let lasting = self.lasting_servers(key, worker);
+            let is_stale = |server: &ServerId| !sessions.contains_key(server) && !lasting.contains(server);
+            for stale in listings.extract_if(.., |known| is_stale(&known.server)) {
                 self.store.tools().forget(key, &stale.server).await?;
             }
         }
@@ -72,6 +75,10 @@ impl Host {
                 instances.entry(key).or_default().push(listing);
             }
         }
+        // Those whose servers never ran have something to show as well.
+        for instance in self.instances.all().into_iter().filter(|instance| instance.enabled) {
+            instances.entry(instance.key.clone()).or_default();
+        }
         for (key, listings) in instances {
             self.show_tools(&key, &listings).await?;
         }
@@ -81,8 +88,17 @@ impl Host {
     async fn show_tools(&self, key: &InstanceKey, listings: &[ToolListing]) -> Result<(), StoreError> {
         let slug = self.plugins.get(&key.plugin).and_then(|plugin| Some(plugin.descriptor()?.slug.clone()));
         let slug = slug.unwrap_or_else(|| key.plugin.to_string());
-        let tools: Vec<(ServerId, ToolDefinition)> =
+        let mut tools: Vec<(ServerId, ToolDefinition)> =
             listings.iter().flat_map(|listing| parse(key, listing)).collect();
+        // What is only declared counts until its server has spoken for itself.
+        for (server, declared) in self.declared_tools(key) {
+            if listings.iter().all(|listing| listing.server != server) {
+                let declared = declared.iter().filter_map(|tool| {
+                    ToolDefinition::parse(serde_json::value::to_raw_value(tool).ok()?).ok()
+                });
+                tools.extend(declared.map(|tool| (server.clone(), tool)));
+            }
+        }
         let wanted: Vec<WantedName> = tools
             .iter()
             .map(|(server, tool)| WantedName {

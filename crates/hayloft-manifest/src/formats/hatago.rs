@@ -171,6 +171,8 @@ fn read(folder: &Folder, problems: &mut Problems) -> Option<Draft> {
         env: Located::list(&manifest, "env", problems),
         requirements: Requirements { node: engines.node, ..Requirements::default() },
         services: Some(services),
+        // Nothing in the manifest says what the code reads from its configuration.
+        free_settings: true,
         declared: Registration { mcp: servers(&manifest, problems), ..Registration::default() },
         runtime,
         alternatives,

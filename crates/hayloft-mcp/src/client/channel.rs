@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::transport::{Connection, MessageSource, Transport, TransportError};
+use super::transport::{Connection, MessageSource, Received, Transport, TransportError, TransportLimits};
 
 /// The two queues to a server. Closing the incoming one means that the server has ended.
 #[derive(Debug)]
@@ -24,10 +24,10 @@ impl ChannelTransport {
 impl Transport for ChannelTransport {
     type Source = Frames;
 
-    fn connect(self, max_message_bytes: usize) -> Connection<Frames> {
+    fn connect(self, limits: TransportLimits) -> Connection<Frames> {
         Connection {
             outgoing: self.outgoing,
-            incoming: Frames { incoming: self.incoming, limit: max_message_bytes },
+            incoming: Frames { incoming: self.incoming, limit: limits.message_bytes },
             // Both queues are dropped with the session, which is all that the other side needs to see.
             release: CancellationToken::new(),
         }
@@ -42,10 +42,10 @@ pub struct Frames {
 }
 
 impl MessageSource for Frames {
-    async fn receive(&mut self) -> Result<Option<Bytes>, TransportError> {
+    async fn receive(&mut self) -> Result<Option<Received>, TransportError> {
         match self.incoming.recv().await {
             Some(message) if message.len() > self.limit => Err(TransportError::TooLong { limit: self.limit }),
-            message => Ok(message),
+            message => Ok(message.map(Received::Message)),
         }
     }
 }

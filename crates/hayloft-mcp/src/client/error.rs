@@ -34,6 +34,9 @@ pub enum OpenError {
     /// It ended before the server had introduced itself.
     #[error("failed to open a session: {0}")]
     Closed(CloseReason),
+    /// It could not be reached, or not talked to.
+    #[error("failed to open a session: {0}")]
+    Transport(TransportError),
     /// The server did not answer `initialize` in time.
     #[error("failed to open a session: the server did not answer within {0:?}")]
     Timeout(Duration),
@@ -63,6 +66,9 @@ pub enum CallError {
     /// The session is over, or ended during the call.
     #[error("{0}")]
     Closed(CloseReason),
+    /// The request did not reach the server, or no answer to it came back. The session may go on.
+    #[error("{0}")]
+    Transport(TransportError),
     /// The request is larger than messages may be; nothing was sent.
     #[error("the request has {size} bytes, more than the {limit} allowed")]
     TooLarge {
@@ -85,24 +91,24 @@ pub enum CallError {
 impl From<CallError> for ToolFailure {
     fn from(error: CallError) -> Self {
         let message = error.to_string();
+        let mut retry_after = None;
         let reason = match error {
             CallError::Refused(error) => return Self::Refused(error),
             CallError::Cancelled => return Self::Cancelled,
             CallError::Timeout(_) => BreakReason::Timeout,
             CallError::Closed(CloseReason::ByHost) => BreakReason::Unavailable,
-            CallError::Closed(CloseReason::Transport(TransportError::TooLong { .. })) => {
-                BreakReason::TooLarge
+            CallError::Closed(CloseReason::Ended | CloseReason::InputClosed) => BreakReason::Crashed,
+            CallError::Closed(CloseReason::Transport(error)) | CallError::Transport(error) => {
+                if let TransportError::Status { retry_after: told, .. } = error {
+                    retry_after = told;
+                }
+                error.break_reason()
             }
-            CallError::Closed(
-                CloseReason::Ended
-                | CloseReason::InputClosed
-                | CloseReason::Transport(TransportError::Read(_)),
-            ) => BreakReason::Crashed,
             CallError::TooLarge { .. } => BreakReason::TooLarge,
             CallError::Overloaded { .. } => BreakReason::Overloaded,
             CallError::Malformed(_) => BreakReason::Failed,
         };
-        Self::Broke { reason, message, retry_after: None }
+        Self::Broke { reason, message, retry_after }
     }
 }
 

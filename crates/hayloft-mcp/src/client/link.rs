@@ -15,7 +15,7 @@ use crate::progress::ProgressSink;
 use super::error::{CallError, CloseReason};
 use super::pending::{Pending, Reply};
 use super::reader::{self, Counts, Shared};
-use super::transport::{Connection, Transport};
+use super::transport::{Connection, Transport, TransportLimits};
 use super::upstream::{CallDeadline, UpstreamOptions};
 
 /// The one request that must not be cancelled, as the protocol says.
@@ -40,7 +40,9 @@ pub(super) struct Request {
 
 impl Link {
     pub(super) fn new<T: Transport>(transport: T, options: &UpstreamOptions) -> Self {
-        let Connection { outgoing, incoming, release } = transport.connect(options.max_message_bytes);
+        let limits =
+            TransportLimits { message_bytes: options.max_message_bytes, waiting: options.max_waiting };
+        let Connection { outgoing, incoming, release } = transport.connect(limits);
         let shared = Arc::new(Shared {
             outgoing,
             pending: Pending::default(),

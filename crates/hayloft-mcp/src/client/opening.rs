@@ -71,6 +71,9 @@ fn open_error(error: CallError) -> OpenError {
     match error {
         CallError::Refused(error) => OpenError::Refused(error),
         CallError::Timeout(after) => OpenError::Timeout(after),
+        CallError::Closed(CloseReason::Transport(error)) | CallError::Transport(error) => {
+            OpenError::Transport(error)
+        }
         CallError::Closed(reason) => OpenError::Closed(reason),
         CallError::Cancelled => OpenError::Closed(CloseReason::ByHost),
         CallError::Malformed(_) | CallError::TooLarge { .. } | CallError::Overloaded { .. } => {

@@ -21,7 +21,7 @@ use crate::revision::{Batches, Revision};
 
 use super::error::{CallError, CloseReason, ServerError};
 use super::pending::{Pending, Reply};
-use super::transport::MessageSource;
+use super::transport::{MessageSource, Received};
 
 /// Hears what a server says beside its answers. Called on the task that reads from the server: must not block.
 pub trait UpstreamObserver: Send + Sync + 'static {
@@ -93,8 +93,8 @@ pub(super) async fn read<S: MessageSource>(shared: Arc<Shared>, mut source: S, u
     let mut budget = Budget::new(unasked_per_second);
     let reason = loop {
         match source.receive().await {
-            Ok(Some(text)) => {
-                if shared.hear(&text) == Heard::Unasked {
+            Ok(Some(received)) => {
+                if shared.take(received) == Heard::Unasked {
                     budget.spend().await;
                 }
             }
@@ -106,6 +106,26 @@ pub(super) async fn read<S: MessageSource>(shared: Arc<Shared>, mut source: S, u
 }
 
 impl Shared {
+    fn take(&self, received: Received) -> Heard {
+        match received {
+            Received::Message(text) => self.hear(&text),
+            Received::Chatter => Heard::Unasked,
+            Received::NoAnswer { id, error } => {
+                // It may have been answered before, which is what a transport need not know.
+                self.pending.answer(id, Err(CallError::Transport(error)));
+                Heard::Answer
+            }
+            Received::Renewed => {
+                self.announce_change();
+                Heard::Answer
+            }
+        }
+    }
+
+    fn announce_change(&self) {
+        self.tools_changed.send_modify(|generation| *generation += 1);
+    }
+
     fn hear(&self, text: &[u8]) -> Heard {
         match Message::parse(text, self.limits) {
             Ok(message) => self.hear_message(message, text),
@@ -191,9 +211,7 @@ impl Shared {
 
     fn hear_notification(&self, method: &str, params: Option<&RawValue>) {
         match (method, params) {
-            ("notifications/tools/list_changed", _) => {
-                self.tools_changed.send_modify(|generation| *generation += 1);
-            }
+            ("notifications/tools/list_changed", _) => self.announce_change(),
             ("notifications/progress", Some(params)) => {
                 if let Some((token, progress)) = Progress::of_params(params)
                     && let Ok(id) = token.get().parse()

@@ -5,7 +5,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::transport::{Connection, MessageSource, Transport, TransportError};
+use super::transport::{Connection, MessageSource, Received, Transport, TransportError, TransportLimits};
 
 /// Messages that wait to be written; as many are written at once as wait.
 const QUEUE: usize = 64;
@@ -41,11 +41,11 @@ where
 {
     type Source = Lines<R>;
 
-    fn connect(self, max_message_bytes: usize) -> Connection<Lines<R>> {
+    fn connect(self, limits: TransportLimits) -> Connection<Lines<R>> {
         let (outgoing, queue) = mpsc::channel(QUEUE);
         let release = CancellationToken::new();
         tokio::spawn(write_lines(self.stdin, queue, release.clone()));
-        Connection { outgoing, incoming: Lines::new(self.stdout, max_message_bytes), release }
+        Connection { outgoing, incoming: Lines::new(self.stdout, limits.message_bytes), release }
     }
 }
 
@@ -130,14 +130,14 @@ impl<R> Lines<R> {
 }
 
 impl<R: AsyncRead + Unpin + Send + 'static> MessageSource for Lines<R> {
-    async fn receive(&mut self) -> Result<Option<Bytes>, TransportError> {
+    async fn receive(&mut self) -> Result<Option<Received>, TransportError> {
         loop {
             while let Some(line) = self.next_line() {
                 if line.len() > self.limit {
                     return Err(TransportError::TooLong { limit: self.limit });
                 }
                 if !line.trim_ascii().is_empty() {
-                    return Ok(Some(line));
+                    return Ok(Some(Received::Message(line)));
                 }
             }
             if self.buffer.len() > self.limit {
@@ -149,7 +149,8 @@ impl<R: AsyncRead + Unpin + Send + 'static> MessageSource for Lines<R> {
                     // What a server wrote before it died may say why, so an unfinished line is handed on too.
                     self.searched = 0;
                     let rest = self.buffer.split().freeze();
-                    return Ok(Some(rest).filter(|rest| !rest.trim_ascii().is_empty()));
+                    let rest = Some(rest).filter(|rest| !rest.trim_ascii().is_empty());
+                    return Ok(rest.map(Received::Message));
                 }
                 Ok(_) => {}
                 Err(error) => return Err(TransportError::Read(error.to_string())),
@@ -173,7 +174,8 @@ mod tests {
         let mut read = Vec::new();
         loop {
             match lines.receive().await {
-                Ok(Some(line)) => read.push(String::from_utf8_lossy(&line).into_owned()),
+                Ok(Some(Received::Message(line))) => read.push(String::from_utf8_lossy(&line).into_owned()),
+                Ok(Some(other)) => panic!("{other:?}"),
                 Ok(None) => return (read, None),
                 Err(error) => return (read, Some(error)),
             }

@@ -7,6 +7,8 @@ mod http;
 #[cfg(test)]
 mod misbehaving;
 #[cfg(test)]
+mod remote;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod upstream;

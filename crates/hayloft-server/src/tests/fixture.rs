@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use chrono::{DateTime, Utc};
-use hayloft_host::{CreateToken, Host, HostDeadlines, HostEnvironment, HostOptions};
+use hayloft_host::{CreateToken, Host, HostDeadlines, HostEnvironment, HostOptions, ValueQuota};
 use hayloft_model::{Caller, Clock, Entropy, OrganizationId, Role, Secret};
 use hayloft_sandbox::{Options as SandboxOptions, Sandbox, Tier};
 use hayloft_store::journal::{Journal, JournalOptions};
@@ -115,9 +115,11 @@ impl Fixture {
             clock,
             environment: HostEnvironment::default(),
             maximum_limits: Default::default(),
+            outbound: None,
             plugin_folders: Vec::new(),
             administrator_token: Secret::new(ADMINISTRATOR.to_owned()),
             deadlines: HostDeadlines::default(),
+            value_quota: ValueQuota::default(),
         })
         .await
         .unwrap();

@@ -3,10 +3,12 @@
 mod audit;
 mod concurrency;
 mod configurations;
+mod instance_registrations;
 mod instances;
 mod organizations;
 mod outbox;
 mod packages;
+mod plugin_values;
 mod tokens;
 mod tool_names;
 mod tools;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    CandidateError, Command, Dispatcher, HookError, InstanceKey, InstanceState, Launch, LaunchRefused, Order,
-    Outcome, Package, ProbeError, Purpose, RawValue, Starting, StateChange, Unavailable, Worker, WorkerId,
-    answer_all, counter, oneshot,
+    CandidateError, Command, Dispatcher, InstanceKey, InstanceState, Launch, LaunchRefused, Order, Outcome,
+    Package, ProbeError, Purpose, RawValue, Starting, StateChange, Unavailable, Worker, WorkerId, answer_all,
+    counter, oneshot,
 };
 
 impl Dispatcher {
@@ -163,7 +163,7 @@ impl Dispatcher {
         }
     }
 
-    pub(super) fn on_started(&mut self, worker: WorkerId, result: Result<(), HookError>) {
+    pub(super) fn on_started(&mut self, worker: WorkerId, result: Result<(), String>) {
         let Some((key, unit)) = self.key_of(worker).zip(self.units.get_mut(&worker)) else { return };
         let Some(handle) = unit.worker.clone().filter(|_| !unit.ending) else { return };
         match std::mem::replace(&mut unit.purpose, Purpose::Serving) {
@@ -186,18 +186,27 @@ impl Dispatcher {
         }
     }
 
-    /// Makes a worker the serving one and answers those who waited for it.
-    fn serve(&mut self, key: &InstanceKey, worker: &Worker, started: Result<(), HookError>) {
-        let (state, change) = match started {
+    /// What the serving worker serves got worse or better.
+    pub(super) fn on_health(&mut self, worker: WorkerId, health: Result<(), String>) {
+        let Some(key) = self.key_of(worker) else { return };
+        if self.instance(&key).serving == Some(worker) {
+            self.enter_serving(&key, worker, health);
+        }
+    }
+
+    fn enter_serving(&mut self, key: &InstanceKey, worker: WorkerId, health: Result<(), String>) {
+        self.instance(key).last_error = health.clone().err();
+        let (state, change) = match health {
             Ok(()) => (InstanceState::Ready, StateChange::Ready),
-            Err(error) => (InstanceState::Degraded, StateChange::Degraded { error: error.to_string() }),
+            Err(error) => (InstanceState::Degraded, StateChange::Degraded { error }),
         };
+        self.enter(key, worker, state, change);
+    }
+
+    /// Makes a worker the serving one and answers those who waited for it.
+    fn serve(&mut self, key: &InstanceKey, worker: &Worker, started: Result<(), String>) {
         let instance = self.instance(key);
         instance.serving = Some(worker.id());
-        instance.last_error = match &change {
-            StateChange::Degraded { error } => Some(error.clone()),
-            _ => None,
-        };
         let waiting = std::mem::take(&mut instance.waiting);
         match &mut instance.disabling {
             Some(disabling) => {
@@ -207,7 +216,7 @@ impl Dispatcher {
             }
             None => self.shared.directory.publish(worker.clone()),
         }
-        self.enter(key, worker.id(), state, change);
+        self.enter_serving(key, worker.id(), started);
         answer_all(waiting, &Ok(worker.clone()));
     }
 

@@ -6,14 +6,16 @@ use std::time::Duration;
 use hayloft_model::WorkerState;
 use hayloft_model::config::{ConfigValues, Credentials};
 use indexmap::IndexMap;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::{ON, Step, Unit};
 use crate::environment;
 use crate::events::{Cause, Event};
-use crate::protocol::{Auth, Bind, BoundOrganization, Hook, HookKind, HostMessage, WireError};
+use crate::protocol::{
+    Auth, Bind, BoundOrganization, FailureReason, Hook, HookKind, HostMessage, VERSION, WireError,
+};
 use crate::worker::Request;
 use crate::{Binding, HookCall, HookError, StartFailure, StartStage};
 
@@ -34,7 +36,7 @@ enum Waiting {
     Hook(oneshot::Sender<Result<Value, HookError>>),
     /// As a hook, but what it returns is for people to read.
     Verdict(oneshot::Sender<Result<Value, HookError>>),
-    /// As a hook, but the worker keeps no deadline of its own, so silence says nothing of its event loop.
+    /// A job or a procedure: the worker keeps no deadline of its own for it, so silence says nothing of its event loop.
     Job(oneshot::Sender<Result<Value, HookError>>),
 }
 
@@ -48,6 +50,8 @@ impl Unit {
             self.process.gate.bind(key.clone());
         }
         self.log.mask(&binding.secrets);
+        self.listed.clone_from(&binding.servers);
+        self.server_environment.clone_from(&binding.server_environment);
         let mut variables = IndexMap::new();
         for (name, value) in &binding.environment {
             if let Err(error) = environment::check_bound(name, value.expose()) {
@@ -70,7 +74,27 @@ impl Unit {
         })
     }
 
+    /// Without code of its own it is warm as soon as it is there.
+    pub(super) fn introduce_itself(&mut self) -> Step {
+        let registration = match serde_json::value::to_raw_value(&self.package.descriptor.declared) {
+            Ok(registration) => registration,
+            Err(error) => return self.failed(&format!("what it declares cannot be passed on: {error}")),
+        };
+        let introduced =
+            self.life.hello(VERSION).and_then(|()| self.life.metadata()).and_then(|()| self.life.ready());
+        match introduced {
+            Ok(true) => {
+                self.show_state();
+                self.report(Event::Warm(registration));
+                ON
+            }
+            Ok(false) => ON,
+            Err(breach) => self.broke_protocol(&breach),
+        }
+    }
+
     pub(super) fn run_start(&mut self) -> Step {
+        self.begin_start();
         let deadline = self.shared.settings.deadlines.on_start;
         self.ask("onStart", deadline, Waiting::Start, |id| {
             HostMessage::Hook(Hook { id, hook: HookKind::Start, config: None, auth: None })
@@ -116,6 +140,13 @@ impl Unit {
                 let Waiting::Hook(reply) = waiting else { return ON };
                 self.ask(&name, deadlines.cron, Waiting::Job(reply), |id| HostMessage::Cron { id, name: job })
             }
+            HookCall::Procedure(call) => {
+                let Waiting::Hook(reply) = waiting else { return ON };
+                self.ask(&name, deadlines.procedure, Waiting::Job(reply), |id| HostMessage::Procedure {
+                    id,
+                    call: *call,
+                })
+            }
         }
     }
 
@@ -130,7 +161,11 @@ impl Unit {
         self.next_request += 1;
         let deadline = Instant::now() + after + self.shared.settings.deadlines.grace;
         self.pending.insert(id, Pending { deadline, after, name: name.to_owned(), waiting });
-        self.send(&message(id))
+        let message = message(id);
+        if self.process.runner.is_none() {
+            return self.on_answer(id, without_code(&message));
+        }
+        self.send(&message)
     }
 
     /// An answer to something that nobody waits for any more is none.
@@ -142,7 +177,7 @@ impl Unit {
                 Ok(_) => self.on_bound(),
                 Err(error) => return ControlFlow::Break(bind_failure(error.to_string())),
             },
-            Waiting::Start => self.report(Event::Started(outcome.map(drop))),
+            Waiting::Start => self.hook_started(outcome.map(drop)),
             Waiting::Hook(reply) | Waiting::Job(reply) => {
                 let _ = reply.send(outcome);
             }
@@ -185,6 +220,15 @@ impl Unit {
             self.show_state();
             self.report(Event::Bound);
         }
+    }
+}
+
+/// What a plugin answers that has no code of its own: no hook does anything, and credentials cannot be wrong.
+fn without_code(message: &HostMessage) -> Result<Value, WireError> {
+    match message {
+        HostMessage::Hook(Hook { hook: HookKind::ValidateAuth, .. }) => Ok(json!({ "valid": true })),
+        HostMessage::Bind(_) | HostMessage::Hook(_) => Ok(json!({})),
+        _ => Err(WireError::of_host(FailureReason::Unsupported, "the plugin has no code of its own")),
     }
 }
 

@@ -1,22 +1,22 @@
-//! What a worker asks of the host: MCP servers to connect, and credentials to keep.
+//! The MCP servers that a worker asks the host to connect.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use hayloft_model::config::Credentials;
 use hayloft_model::{ServerId, WorkerState};
 use hayloft_sandbox::{Exit, JailError, Process};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::{ANSWERING, LAST_WORDS, ON, Step, Unit};
-use crate::McpTransport;
 use crate::logs::{Level, LogStream};
 use crate::protocol::{FailureReason, HostMessage, OpenServer};
 use crate::stdio::{self, Wish};
+use crate::{McpTransport, Refusal, ServerHealth};
 
 /// Messages of an in-process server that wait for its client, and the other way round.
 const WAITING_MESSAGES: usize = 256;
@@ -49,8 +49,8 @@ pub(super) enum ServerTask {
     Opened { request: u64, server: ServerId, serial: u64, result: Result<(), OpenFailure> },
     /// A server's process ended.
     Exited { server: ServerId, serial: u64, exit: Exit },
-    /// The host kept credentials, or could not.
-    AuthUpdated { request: u64, result: Result<(), String> },
+    /// The host did what the worker asked for, or did not.
+    Answered { request: u64, result: Result<Value, Refusal> },
     /// Something that was to end has ended.
     Done,
 }
@@ -74,12 +74,12 @@ impl Unit {
             Ok(server) => server,
             Err(error) => return self.refuse(request, FailureReason::Configuration, format!("{error}")),
         };
-        if self.servers.contains_key(&server) {
+        if self.servers.contains_key(&server) || self.kept.contains_key(&server) {
             let message = format!("the MCP server `{server}` is open already");
             return self.refuse(request, FailureReason::Refused, message);
         }
         let limit = self.shared.settings.resources.mcp_servers;
-        if self.servers.len() >= limit {
+        if self.servers.len() + self.kept.len() >= limit {
             let message = format!("a plugin can have at most {limit} MCP servers open");
             return self.refuse(request, FailureReason::Refused, message);
         }
@@ -116,7 +116,9 @@ impl Unit {
     fn open_in_process(&mut self, request: u64, server: ServerId, serial: u64, within: Duration) {
         let (to_server, messages) = mpsc::channel(WAITING_MESSAGES);
         let (to_client, from_server) = mpsc::channel(WAITING_MESSAGES);
-        self.process.writer.add_server(&server, messages);
+        if let Some(runner) = &self.process.runner {
+            runner.writer.add_server(&server, messages);
+        }
         if let Some(entry) = self.servers.get_mut(&server) {
             entry.kind = Kind::InProcess(to_client);
         }
@@ -198,13 +200,7 @@ impl Unit {
                 }
                 ON
             }
-            ServerTask::AuthUpdated { request, result } => {
-                self.answering -= 1;
-                match result {
-                    Ok(()) => self.send(&HostMessage::Result { id: request, value: json!({}) }),
-                    Err(message) => self.refuse(request, FailureReason::Refused, message),
-                }
-            }
+            ServerTask::Answered { request, result } => self.answered(request, result),
             ServerTask::Done => ON,
         }
     }
@@ -315,40 +311,18 @@ impl Unit {
         }
     }
 
-    pub(super) fn update_auth(
-        &mut self,
-        request: u64,
-        method_id: String,
-        values: Map<String, Value>,
-    ) -> Step {
-        let Some((key, _)) = &self.instance else {
-            return self.refuse(request, FailureReason::Refused, "the worker has no organization");
-        };
-        if self.life.state() != WorkerState::Bound {
-            return self.refuse(request, FailureReason::Refused, "the worker has no organization");
-        }
-        if self.answering >= ANSWERING {
-            return self.failed("it has too many requests open");
-        }
-        self.answering += 1;
-        let (observer, key, worker) = (Arc::clone(&self.shared.observer), key.clone(), self.worker);
-        let credentials = Credentials { method_id, values: values.into_iter().collect() };
-        // Whether the host keeps them or not, the plugin has them.
-        self.log.mask_later(&credentials.values);
-        self.tasks.push(
-            async move {
-                let result = observer.update_auth(&key, worker, credentials).await;
-                ServerTask::AuthUpdated { request, result }
-            }
-            .boxed(),
-        );
-        ON
-    }
-
-    fn show_servers(&self) {
-        let mut servers: Vec<_> = self.servers.keys().cloned().collect();
+    pub(super) fn show_servers(&self) {
+        let kept: BTreeMap<_, _> =
+            self.kept.iter().map(|(id, kept)| (id.clone(), kept.health.clone())).collect();
+        let ready = kept.iter().filter(|(_, health)| **health == ServerHealth::Ready).map(|(id, _)| id);
+        let mut servers: Vec<_> = self.servers.keys().chain(ready).cloned().collect();
         servers.sort();
-        self.facts.send_modify(|facts| facts.servers = servers);
+        let secrets_in_environment = self.kept.values().any(|kept| kept.has_secrets);
+        self.facts.send_modify(|facts| {
+            facts.servers = servers;
+            facts.kept = kept;
+            facts.secrets_in_environment = secrets_in_environment;
+        });
     }
 }
 

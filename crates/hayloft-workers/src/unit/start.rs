@@ -1,27 +1,36 @@
-//! From nothing to a process that is the runner, with its sockets, in its jail.
+//! From nothing to a jail, and in it a process that is the runner, with its sockets, where the plugin has code of its
+//! own.
 
 use std::io;
 use std::sync::Arc;
 
 use hayloft_sandbox::{Jail, JailError};
+use tokio::net::UnixStream;
 use tokio::net::unix::OwnedReadHalf;
 use tokio::task::JoinHandle;
 use tokio_util::codec::FramedRead;
 
-use super::{Birth, end};
+use super::Birth;
+use super::ending::end;
 use crate::channel::{self, ChannelWriter, FrameDecoder};
 use crate::gate::{GateCaller, GateListener, OpenGate};
 use crate::home::Home;
-use crate::launch::{self, Prepared};
+use crate::launch::{self, Code, Prepared};
 use crate::logs::LogStream;
 use crate::{StartFailure, StartStage};
 
 /// A process that runs, with everything that belongs to it.
 pub(super) struct Process {
-    pub(super) runner: Arc<hayloft_sandbox::Process>,
     pub(super) jail: Arc<Jail>,
     pub(super) home: Home,
     pub(super) gate: OpenGate,
+    /// Absent when none of the plugin's own code runs.
+    pub(super) runner: Option<Runner>,
+}
+
+/// The process that runs the plugin's code, and the way to speak with it.
+pub(super) struct Runner {
+    pub(super) process: Arc<hayloft_sandbox::Process>,
     pub(super) reader: FramedRead<OwnedReadHalf, FrameDecoder>,
     pub(super) writer: ChannelWriter,
     pub(super) logs: Vec<JoinHandle<()>>,
@@ -39,7 +48,7 @@ pub(super) async fn start(birth: &Birth) -> Result<Process, StartFailure> {
     let refused = |error: JailError| failure(format!("{error}: {}", error.source), error.hint.clone());
     let prepared = launch::prepare(settings, &birth.routes, &birth.package, birth.worker)
         .map_err(|error| failure(format!("prepare its folder and sockets: {error}"), None))?;
-    let Prepared { spec, channel, home, descriptors } = prepared;
+    let Prepared { spec, home, code } = prepared;
     // In its folder before the folder is given away to the worker's user.
     let folder = (!launch::has_own_network(settings)).then(|| GateListener::folder(home.path()));
     let mut jail = settings.sandbox.enter(spec).await.map_err(refused)?;
@@ -52,16 +61,31 @@ pub(super) async fn start(birth: &Birth) -> Result<Process, StartFailure> {
         let listener = listener.map_err(|error| failure(format!("open its gate: {error}"), None))?;
         let caller = GateCaller::new(birth.worker, birth.package.descriptor.id.clone());
         let gate = OpenGate::new(listener, Arc::clone(&settings.gate), caller);
+        let Some(Code { channel, descriptors }) = code else { return Ok((gate, None)) };
         let command = launch::runner(settings, &birth.package, &jail, descriptors);
-        Ok((gate, jail.spawn(command).await.map_err(refused)?))
+        Ok((gate, Some((jail.spawn(command).await.map_err(refused)?, channel))))
     };
-    let (gate, mut runner) = match opened.await {
+    let (gate, code) = match opened.await {
         Ok(opened) => opened,
         Err(failure) => {
             end(birth.worker, &jail).await;
             return Err(failure);
         }
     };
+    let pid = match &code {
+        Some((process, _)) => process.pid(),
+        None => Some(jail.pid()),
+    };
+    birth.facts.send_modify(|facts| {
+        facts.pid = pid;
+        facts.memory = Some(jail.memory_meter());
+    });
+    let runner = code.map(|(process, channel)| follow(birth, process, channel));
+    Ok(Process { jail: Arc::new(jail), home, gate, runner })
+}
+
+/// Begins to read what the process writes and says.
+fn follow(birth: &Birth, mut runner: hayloft_sandbox::Process, channel: UnixStream) -> Runner {
     let mut logs = Vec::new();
     if let Some(stdout) = runner.take_stdout() {
         logs.push(tokio::spawn(birth.log.clone().follow(LogStream::Stdout, stdout)));
@@ -69,10 +93,6 @@ pub(super) async fn start(birth: &Birth) -> Result<Process, StartFailure> {
     if let Some(stderr) = runner.take_stderr() {
         logs.push(tokio::spawn(birth.log.clone().follow(LogStream::Stderr, stderr)));
     }
-    birth.facts.send_modify(|facts| {
-        facts.pid = runner.pid();
-        facts.memory = Some(jail.memory_meter());
-    });
     let (reader, writer) = channel::open(channel);
-    Ok(Process { runner: Arc::new(runner), jail: Arc::new(jail), home, gate, reader, writer, logs })
+    Runner { process: Arc::new(runner), reader, writer, logs }
 }

@@ -16,17 +16,20 @@ use futures::future::BoxFuture;
 use hayloft_model::config::{ConfigValues, Credentials};
 use hayloft_model::plugin::{FormatName, Package, Runtime as PluginRuntime};
 use hayloft_model::{
-    Clock, ContentHash, Entropy, InstanceKey, OrganizationId, PluginDescriptor, Revision, ServerId, WorkerId,
+    Clock, ContentHash, Entropy, InstanceKey, OrganizationId, PluginDescriptor, Problem, Revision, ServerId,
+    WorkerId,
 };
 use hayloft_sandbox::{Options, Sandbox, Tier};
+use hayloft_workers::protocol::{CapabilityUse, FailureReason, KvOperation};
 use hayloft_workers::{
     Binding, Deadlines, Gate, GateCaller, GateStream, Launch, LaunchRefused, LaunchSource, LogLimits,
-    McpTransport, Observer, QueueLimits, Resources, RouteLimits, Runtime, Settings, StateChange,
+    McpTransport, Observer, QueueLimits, Refusal, Resources, RouteLimits, Runtime, Settings, StateChange,
     WorkerStatus, Workers,
 };
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, Lines};
 use tokio::sync::{Notify, mpsc};
 
 use crate::processes;
@@ -234,6 +237,8 @@ pub(crate) fn binding(organization_number: u8) -> Binding {
         config: ConfigValues::new(),
         credentials: None,
         environment: Vec::new(),
+        servers: Vec::new(),
+        server_environment: Vec::new(),
         secrets: Vec::new(),
     }
 }
@@ -288,6 +293,7 @@ pub(crate) struct Recorder {
     pub(crate) channels: Mutex<HashMap<ServerId, Queues>>,
     pub(crate) pipes: Mutex<HashMap<ServerId, Pipes>>,
     pub(crate) credentials: Mutex<Vec<Credentials>>,
+    pub(crate) values: Mutex<HashMap<String, String>>,
     /// Held by a test, it makes the observer slow to take that an instance stopped.
     stopped: Mutex<Option<std::sync::mpsc::Receiver<()>>>,
     /// Closed servers and gone workers, by worker.
@@ -428,6 +434,16 @@ impl Observer for Recorder {
                     lines.next_line().await.map_err(failed)?.ok_or("the server ended")?;
                     self.pipes.lock().unwrap().insert(server.clone(), (stdin, lines));
                 }
+                McpTransport::Network { kind, connector } => {
+                    let mut stream = connector.connect().await.map_err(failed)?;
+                    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await.map_err(failed)?;
+                    let mut said = String::new();
+                    stream.read_to_string(&mut said).await.map_err(failed)?;
+                    let said = said.rsplit('\n').next().unwrap_or_default();
+                    if said != kind.as_str() {
+                        return Err(format!("it speaks `{said}`"));
+                    }
+                }
             }
             self.note(format!("opened {server}"));
             Ok(())
@@ -452,6 +468,64 @@ impl Observer for Recorder {
     ) -> BoxFuture<'a, Result<(), String>> {
         self.credentials.lock().unwrap().push(credentials);
         async { Ok(()) }.boxed()
+    }
+
+    fn update_registration<'a>(
+        &'a self,
+        key: &'a InstanceKey,
+        _: WorkerId,
+        registration: Box<RawValue>,
+    ) -> BoxFuture<'a, Result<(), Refusal>> {
+        let (text, plugin) = (registration.get().to_owned(), key.plugin.to_string());
+        async move {
+            self.note(format!("{plugin} registers {text}"));
+            if !text.contains("wrong") {
+                return Ok(());
+            }
+            Err(Refusal {
+                problems: Problem::error("metadata.routes", "is wrong").hint("mend it").into(),
+                ..Refusal::new(FailureReason::Configuration, "not valid")
+            })
+        }
+        .boxed()
+    }
+
+    fn kv<'a>(
+        &'a self,
+        _: &'a InstanceKey,
+        _: WorkerId,
+        operation: KvOperation,
+    ) -> BoxFuture<'a, Result<Option<String>, Refusal>> {
+        async move {
+            let mut values = self.values.lock().unwrap();
+            Ok(match operation {
+                KvOperation::Get { key } => values.get(&key).cloned(),
+                KvOperation::Set { key, value, ttl_seconds } => {
+                    values.insert(key, format!("{value} for {ttl_seconds:?}"));
+                    None
+                }
+                KvOperation::Delete { key } => {
+                    values.remove(&key);
+                    None
+                }
+            })
+        }
+        .boxed()
+    }
+
+    fn report_use<'a>(
+        &'a self,
+        _: &'a InstanceKey,
+        _: WorkerId,
+        uses: Vec<CapabilityUse>,
+    ) -> BoxFuture<'a, Result<(), Refusal>> {
+        async move {
+            for CapabilityUse { capability, count, denied } in uses {
+                self.note(format!("used {capability} {count} {denied}"));
+            }
+            Ok(())
+        }
+        .boxed()
     }
 }
 

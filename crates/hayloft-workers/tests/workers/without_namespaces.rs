@@ -7,6 +7,7 @@ mod ends;
 mod gate;
 mod host_crash;
 mod isolation;
+mod kept;
 mod leaving;
 mod memory;
 mod processes;

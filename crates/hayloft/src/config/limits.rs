@@ -1,6 +1,6 @@
 //! `[limits]`: limits and deadlines. The defaults are those of the crates that keep them.
 
-use hayloft_host::HostDeadlines;
+use hayloft_host::{HostDeadlines, ValueQuota};
 use hayloft_model::plugin::{LimitName, PluginLimits};
 use hayloft_server::ServerLimits;
 use hayloft_workers::{Deadlines, LogLimits, QueueLimits, Resources, RouteLimits};
@@ -15,12 +15,16 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("limits.on_validate_auth", "HAYLOFT_LIMITS_ON_VALIDATE_AUTH"),
     Setting::new("limits.on_config_update", "HAYLOFT_LIMITS_ON_CONFIG_UPDATE"),
     Setting::new("limits.on_disable", "HAYLOFT_LIMITS_ON_DISABLE"),
+    Setting::new("limits.procedure", "HAYLOFT_LIMITS_PROCEDURE"),
     Setting::new("limits.open_mcp", "HAYLOFT_LIMITS_OPEN_MCP"),
     Setting::new("limits.idle", "HAYLOFT_LIMITS_IDLE"),
     Setting::new("limits.drain", "HAYLOFT_LIMITS_DRAIN"),
     Setting::new("limits.tool_call", "HAYLOFT_LIMITS_TOOL_CALL"),
     Setting::new("limits.tool_call_total", "HAYLOFT_LIMITS_TOOL_CALL_TOTAL"),
     Setting::new("limits.save_answer", "HAYLOFT_LIMITS_SAVE_ANSWER"),
+    Setting::new("limits.audit_period", "HAYLOFT_LIMITS_AUDIT_PERIOD"),
+    Setting::new("limits.kept_values", "HAYLOFT_LIMITS_KEPT_VALUES"),
+    Setting::new("limits.kept_bytes", "HAYLOFT_LIMITS_KEPT_BYTES"),
     Setting::new("limits.route_first_byte", "HAYLOFT_LIMITS_ROUTE_FIRST_BYTE"),
     Setting::new("limits.route_idle", "HAYLOFT_LIMITS_ROUTE_IDLE"),
     Setting::new("limits.route_response", "HAYLOFT_LIMITS_ROUTE_RESPONSE"),
@@ -68,6 +72,8 @@ pub(crate) struct Limits {
     pub(crate) routes: RouteLimits,
     /// Of tool calls.
     pub(crate) host: HostDeadlines,
+    /// Of what a plugin keeps for an organization.
+    pub(crate) values: ValueQuota,
     /// Of what the outside sends.
     pub(crate) server: ServerLimits,
 }
@@ -81,6 +87,7 @@ impl Limits {
             on_validate_auth: settings.duration("limits.on_validate_auth", defaults.on_validate_auth),
             on_config_update: settings.duration("limits.on_config_update", defaults.on_config_update),
             on_disable: settings.duration("limits.on_disable", defaults.on_disable),
+            procedure: settings.duration("limits.procedure", defaults.procedure),
             open_mcp: settings.duration("limits.open_mcp", defaults.open_mcp),
             idle: settings.duration("limits.idle", defaults.idle),
             drain: settings.duration("limits.drain", defaults.drain),
@@ -91,6 +98,12 @@ impl Limits {
             tool_call: settings.duration("limits.tool_call", defaults.tool_call),
             tool_call_total: settings.duration("limits.tool_call_total", defaults.tool_call_total),
             save_answer: settings.duration("limits.save_answer", defaults.save_answer),
+            audit_period: settings.duration("limits.audit_period", defaults.audit_period),
+        };
+        let defaults = ValueQuota::default();
+        let values = ValueQuota {
+            values: settings.count("limits.kept_values", defaults.values),
+            bytes: settings.size("limits.kept_bytes", defaults.bytes),
         };
         let defaults = RouteLimits::default();
         let routes = RouteLimits {
@@ -142,7 +155,7 @@ impl Limits {
             file_size: settings.size("limits.worker_file_size", defaults.file_size),
             ..defaults
         };
-        Self { workers, resources, maximum, logs, queue, routes, host, server }
+        Self { workers, resources, maximum, logs, queue, routes, host, values, server }
     }
 }
 

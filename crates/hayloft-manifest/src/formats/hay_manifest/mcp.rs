@@ -2,18 +2,15 @@
 
 use std::path::Path;
 
-use hayloft_model::plugin::{
-    Command, McpDeclarations, McpEndpoint, McpServer, McpServerDeclaration, McpTransport, Setup,
-};
+use hayloft_model::plugin::{Command, McpDeclarations, McpEndpoint, McpServer, McpServerDeclaration, Setup};
 use hayloft_model::{Problem, Problems, ServerId};
 
-use super::MOST_ITEMS;
 use crate::document::{Object, View};
 use crate::folder::{Folder, Unusable, relative_path};
 use crate::formats::Located;
 use crate::normalize::suggestion;
 use crate::words::quoted;
-use crate::{command_line, tool, web_address};
+use crate::{command_line, tool, transport, web_address};
 
 /// The name of the one server that a manifest has.
 const SERVER: &str = "main";
@@ -50,7 +47,7 @@ pub(super) fn read(folder: &Folder, mcp: &Object<'_>, problems: &mut Problems) -
     mcp.check_keys(&KEYS, problems);
     let before = problems.iter().filter(|problem| problem.severity == hayloft_model::Severity::Error).count();
     let tools = mcp.get("tools").map(|list| tool::read_all(&list, problems)).unwrap_or_default();
-    let named = transports(mcp, problems);
+    let named = transport::named(mcp, "transport", problems);
     let server_path = server_path(folder, mcp, problems);
     let start = Located::optional(mcp, "startCommand", problems);
     let install = line(mcp, "installCommand", problems);
@@ -89,7 +86,7 @@ pub(super) fn read(folder: &Folder, mcp: &Object<'_>, problems: &mut Problems) -
         McpEndpoint::Process { .. } => McpDeclarations { local: vec![declaration], external: Vec::new() },
         McpEndpoint::Remote { .. } => McpDeclarations { local: Vec::new(), external: vec![declaration] },
     };
-    let transports = usable(named, &endpoint, &mcp.place_of("transport"), problems);
+    let transports = transport::usable(named, &endpoint, &mcp.place_of("transport"), problems);
     Section { server: Some(McpServer { id, endpoint, transports }), declarations, setup }
 }
 
@@ -198,51 +195,4 @@ fn usual_installation(folder: &Folder, server_path: Option<&Path>) -> Vec<Comman
         folder: place,
         ..Command::default()
     }]
-}
-
-/// The transports that are named, whichever way: `a|b|c`, or a list.
-fn transports(mcp: &Object<'_>, problems: &mut Problems) -> Vec<McpTransport> {
-    let Some(view) = mcp.get("transport") else { return Vec::new() };
-    let named: Vec<Located> = if view.is_array() {
-        let items = view.items(MOST_ITEMS, problems);
-        items.iter().filter_map(|item| Located::read(item, problems)).collect()
-    } else {
-        let Some(text) = Located::read(&view, problems) else { return Vec::new() };
-        let part = |part: &str| Located { text: part.trim().to_owned(), at: text.at.clone() };
-        text.text.split('|').map(part).collect()
-    };
-    let mut transports = Vec::new();
-    for name in named {
-        let known = McpTransport::ALL.into_iter().find(|transport| transport.as_str() == name.text);
-        if known.is_none() {
-            let names = McpTransport::ALL.map(McpTransport::as_str);
-            let message = format!("{} is not a transport", quoted(&name.text));
-            problems.push(Problem::error(&name.at, message).hint(suggestion(&name.text, &names)));
-        }
-        transports.extend(known.filter(|known| !transports.contains(known)));
-    }
-    transports.sort_unstable();
-    transports
-}
-
-/// The transports that make sense where the server is.
-fn usable(
-    mut named: Vec<McpTransport>,
-    endpoint: &McpEndpoint,
-    at: &str,
-    problems: &mut Problems,
-) -> Vec<McpTransport> {
-    match endpoint {
-        McpEndpoint::Process { .. } if named.is_empty() => vec![McpTransport::Stdio],
-        McpEndpoint::Process { .. } => named,
-        McpEndpoint::Remote { .. } if named.is_empty() => vec![McpTransport::Http, McpTransport::Sse],
-        McpEndpoint::Remote { .. } => {
-            named.retain(|transport| *transport != McpTransport::Stdio);
-            if named.is_empty() {
-                let message = "`stdio` reaches no server that is elsewhere";
-                problems.push(Problem::error(at, message).hint("write `\"transport\": \"http\"`"));
-            }
-            named
-        }
-    }
 }

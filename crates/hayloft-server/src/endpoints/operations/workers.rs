@@ -53,6 +53,9 @@ pub(crate) struct WorkerBody {
     isolation_missing: Vec<String>,
     /// Its open MCP servers.
     mcp_servers: Vec<String>,
+    /// Whether values of the organization stand in the environment of one of its processes, as for MCP servers that are
+    /// programs of their own. Otherwise they are only in the worker's memory.
+    secrets_in_environment: bool,
     /// Since when its event loop has not answered.
     stalled_since: Option<DateTime<Utc>>,
     /// What went wrong last with the instance.
@@ -110,6 +113,7 @@ impl WorkerBody {
             isolation: status.isolation.to_string(),
             isolation_missing: isolation.missing.iter().map(|layer| layer.name.clone()).collect(),
             mcp_servers: status.mcp_servers.iter().map(ToString::to_string).collect(),
+            secrets_in_environment: status.secrets_in_environment,
             stalled_since: status.stalled_since,
             last_error: status.last_error,
         }

@@ -21,6 +21,9 @@ pub(crate) struct SummaryBody {
     /// Its id, an npm name.
     #[schema(example = "hay-plugin-shopify")]
     id: String,
+    /// Other names that lead to it in addresses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    aliases: Vec<String>,
     /// The name that people read.
     name: String,
     /// The version that the package gives itself.
@@ -99,6 +102,7 @@ pub(crate) struct AuthBody {
 
 /// An MCP server of a plugin in an organization.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 #[schema(as = McpServer)]
 pub(crate) struct McpServerBody {
     /// Its id.
@@ -107,6 +111,9 @@ pub(crate) struct McpServerBody {
     tools: usize,
     /// Whether it can be called at this moment without starting anything.
     connected: bool,
+    /// What keeps it from answering, while the host tries to keep it up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<String>,
 }
 
 /// A required setting without a value.
@@ -170,6 +177,7 @@ impl From<PluginSummary> for SummaryBody {
     fn from(summary: PluginSummary) -> Self {
         Self {
             id: summary.id.to_string(),
+            aliases: summary.aliases.iter().map(ToString::to_string).collect(),
             name: summary.name,
             version: summary.version,
             format: summary.format,
@@ -216,7 +224,8 @@ impl From<AuthView> for AuthBody {
 
 impl From<McpServerView> for McpServerBody {
     fn from(server: McpServerView) -> Self {
-        Self { id: server.id, tools: server.tools, connected: server.connected }
+        let McpServerView { id, tools, connected, last_error } = server;
+        Self { id, tools, connected, last_error }
     }
 }
 

@@ -1,0 +1,3 @@
+//! Procedures of plugins' own routers.
+
+pub mod call;

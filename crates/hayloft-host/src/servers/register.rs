@@ -1,0 +1,153 @@
+//! Take over an MCP server that a plugin's code hands to the host.
+
+use hayloft_manifest::registration::server::{self, RegisteredServer};
+use hayloft_mcp::tools_array;
+use hayloft_model::plugin::{DeclaredTool, McpEndpoint, McpServer};
+use hayloft_model::{InstanceKey, Problems, ServerId, WorkerId};
+use hayloft_workers::protocol::RegisterServer;
+use hayloft_workers::{KeepRefused, KeptServer, Level};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+pub use hayloft_manifest::registration::server::Place;
+
+use super::handed::{HandedServer, MOST_CHANGES, MOST_SERVERS, RemoteServer};
+use crate::{Host, StoreError};
+
+/// Why a server was not taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterServerError {
+    /// The worker that asks serves no organization.
+    #[error("the worker serves no organization")]
+    NotBound,
+    /// What it says cannot be used.
+    #[error("the MCP server cannot be used: {}", first(.0))]
+    Invalid(Problems),
+    /// The worker hands over servers without end.
+    #[error("a worker can hand over {MOST_SERVERS} MCP servers, and {MOST_CHANGES} times altogether")]
+    TooOften,
+    /// Its worker does not take it.
+    #[error(transparent)]
+    Refused(#[from] KeepRefused),
+    /// We broke.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn first(problems: &Problems) -> String {
+    problems.iter().next().map(|problem| format!("{}: {}", problem.at, problem.message)).unwrap_or_default()
+}
+
+impl Host {
+    /// Takes over a server, in place of an earlier one of the same id, and keeps it up as long as the worker lives. Gives
+    /// the id that it has. Until it lists its tools itself, those that it says it will have are listed.
+    ///
+    /// # Errors
+    /// See [`RegisterServerError`].
+    pub async fn register_server(
+        &self,
+        key: &InstanceKey,
+        worker: WorkerId,
+        place: Place,
+        message: &RawValue,
+    ) -> Result<ServerId, RegisterServerError> {
+        let (registered, problems) = server::read(message, place);
+        let Some(registered) = registered else { return Err(RegisterServerError::Invalid(problems)) };
+        for problem in &problems {
+            self.workers.note(key, worker, Level::Warn, &format!("{}: {}", problem.at, problem.message));
+        }
+        let RegisteredServer { server, environment, headers, tools, setup } = registered;
+        let McpServer { id, endpoint, transports } = server;
+        if !setup.is_empty() {
+            let message = format!(
+                "the commands that install and build the MCP server `{id}` are not run for a server that is registered \
+                 at run time: what it needs must lie in the plugin's folder"
+            );
+            self.workers.note(key, worker, Level::Warn, &message);
+        }
+        let (remote, local) = match endpoint {
+            McpEndpoint::Remote { url } => {
+                let headers = headers.into_iter().collect();
+                (Some(RemoteServer { url, transports, headers }), None)
+            }
+            McpEndpoint::Process { command } => {
+                let environment = environment.into_iter().collect();
+                (None, Some(KeptServer { id: id.clone(), command, transports, environment }))
+            }
+        };
+        // Known before it runs, so that what it lists can be compared with what it says here.
+        if !self.handed.put(worker, id.clone(), HandedServer { remote, tools: tools.clone() }) {
+            return Err(RegisterServerError::TooOften);
+        }
+        if let Some(local) = local
+            && let Err(refused) = self.workers.keep(worker, local).await
+        {
+            self.handed.take_back(worker, &id);
+            return Err(refused.into());
+        }
+        self.show_declared(key, &id, &tools).await?;
+        Ok(id)
+    }
+
+    /// The same for the message of a worker's channel.
+    pub(crate) async fn register_sent(
+        &self,
+        key: &InstanceKey,
+        worker: WorkerId,
+        server: RegisterServer,
+    ) -> Result<ServerId, RegisterServerError> {
+        let (place, message) = spelled(server);
+        let raw = serde_json::value::to_raw_value(&message).map_err(|error| {
+            let problem = hayloft_model::Problem::error("server", format!("cannot be read: {error}"));
+            RegisterServerError::Invalid(problem.into())
+        })?;
+        self.register_server(key, worker, place, &raw).await
+    }
+
+    /// Lists what a server says that it will have, unless it has listed its tools itself already.
+    async fn show_declared(
+        &self,
+        key: &InstanceKey,
+        server: &ServerId,
+        tools: &[DeclaredTool],
+    ) -> Result<(), StoreError> {
+        if tools.is_empty() {
+            return Ok(());
+        }
+        let definitions: Vec<Box<RawValue>> =
+            tools.iter().filter_map(|tool| serde_json::value::to_raw_value(tool).ok()).collect();
+        let definitions = tools_array(definitions.iter().map(|definition| &**definition));
+        if let Ok(definitions) = serde_json::from_slice::<&RawValue>(&definitions) {
+            // Of revision 0, which takes the place of nothing that a server listed itself.
+            self.store.tools().replace(key, server, hayloft_model::Revision(0), definitions).await?;
+        }
+        self.load_tools(key).await
+    }
+}
+
+/// The message of the channel in the words of the reader.
+fn spelled(server: RegisterServer) -> (Place, Value) {
+    match server {
+        RegisterServer::Local {
+            id,
+            cwd,
+            start_command,
+            install_command,
+            build_command,
+            transports,
+            env,
+            tools,
+        } => {
+            let message = json!({
+                "id": id, "cwd": cwd, "startCommand": start_command, "installCommand": install_command,
+                "buildCommand": build_command, "transports": transports, "env": env, "tools": tools,
+            });
+            (Place::Local, message)
+        }
+        RegisterServer::Remote { id, url, transports, headers, tools, auth: _ } => {
+            let message =
+                json!({ "id": id, "url": url, "transports": transports, "headers": headers, "tools": tools });
+            (Place::Remote, message)
+        }
+    }
+}

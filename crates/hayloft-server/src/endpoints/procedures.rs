@@ -1,0 +1,3 @@
+//! Procedures: `/v1/<name>` on the wire of tRPC.
+
+pub(crate) mod call;
