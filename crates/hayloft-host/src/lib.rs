@@ -57,7 +57,8 @@ pub use hayloft_store::audit::{AuditEntry, HostAuditEntry, Page};
 pub use hayloft_store::organizations::Organization;
 pub use hayloft_store::tokens::Token;
 pub use hayloft_workers::{
-    Gate, GateCaller, GateStream, LogLine, ProxyError, ResponseBody, Unavailable, WorkerStatus,
+    Gate, GateCaller, GateLimits, GatePace, GateStream, LogLine, ProxyError, ResponseBody, Unavailable,
+    WorkerStatus,
 };
 pub use plugins::disable::DisablePluginError;
 pub use plugins::get::GetPluginError;

@@ -23,6 +23,7 @@ mod life;
 mod logs;
 mod notices;
 mod observer;
+mod pace;
 pub mod protocol;
 mod queue;
 mod settings;
@@ -44,7 +45,10 @@ pub use gate::{Gate, GateCaller, GateIo, GateStream};
 pub use http::ResponseBody;
 pub use logs::{Level, LogLine, LogStream};
 pub use observer::{McpTransport, Observer, StateChange};
-pub use settings::{Deadlines, LogLimits, QueueLimits, Resources, RouteLimits, Runtime, Settings};
+pub use pace::{GatePace, Turn};
+pub use settings::{
+    Deadlines, GateLimits, LogLimits, QueueLimits, Resources, RouteLimits, Runtime, Settings,
+};
 pub use source::{Binding, Launch, LaunchRefused, LaunchSource};
 pub use status::WorkerStatus;
 pub use worker::{HookCall, Worker};

@@ -98,6 +98,7 @@ impl From<CallError> for ToolFailure {
                 | CloseReason::InputClosed
                 | CloseReason::Transport(TransportError::Read(_)),
             ) => BreakReason::Crashed,
+            CallError::Closed(CloseReason::Transport(TransportError::TooDeep { .. })) => BreakReason::Failed,
             CallError::TooLarge { .. } => BreakReason::TooLarge,
             CallError::Overloaded { .. } => BreakReason::Overloaded,
             CallError::Malformed(_) => BreakReason::Failed,

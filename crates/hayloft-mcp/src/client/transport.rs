@@ -41,6 +41,12 @@ pub enum TransportError {
         /// The cap in bytes.
         limit: usize,
     },
+    /// The server wrote a message that nests deeper than any that is meant.
+    #[error("a message nests deeper than {limit} levels")]
+    TooDeep {
+        /// The cap in levels.
+        limit: usize,
+    },
     /// Reading failed.
     #[error("reading failed: {0}")]
     Read(String),
