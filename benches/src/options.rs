@@ -18,6 +18,9 @@ pub(crate) struct Options {
     /// Only these suites.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) only: Vec<Suite>,
+    /// Only these attacks of the suite `neighbours`, such as `connections`.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) attacks: Vec<String>,
     /// Print JSON in place of the table.
     #[arg(long)]
     pub(crate) json: bool,

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{HOSTILE, PATIENCE, Setup, Verdicts, World, canary, until};
 
-in_setups!(strongest Strongest, landlock Landlock: log_lines_cannot_be_forged, broken_frames_end_their_worker);
+in_setups!(strongest Strongest, landlock Landlock:
+    log_lines_cannot_be_forged, broken_frames_end_their_worker, deep_lines_end_their_server);
 
 async fn log_lines_cannot_be_forged(setup: Setup) {
     let world = World::start(setup).await;
@@ -112,7 +113,7 @@ async fn broken_frames_end_their_worker(setup: Setup) {
         (
             "deep MCP",
             "await write(frame('{\"server\":\"main\",\"message\":' + '['.repeat(100_000) + ']'.repeat(100_000) + '}', 2))",
-            false,
+            true,
         ),
         ("unknown kind", "await write(frame('{}', 9))", true),
         ("unknown type", "await write(frame('{\"type\":\"become-host\"}'))", true),
@@ -150,6 +151,11 @@ async fn broken_frames_end_their_worker(setup: Setup) {
     ];
     let before = resident(&world);
     let victim = world.pids(&world.victim).await.runner;
+    // What nests just not too deep is no attack.
+    let first = world.pids(&world.attacker).await.runner;
+    let nested = "await write(frame('{\"server\":\"main\",\"message\":' + '['.repeat(1000) + ']'.repeat(1000) + '}', 2)); return 1";
+    assert_eq!(world.run(&world.attacker, &format!("{prelude} {nested}"), json!(null)).await, 1);
+    assert_eq!(world.pids(&world.attacker).await.runner, first);
     for (name, code, ends) in attacks {
         let first = world.pids(&world.attacker).await.runner;
         let code = format!("{prelude} {code}; return new Promise(() => {{}})");
@@ -174,6 +180,35 @@ async fn broken_frames_end_their_worker(setup: Setup) {
     verdicts.check(world.pids(&world.victim).await.runner == victim, || {
         "the victim's worker was replaced".into()
     });
+    verdicts.done();
+    world.end().await;
+}
+
+async fn deep_lines_end_their_server(setup: Setup) {
+    let world = World::start(setup).await;
+    let mut verdicts = Verdicts::new(setup);
+    world.enable_parent().await;
+    let nested =
+        "process.stdout.write('['.repeat(input) + ']'.repeat(input) + '\\n'); return performance.timeOrigin";
+    let says = async |depth: u32| world.try_run(&world.attacker, "parent__run", nested, json!(depth)).await;
+    let before = resident(&world);
+    // What nests just not too deep is no attack, and the server stays.
+    let origin = world.run_tool(&world.attacker, "parent__run", nested, json!(1000)).await;
+    assert_eq!(world.run_tool(&world.attacker, "parent__run", nested, json!(1000)).await, origin);
+    let broken = says(100_000).await;
+    verdicts.check(broken.status == 502 && broken.text().contains("nests deeper than 1024 levels"), || {
+        format!("a deep line: {} {}", broken.status, broken.text())
+    });
+    verdicts.check(resident(&world) < before + (16 << 20), || {
+        format!("the host grew from {before} to {}", resident(&world))
+    });
+    world.victim_works().await;
+    // It is back with a next call, and it is another one.
+    let back = async || {
+        let answer = says(1).await;
+        answer.status == 200 && !answer.text().contains(&origin.to_string())
+    };
+    until("the server to be back", PATIENCE, back).await;
     verdicts.done();
     world.end().await;
 }

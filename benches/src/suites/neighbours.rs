@@ -98,10 +98,17 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
         health: health.connect().await?,
     };
     neighbour.feel(WATCH).await?;
+    let known: Vec<_> = ATTACKS.iter().map(|attack| attack.kind).collect();
+    for wanted in &options.attacks {
+        ensure!(known.contains(&wanted.as_str()), "`{wanted}` is no attack; there are {known:?}");
+    }
+    let wanted = |attack: &Attack| {
+        options.attacks.is_empty() || options.attacks.iter().any(|name| name == attack.kind)
+    };
     let rounds = options.rounds().div_ceil(2);
     let mut metrics = Vec::new();
     let mut health = (vec![Duration::ZERO; rounds], vec![Duration::ZERO; rounds]);
-    for attack in ATTACKS {
+    for attack in ATTACKS.into_iter().filter(wanted) {
         let (mut quiet, mut under) = (Vec::new(), Vec::new());
         for round in 0..rounds {
             let calm = neighbour.feel(WATCH).await?;

@@ -66,7 +66,8 @@ pub use hayloft_store::plugin_values::Quota as ValueQuota;
 pub use hayloft_store::tokens::Token;
 pub use hayloft_workers::protocol::{CallableKind, ProcedureAnswer};
 pub use hayloft_workers::{
-    Gate, GateCaller, GateStream, HookError, LogLine, ProxyError, ResponseBody, Unavailable, WorkerStatus,
+    Gate, GateCaller, GateLimits, GatePace, GateStream, HookError, LogLine, ProxyError, ResponseBody,
+    Unavailable, WorkerStatus,
 };
 pub use plugins::disable::DisablePluginError;
 pub use plugins::get::GetPluginError;

@@ -2,7 +2,6 @@
 //!
 //! Knows nothing of methods or revisions.
 
-pub(crate) mod depth;
 pub(crate) mod fields;
 pub(crate) mod unique_keys;
 pub(crate) mod write;
@@ -10,6 +9,7 @@ pub(crate) mod write;
 use std::borrow::Cow;
 use std::fmt;
 
+use hayloft_model::nesting;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 use serde_json::value::RawValue;
@@ -65,7 +65,7 @@ impl<'a> Message<'a> {
         if text.len() > limits.bytes {
             return Err(MessageError::TooLarge { limit: limits.bytes });
         }
-        if depth::exceeds(text, limits.depth) {
+        if nesting::exceeds(text, limits.depth) {
             return Err(MessageError::TooDeep { limit: limits.depth });
         }
         if text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {

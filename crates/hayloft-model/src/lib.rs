@@ -9,6 +9,7 @@ pub mod config;
 pub mod entropy;
 pub mod ids;
 pub mod instance;
+pub mod nesting;
 pub mod plugin;
 pub mod problem;
 pub mod secret;

@@ -16,7 +16,7 @@ use axum::body::Body;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use futures::future::BoxFuture;
-use hayloft_host::{Gate, GateCaller, GateStream, Host, WeakHost};
+use hayloft_host::{Gate, GateCaller, GatePace, GateStream, Host, WeakHost};
 use hayloft_model::Entropy;
 use http::StatusCode;
 use hyper::body::Incoming;
@@ -82,12 +82,17 @@ impl PluginApi {
 }
 
 impl Gate for PluginApi {
-    fn connection(&self, caller: GateCaller, stream: GateStream) -> BoxFuture<'static, ()> {
+    fn connection(&self, caller: GateCaller, stream: GateStream, pace: GatePace) -> BoxFuture<'static, ()> {
         let span = tracing::info_span!("gate", worker = %caller.worker(), plugin = %caller.plugin());
         let router = self.router.clone();
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(caller.clone());
-            router.clone().oneshot(request.map(Body::new))
+            let (router, pace) = (router.clone(), pace.clone());
+            async move {
+                // A connection is not read on while its request waits, so one that sends too many waits as well.
+                let _turn = pace.turn().await;
+                router.oneshot(request.map(Body::new)).await
+            }
         });
         let connection = serve::http1(self.head_time, HEAD_BYTES)
             .max_buf_size(BUFFER_BYTES)
@@ -126,6 +131,9 @@ async fn unknown_path() -> impl IntoResponse {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
+    use hayloft_host::GateLimits;
     use serde_json::Value;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
@@ -146,8 +154,12 @@ mod tests {
     }
 
     fn connect(api: &PluginApi, number: u128) -> DuplexStream {
+        paced(api, number, &GateLimits::default())
+    }
+
+    fn paced(api: &PluginApi, number: u128, limits: &GateLimits) -> DuplexStream {
         let (ours, theirs) = tokio::io::duplex(1 << 20);
-        tokio::spawn(api.connection(caller(number), Box::new(theirs)));
+        tokio::spawn(api.connection(caller(number), Box::new(theirs), GatePace::new(limits)));
         ours
     }
 
@@ -260,6 +272,25 @@ mod tests {
             kept.write_all(b"GET /v1/plugin-api/health HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         }
         assert_eq!(rest(kept).await.matches("HTTP/1.1 200 OK").count(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_over_one_connection_are_paced() {
+        let limits = GateLimits { rate: NonZeroU32::new(10).unwrap(), burst: 5, ..GateLimits::default() };
+        let request = "GET /v1/plugin-api/health HTTP/1.1\r\nhost: x\r\n";
+        for (requests, seconds) in [(5, 0), (25, 2)] {
+            let mut stream = paced(&PluginApi::new(&Counting), 1, &limits);
+            // All at once, so that they are read at once.
+            let sent = format!(
+                "{}{request}connection: close\r\n\r\n",
+                format!("{request}\r\n").repeat(requests - 1)
+            );
+            stream.write_all(sent.as_bytes()).await.unwrap();
+            let begun = tokio::time::Instant::now();
+            assert_eq!(rest(stream).await.matches("HTTP/1.1 200 OK").count(), requests);
+            let taken = begun.elapsed().as_secs_f64();
+            assert!((taken - f64::from(seconds)).abs() < 0.2, "{requests} took {taken} s");
+        }
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures::stream::SelectAll;
 use futures::{FutureExt, Stream, StreamExt};
 use hayloft_model::ServerId;
+use hayloft_model::nesting::{self, BEYOND_REASON};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::io::AsyncWriteExt;
@@ -47,6 +48,8 @@ pub(crate) enum Frame {
 pub(crate) enum ChannelError {
     #[error("a frame announces {0} bytes, more than the {MAXIMAL_PAYLOAD} allowed")]
     TooLarge(usize),
+    #[error("a frame nests deeper than {BEYOND_REASON} levels")]
+    TooDeep,
     #[error("a frame has the unknown kind {0}")]
     UnknownKind(u8),
     #[error("the channel broke: {0}")]
@@ -77,6 +80,9 @@ impl Decoder for FrameDecoder {
         }
         let _header = source.split_to(HEADER);
         let payload = source.split_to(length).freeze();
+        if nesting::exceeds(&payload, BEYOND_REASON) {
+            return Err(ChannelError::TooDeep);
+        }
         Ok(Some(if kind == CONTROL { Frame::Control(payload) } else { Frame::Mcp(payload) }))
     }
 
@@ -304,6 +310,19 @@ mod tests {
             assert_eq!(FrameDecoder.decode(&mut source).unwrap_err().to_string(), message);
             assert!(source.capacity() < 1024);
         }
+    }
+
+    #[test]
+    fn a_frame_may_nest_as_deep_as_anything_is_meant() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        for kind in [CONTROL, MCP] {
+            let decoded = |depth| FrameDecoder.decode(&mut frame(kind, nested(depth).as_bytes()));
+            assert!(decoded(BEYOND_REASON).unwrap().is_some());
+            let error = decoded(BEYOND_REASON + 1).unwrap_err().to_string();
+            assert_eq!(error, "a frame nests deeper than 1024 levels");
+        }
+        let text = serde_json::to_vec(&"[".repeat(100_000)).unwrap();
+        assert!(FrameDecoder.decode(&mut frame(MCP, &text)).unwrap().is_some());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The gate: all that a worker reaches on the network is the host, and this is where its connections arrive.
 //!
-//! It takes the connections of one jail, bounds them, and hands them on together with whose they are. It must not know
-//! what is said over them, nor what a caller may do: that is behind the port [`Gate`].
+//! It takes the connections of one jail, bounds and paces them, and hands them on together with whose they are. It must
+//! not know what is said over them, nor what a caller may do: that is behind the port [`Gate`].
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -21,12 +21,12 @@ use hayloft_model::{InstanceKey, PluginId, WorkerId};
 use rustix::fs::{Mode, OFlags};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::http::by_descriptor;
-
-/// How many connections a worker may have at once. Further ones wait in the system's queue.
-const CONNECTIONS: usize = 64;
+use crate::pace::{GatePace, Paced};
+use crate::settings::GateLimits;
 
 /// How long to wait when the system has no descriptor for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -39,8 +39,9 @@ const PRELOAD: &str = "gate.cjs";
 
 /// Who answers what comes through the gate.
 pub trait Gate: Send + Sync {
-    /// Answers one connection. The future is the connection: it ends when that does, and dropping it cuts it.
-    fn connection(&self, caller: GateCaller, stream: GateStream) -> BoxFuture<'static, ()>;
+    /// Answers one connection. The future is the connection: it ends when that does, and dropping it cuts it. What is
+    /// read from it is paced already; each request over it must wait for its turn.
+    fn connection(&self, caller: GateCaller, stream: GateStream, pace: GatePace) -> BoxFuture<'static, ()>;
 }
 
 /// A connection's bytes, both ways.
@@ -156,10 +157,14 @@ impl GateListener {
         }
     }
 
-    /// The next connection, whatever happens to others.
-    async fn next(&self, caller: &GateCaller) -> GateStream {
+    /// The next connection, whatever happens to others, and not before `due`. Each that is taken moves that on, also one
+    /// that is hung up on.
+    async fn next(&self, caller: &GateCaller, pace: &GatePace, due: &mut Instant) -> GateStream {
         loop {
-            match self.accept().await {
+            sleep_until(*due).await;
+            let accepted = self.accept().await;
+            *due = pace.took_one();
+            match accepted {
                 Ok(Some(stream)) => return stream,
                 // A plugin can make as many of these as it likes, so nothing waits and the log stays quiet.
                 Ok(None) => {
@@ -167,7 +172,7 @@ impl GateListener {
                 }
                 Err(error) => {
                     tracing::warn!(%error, worker = %caller.worker(), "failed to accept a worker's connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
@@ -213,8 +218,13 @@ pub(crate) struct OpenGate {
 }
 
 impl OpenGate {
-    pub(crate) fn new(listener: GateListener, gate: Arc<dyn Gate>, caller: GateCaller) -> Self {
-        let serving = tokio::spawn(serve(listener, gate, caller.clone()));
+    pub(crate) fn new(
+        listener: GateListener,
+        gate: Arc<dyn Gate>,
+        caller: GateCaller,
+        limits: GateLimits,
+    ) -> Self {
+        let serving = tokio::spawn(serve(listener, gate, caller.clone(), limits));
         Self { caller, _serving: AbortOnDropHandle::new(serving) }
     }
 
@@ -226,13 +236,16 @@ impl OpenGate {
 
 /// All connections of a worker share one task, so that together they have one turn among everybody's, however many
 /// they are and however much they ask.
-async fn serve(listener: GateListener, gate: Arc<dyn Gate>, caller: GateCaller) {
+async fn serve(listener: GateListener, gate: Arc<dyn Gate>, caller: GateCaller, limits: GateLimits) {
+    let pace = GatePace::new(&limits);
+    let mut due = Instant::now();
     let mut connections = FuturesUnordered::new();
     loop {
         tokio::select! {
-            stream = listener.next(&caller), if connections.len() < CONNECTIONS => {
-                let (gate, caller) = (Arc::clone(&gate), caller.clone());
-                let connection = async move { gate.connection(caller, stream).await };
+            stream = listener.next(&caller, &pace, &mut due), if connections.len() < limits.connections.get() => {
+                let (gate, caller, pace) = (Arc::clone(&gate), caller.clone(), pace.clone());
+                let stream = Box::new(Paced::new(stream, pace.clone()));
+                let connection = async move { gate.connection(caller, stream, pace).await };
                 connections.push(AssertUnwindSafe(connection).catch_unwind());
             }
             Some(ended) = connections.next() => {
@@ -246,6 +259,8 @@ async fn serve(listener: GateListener, gate: Arc<dyn Gate>, caller: GateCaller) 
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpStream, UnixStream};
     use tokio::sync::mpsc;
@@ -257,7 +272,12 @@ mod tests {
     struct Echo(mpsc::UnboundedSender<GateCaller>);
 
     impl Gate for Echo {
-        fn connection(&self, caller: GateCaller, mut stream: GateStream) -> BoxFuture<'static, ()> {
+        fn connection(
+            &self,
+            caller: GateCaller,
+            mut stream: GateStream,
+            _: GatePace,
+        ) -> BoxFuture<'static, ()> {
             self.0.send(caller.clone()).unwrap();
             Box::pin(async move {
                 let mut byte = [0];
@@ -277,10 +297,14 @@ mod tests {
     }
 
     fn fixture(listener: GateListener) -> Fixture {
+        limited(listener, GateLimits::default())
+    }
+
+    fn limited(listener: GateListener, limits: GateLimits) -> Fixture {
         let (echo, begun) = mpsc::unbounded_channel();
         let caller =
             GateCaller::new(format!("wrk_{:032x}", 7).parse().unwrap(), "hay-plugin-a".parse().unwrap());
-        Fixture { open: OpenGate::new(listener, Arc::new(Echo(echo)), caller.clone()), begun, caller }
+        Fixture { open: OpenGate::new(listener, Arc::new(Echo(echo)), caller.clone(), limits), begun, caller }
     }
 
     fn folder() -> (tempfile::TempDir, PathBuf) {
@@ -351,7 +375,7 @@ mod tests {
         let (_root, home) = folder();
         let mut fixture = fixture(GateListener::folder(&home).unwrap().of_jail(std::process::id()));
         let mut held = Vec::new();
-        for _ in 0..CONNECTIONS {
+        for _ in 0..GateLimits::default().connections.get() {
             held.push(connect(&home).await.unwrap());
             fixture.begun.recv().await.unwrap();
         }
@@ -364,6 +388,24 @@ mod tests {
         held.pop();
         assert_eq!(say(&mut waiting, "b").await, "bfalse\n");
         assert!(fixture.begun.recv().await.is_some());
+    }
+
+    #[tokio::test]
+    async fn connections_begin_no_faster_than_the_limit() {
+        let (_root, home) = folder();
+        let limits = GateLimits { rate: NonZeroU32::new(20).unwrap(), burst: 5, ..GateLimits::default() };
+        let mut fixture = limited(GateListener::folder(&home).unwrap().of_jail(std::process::id()), limits);
+        let begun = Instant::now();
+        let mut held = Vec::new();
+        for _ in 0..25 {
+            held.push(connect(&home).await.unwrap());
+        }
+        for _ in 0..25 {
+            fixture.begun.recv().await.unwrap();
+        }
+        // Nobody was refused, and those beyond the burst took their time.
+        assert!(begun.elapsed() > Duration::from_millis(900), "{:?}", begun.elapsed());
+        assert_eq!(say(&mut held[24], "a").await, "afalse\n");
     }
 
     #[tokio::test]

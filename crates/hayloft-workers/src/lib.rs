@@ -24,6 +24,7 @@ mod life;
 mod logs;
 mod notices;
 mod observer;
+mod pace;
 pub mod protocol;
 mod queue;
 mod settings;
@@ -46,7 +47,10 @@ pub use http::ResponseBody;
 pub use kept::{JailConnector, KeepRefused, KeptServer, ServerHealth};
 pub use logs::{Level, LogLine, LogStream};
 pub use observer::{McpTransport, Observer, StateChange};
-pub use settings::{Deadlines, LogLimits, QueueLimits, Resources, RouteLimits, Runtime, Settings};
+pub use pace::{GatePace, Turn};
+pub use settings::{
+    Deadlines, GateLimits, LogLimits, QueueLimits, Resources, RouteLimits, Runtime, Settings,
+};
 pub use source::{Binding, Launch, LaunchRefused, LaunchSource};
 pub use status::WorkerStatus;
 pub use worker::{HookCall, LONGEST_INPUT, Worker};

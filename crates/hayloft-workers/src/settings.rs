@@ -1,6 +1,7 @@
 //! What the binary decides about workers: where the runtime is, limits and deadlines.
 
 use std::collections::HashMap;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub queue: QueueLimits,
     /// What a route may answer.
     pub routes: RouteLimits,
+    /// What a worker may ask of the host.
+    pub gates: GateLimits,
 }
 
 impl Settings {
@@ -247,6 +250,31 @@ impl Default for RouteLimits {
             idle: Duration::from_secs(60),
             response: 100 << 20,
             head: 64 << 10,
+        }
+    }
+}
+
+/// What a worker may ask of the host through its gate. A connection costs a turn, a request another one, and reading from
+/// a connection a quarter of one each time.
+#[derive(Clone, Copy, Debug)]
+pub struct GateLimits {
+    /// Turns in a second.
+    pub rate: NonZeroU32,
+    /// Turns that may be taken at once, after a while in which none were.
+    pub burst: u32,
+    /// Requests that are worked on at once; further ones wait.
+    pub requests: NonZeroUsize,
+    /// Connections that are open at once; further ones wait in the system's queue.
+    pub connections: NonZeroUsize,
+}
+
+impl Default for GateLimits {
+    fn default() -> Self {
+        Self {
+            rate: const { NonZeroU32::new(1_000).unwrap() },
+            burst: 500,
+            requests: const { NonZeroUsize::new(16).unwrap() },
+            connections: const { NonZeroUsize::new(64).unwrap() },
         }
     }
 }

@@ -30,6 +30,7 @@ use crate::launch;
 use crate::life::Life;
 use crate::logs::{Level, WorkerLog};
 use crate::notices::Inlet;
+use crate::pace::GatePace;
 use crate::protocol::{FailureReason, FatalStage, HostMessage, WireError, WorkerMessage};
 use crate::status::StateGauge;
 use crate::worker::Request;
@@ -55,6 +56,9 @@ const ANSWERING: usize = 256;
 
 /// Frames that are read before orders and deadlines are looked at again.
 const FRAMES_AT_ONCE: usize = 64;
+
+/// How long a worker that asks for too much is not read at least, so that few pauses are made.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a unit is made of.
 pub(crate) struct Birth {
@@ -143,6 +147,10 @@ struct Unit {
     tasks: FuturesUnordered<BoxFuture<'static, ServerTask>>,
     /// A message that its server's client had no room for. Nothing is read until it has.
     blocked: Option<(mpsc::Sender<Bytes>, Bytes)>,
+    /// How fast it may send what answers nothing. What its servers send is bounded by their clients.
+    pace: GatePace,
+    /// It sent more than that; nothing is read before.
+    paused: Option<Instant>,
 }
 
 /// An end in order.
@@ -172,6 +180,8 @@ impl Unit {
         let deadlines = &shared.settings.deadlines;
         let now = Instant::now();
         Self {
+            pace: GatePace::new(&shared.settings.gates),
+            paused: None,
             gauge: StateGauge::new(&package.descriptor.id, WorkerState::Starting),
             introduction: process.runner.as_ref().map(|_| now + deadlines.spawn),
             health: Health::new(deadlines.ping, deadlines.pong),
@@ -236,7 +246,7 @@ impl Unit {
             if alarm.deadline() != wake {
                 alarm.as_mut().reset(wake);
             }
-            let readable = self.blocked.is_none() && self.last_words.is_none();
+            let readable = self.blocked.is_none() && self.paused.is_none() && self.last_words.is_none();
             let waits_for_calls = self.drain.as_ref().is_some_and(|drain| drain.kill_at.is_none());
             let step = tokio::select! {
                 exit = &mut exited => ControlFlow::Break(self.after_exit(exit).await),
@@ -268,6 +278,7 @@ impl Unit {
         [
             self.introduction,
             self.last_words,
+            self.paused,
             drain,
             self.health.due().filter(|_| bound && self.process.runner.is_some()),
             Some(self.idle_check).filter(|_| bound),
@@ -291,6 +302,9 @@ impl Unit {
             if drain.kill_at.is_none() && drain.calls_until <= now {
                 return self.send_shutdown();
             }
+        }
+        if due(self.paused) {
+            self.paused = None;
         }
         if due(self.last_words) {
             return self.failed("it closed its channel");
@@ -403,7 +417,7 @@ impl Unit {
                 Some(Err(error)) => return self.broke_protocol(&error),
             }
             read += 1;
-            if self.blocked.is_some() || read == FRAMES_AT_ONCE {
+            if self.blocked.is_some() || self.paused.is_some() || read == FRAMES_AT_ONCE {
                 return ON;
             }
             match next_frame(self.process.runner.as_mut()).now_or_never() {
@@ -429,8 +443,23 @@ impl Unit {
         }
     }
 
+    /// Takes a message on account that nobody waited for.
+    fn charge(&mut self) {
+        let (next, now) = (self.pace.took_one(), Instant::now());
+        if next > now {
+            self.paused = Some(next.max(now + SHORTEST_PAUSE));
+        }
+    }
+
     fn on_message(&mut self, message: WorkerMessage) -> Step {
         let deadlines = self.shared.settings.deadlines;
+        // Whether these were waited for is seen where they are taken.
+        if !matches!(
+            message,
+            WorkerMessage::Pong { .. } | WorkerMessage::Result { .. } | WorkerMessage::Failure { .. }
+        ) {
+            self.charge();
+        }
         match message {
             WorkerMessage::Hello(hello) => {
                 if let Err(breach) = self.life.hello(hello.protocol) {
@@ -462,6 +491,8 @@ impl Unit {
             WorkerMessage::Pong { nonce } => {
                 if self.health.answered(nonce, Instant::now()) {
                     self.facts.send_if_modified(|facts| facts.stalled_since.take().is_some());
+                } else {
+                    self.charge();
                 }
                 ON
             }

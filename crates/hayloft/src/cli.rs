@@ -49,6 +49,9 @@ pub(crate) enum Command {
     MigratePlugin(MigrateArgs),
     /// List the workers that run.
     Workers(WorkersArgs),
+    /// The audit trail.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Print the OpenAPI document of the REST API.
     Openapi,
 }
@@ -339,6 +342,28 @@ pub(crate) struct EnableArgs {
 /// Flags of `workers`.
 #[derive(Debug, Args)]
 pub(crate) struct WorkersArgs {
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// Commands about the audit trail.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// List what happened, newest first: to an organization, or to the host itself if none is named.
+    List(AuditListArgs),
+}
+
+/// Flags of `audit list`.
+#[derive(Debug, Args)]
+pub(crate) struct AuditListArgs {
+    /// The organization's id or name; the host's own trail if left out
+    #[arg(long, value_name = "ORG")]
+    pub(crate) org: Option<String>,
+    /// At most so many entries.
+    #[arg(long, value_name = "ENTRIES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
     #[command(flatten)]

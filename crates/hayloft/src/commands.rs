@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::cli::{Cli, Command, ConfigCommand, ConnectionArgs, OrgCommand, PluginCommand, TokenCommand};
+use crate::cli::{
+    AuditCommand, Cli, Command, ConfigCommand, ConnectionArgs, OrgCommand, PluginCommand, TokenCommand,
+};
 use crate::client::{Client, Reached};
 use crate::config::{self, Flag, Loaded, Sources};
 use crate::failure::Failure;
 
+mod audit_list;
 mod config_show;
 mod doctor;
 mod migrate_plugin;
@@ -112,6 +115,7 @@ async fn dispatch(context: &Context<'_>, command: Command) -> Result<ExitCode, F
         Command::Doctor(args) => return doctor::run(context, args).await,
         Command::Openapi => openapi::run()?,
         Command::Workers(args) => workers::run(context, args).await?,
+        Command::Audit(AuditCommand::List(args)) => audit_list::run(context, args).await?,
         Command::Org(OrgCommand::Create { name, connection, format }) => {
             org_create::run(context, &name, &connection, format).await?;
         }

@@ -102,6 +102,7 @@ pub(crate) async fn serve(
     }
     upkeep.abort();
     host.shutdown(config.limits.workers.drain).await;
+    wire::leave(data_dir.path());
     if let Err(error) = store.close().await {
         tracing::error!(%error, "failed to close the store");
     }

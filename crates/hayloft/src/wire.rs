@@ -111,6 +111,7 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
             logs: config.limits.logs,
             queue: config.limits.queue,
             routes: config.limits.routes,
+            gates: config.limits.gates,
         },
         clock: Arc::clone(&ports.clock),
         environment: HostEnvironment {
@@ -202,7 +203,7 @@ fn scratch(data_dir: &Path, sandbox: &Sandbox) -> Result<PathBuf, Failure> {
     // folder is closed to them.
     let open = sandbox.gives_ids() && sandbox.isolation().tier == Tier::C;
     let path = match open {
-        true => Path::new("/run").join(format!("hayloft-{}", marker(data_dir))),
+        true => open_scratch(data_dir),
         false => data_dir.join("scratch"),
     };
     std::fs::DirBuilder::new()
@@ -211,6 +212,22 @@ fn scratch(data_dir: &Path, sandbox: &Sandbox) -> Result<PathBuf, Failure> {
         .create(&path)
         .map_err(|error| Failure::caused(format!("failed to make `{}`", path.display()), &error))?;
     Ok(path)
+}
+
+/// Where the homes are that other users must find the way to. It lies outside of the data folder.
+fn open_scratch(data_dir: &Path) -> PathBuf {
+    Path::new("/run").join(format!("hayloft-{}", marker(data_dir)))
+}
+
+/// Removes what a host leaves outside of its data folder, once all its workers have ended.
+pub(crate) fn leave(data_dir: &Path) {
+    let path = open_scratch(data_dir);
+    match std::fs::remove_dir(&path) {
+        Ok(()) => {}
+        // As a rule it was never made.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => tracing::warn!(%error, path = %path.display(), "failed to remove a folder"),
+    }
 }
 
 /// The environment without our own settings: the administrator's token is among them.

@@ -117,6 +117,12 @@ fn a_server_lives_and_is_spoken_to() {
     assert_eq!(json(&home.run(&["plugin", "list", "--json"]))["plugins"], Value::Array(Vec::new()));
     assert_eq!(json(&home.run(&["workers", "--json"]))["workers"], Value::Array(Vec::new()));
 
+    let trail = json(&home.run(&["audit", "list", "--org", "Acme", "--json"]));
+    assert_eq!(trail["entries"][0]["action"], "token.created", "{trail}");
+    let of_host = json(&home.run(&["audit", "list", "--limit", "1", "--json"]));
+    assert_eq!(of_host["entries"].as_array().map(Vec::len), Some(1), "{of_host}");
+    assert!(line(&home.run(&["audit", "list", "--org", "Acme"])).contains("token.created"));
+
     // An agent's token lists tools and no more.
     let refused = home.run(&["plugin", "list", "--url", &server.url, "--token", &token]);
     assert_eq!(refused.status.code(), Some(1));

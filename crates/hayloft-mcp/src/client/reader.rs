@@ -1,14 +1,15 @@
 //! Reads what a server writes and gives each message to whom it concerns.
 //!
 //! A server may write anything. Replies that nobody waits for, texts that are no messages and requests of its own cost
-//! it a share of a small budget, and when that is spent it is read no further until the next second: a flood slows the
-//! server that makes it, and nobody else.
+//! it a share of a small budget, and when that is spent it is read no further for a moment: a flood slows the server
+//! that makes it, and nobody else.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hayloft_model::nesting::{self, BEYOND_REASON};
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -21,7 +22,7 @@ use crate::revision::{Batches, Revision};
 
 use super::error::{CallError, CloseReason, ServerError};
 use super::pending::{Pending, Reply};
-use super::transport::{MessageSource, Received};
+use super::transport::{MessageSource, Received, TransportError};
 
 /// Hears what a server says beside its answers. Called on the task that reads from the server: must not block.
 pub trait UpstreamObserver: Send + Sync + 'static {
@@ -81,11 +82,14 @@ impl Shared {
     }
 }
 
-/// Whether a message answered a call.
+/// What a message was to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Heard {
+    /// It answered a call.
     Answer,
     Unasked,
+    /// It nests so deep that nothing more is read from who wrote it.
+    Attack,
 }
 
 /// Reads until the server ends or breaks the transport, then ends the session.
@@ -93,11 +97,13 @@ pub(super) async fn read<S: MessageSource>(shared: Arc<Shared>, mut source: S, u
     let mut budget = Budget::new(unasked_per_second);
     let reason = loop {
         match source.receive().await {
-            Ok(Some(received)) => {
-                if shared.take(received) == Heard::Unasked {
-                    budget.spend().await;
+            Ok(Some(received)) => match shared.take(received) {
+                Heard::Answer => {}
+                Heard::Unasked => budget.spend().await,
+                Heard::Attack => {
+                    break CloseReason::Transport(TransportError::TooDeep { limit: BEYOND_REASON });
                 }
-            }
+            },
             Ok(None) => break CloseReason::Ended,
             Err(error) => break CloseReason::Transport(error),
         }
@@ -197,6 +203,9 @@ impl Shared {
 
     /// A reply that nests too deep is not handed on, but its call need not wait for its deadline.
     fn hear_too_deep(&self, text: &[u8], limit: usize) -> Heard {
+        if nesting::exceeds(text, BEYOND_REASON) {
+            return Heard::Attack;
+        }
         let no_limit = MessageLimits { depth: usize::MAX, ..self.limits };
         match Message::parse(text, no_limit) {
             Ok(Message::Response { id: Some(id), .. }) => {
@@ -249,25 +258,33 @@ impl Shared {
     }
 }
 
-/// How many messages that nobody asked for are read in one second.
+/// In how many parts of a second the messages that nobody asked for are read. Whoever reads a second's worth at once
+/// makes others wait for so long.
+const PARTS: u32 = 20;
+
+/// How many messages that nobody asked for are read in one part of a second.
 #[derive(Debug)]
 struct Budget {
-    per_second: u32,
+    per_part: u32,
+    part: Duration,
     spent: u32,
     since: Instant,
 }
 
 impl Budget {
     fn new(per_second: u32) -> Self {
-        Self { per_second, spent: 0, since: Instant::now() }
+        // A budget of less than one for each part is kept by fewer parts.
+        let parts = PARTS.min(per_second).max(1);
+        let part = Duration::from_secs(1) / parts;
+        Self { per_part: per_second / parts, part, spent: 0, since: Instant::now() }
     }
 
     async fn spend(&mut self) {
         self.spent += 1;
-        if self.spent < self.per_second {
+        if self.spent < self.per_part {
             return;
         }
-        tokio::time::sleep_until(self.since + Duration::from_secs(1)).await;
+        tokio::time::sleep_until(self.since + self.part).await;
         self.spent = 0;
         self.since = Instant::now();
     }

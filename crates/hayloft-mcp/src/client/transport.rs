@@ -71,6 +71,12 @@ pub enum TransportError {
         /// The cap in bytes.
         limit: usize,
     },
+    /// The server wrote a message that nests deeper than any that is meant.
+    #[error("a message nests deeper than {limit} levels")]
+    TooDeep {
+        /// The cap in levels.
+        limit: usize,
+    },
     /// Reading failed.
     #[error("reading failed: {0}")]
     Read(String),
@@ -145,7 +151,8 @@ impl TransportError {
                 BreakReason::Unavailable
             }
             Self::Status { status: 429 | 503, .. } => BreakReason::Overloaded,
-            Self::Status { .. }
+            Self::TooDeep { .. }
+            | Self::Status { .. }
             | Self::Redirected { .. }
             | Self::ContentType { .. }
             | Self::NoAnswer

@@ -229,6 +229,32 @@ async fn answers_that_are_not_the_protocol_fail_their_call_only() {
 }
 
 #[tokio::test]
+async fn a_message_that_nests_beyond_reason_ends_the_session() {
+    for (depth, ends) in [(1_000, false), (100_000, true)] {
+        let (mut server, upstream) = open().await;
+        let calling = tokio::spawn({
+            let upstream = upstream.clone();
+            async move { call(&upstream, "{}").await }
+        });
+        let request = server.expect("tools/call").await;
+        server.write(&format!("{}{}", "[".repeat(depth), "]".repeat(depth))).await;
+        if !ends {
+            server.reply(&request["id"], "{}").await;
+        }
+        let outcome = calling.await.unwrap();
+        if ends {
+            assert_eq!(
+                failure(outcome),
+                "failed: the connection to the server broke: a message nests deeper than 1024 levels"
+            );
+            assert!(upstream.close_reason().is_some());
+        } else {
+            assert!(outcome.is_ok());
+        }
+    }
+}
+
+#[tokio::test]
 async fn requests_of_the_server_get_a_pong_or_a_no() {
     let (mut server, _upstream) = open().await;
     let no = |id| json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -32601, "message": "this client answers no requests but `ping`" } });

@@ -111,6 +111,7 @@ impl Fixture {
                 logs: Default::default(),
                 queue: Default::default(),
                 routes: Default::default(),
+                gates: Default::default(),
             },
             clock,
             environment: HostEnvironment::default(),

@@ -170,7 +170,10 @@ impl Unit {
 
     /// An answer to something that nobody waits for any more is none.
     pub(super) fn on_answer(&mut self, id: u64, answer: Result<Value, WireError>) -> Step {
-        let Some(Pending { waiting, .. }) = self.pending.remove(&id) else { return ON };
+        let Some(Pending { waiting, .. }) = self.pending.remove(&id) else {
+            self.charge();
+            return ON;
+        };
         let outcome = answer.map_err(|error| HookError::Failed(self.log.masked_error(error).into()));
         match waiting {
             Waiting::Bind => match outcome {

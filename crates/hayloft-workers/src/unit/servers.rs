@@ -295,11 +295,17 @@ impl Unit {
 
     /// Hands a message to its server's client. One of a server that is closed has nobody to go to.
     pub(super) fn deliver(&mut self, server: &str, message: Bytes) {
-        let Ok(server) = server.parse::<ServerId>() else { return };
-        if let Some(Server { kind: Kind::InProcess(client), .. }) = self.servers.get(&server)
-            && let Err(mpsc::error::TrySendError::Full(message)) = client.try_send(message)
-        {
-            self.blocked = Some((client.clone(), message));
+        let open = server.parse::<ServerId>().ok().and_then(|server| self.servers.get(&server));
+        let Some(Server { kind: Kind::InProcess(client), .. }) = open else {
+            self.charge();
+            return;
+        };
+        match client.try_send(message) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(message)) => {
+                self.blocked = Some((client.clone(), message));
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => self.charge(),
         }
     }
 

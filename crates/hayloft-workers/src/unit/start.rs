@@ -60,7 +60,7 @@ pub(super) async fn start(birth: &Birth) -> Result<Process, StartFailure> {
         };
         let listener = listener.map_err(|error| failure(format!("open its gate: {error}"), None))?;
         let caller = GateCaller::new(birth.worker, birth.package.descriptor.id.clone());
-        let gate = OpenGate::new(listener, Arc::clone(&settings.gate), caller);
+        let gate = OpenGate::new(listener, Arc::clone(&settings.gate), caller, settings.gates);
         let Some(Code { channel, descriptors }) = code else { return Ok((gate, None)) };
         let command = launch::runner(settings, &birth.package, &jail, descriptors);
         Ok((gate, Some((jail.spawn(command).await.map_err(refused)?, channel))))

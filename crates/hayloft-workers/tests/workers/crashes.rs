@@ -52,8 +52,9 @@ async fn a_worker_that_does_not_become_ready_is_ended_with_the_reason() {
         (
             "exports.initialize = (w) => w.frame(1, '['.repeat(200000));",
             StartStage::Protocol,
-            "cannot be read",
+            "nests deeper than 1024 levels",
         ),
+        ("exports.initialize = (w) => w.frame(1, '['.repeat(1000));", StartStage::Protocol, "cannot be read"),
         ("exports.initialize = (w) => w.frame(1, 'not json');", StartStage::Protocol, "cannot be read"),
         ("exports.initialize = (w) => w.frame(9, '{}');", StartStage::Protocol, "unknown kind 9"),
         (

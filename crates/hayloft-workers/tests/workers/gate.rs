@@ -1,10 +1,14 @@
 //! The gate from inside a worker: it leads to the host, which knows whose each connection is.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use hayloft_workers::{Gate, GateCaller, GateStream, HookCall};
+use hayloft_model::InstanceKey;
+use hayloft_workers::{Gate, GateCaller, GateLimits, GatePace, GateStream, HookCall, Worker};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -14,7 +18,7 @@ use crate::support::{House, SOON};
 struct Echo;
 
 impl Gate for Echo {
-    fn connection(&self, caller: GateCaller, mut stream: GateStream) -> BoxFuture<'static, ()> {
+    fn connection(&self, caller: GateCaller, mut stream: GateStream, _: GatePace) -> BoxFuture<'static, ()> {
         async move {
             let mut word = [0; 64];
             while let Ok(length @ 1..) = stream.read(&mut word).await {
@@ -57,6 +61,40 @@ const SERVER: &str = "
     socket.on('error', (error) => console.log(JSON.stringify(error.message)));
     require('node:readline').createInterface({ input: process.stdin }).on('line', () => socket.write('child'));";
 
+/// Counts the connections of each organization, and answers each with one line.
+#[derive(Default)]
+struct Counter(Mutex<HashMap<String, usize>>);
+
+impl Counter {
+    fn of(&self, instance: &InstanceKey) -> usize {
+        self.0.lock().unwrap().get(&instance.to_string()).copied().unwrap_or_default()
+    }
+}
+
+impl Gate for Counter {
+    fn connection(&self, caller: GateCaller, mut stream: GateStream, _: GatePace) -> BoxFuture<'static, ()> {
+        let name = caller.key().map(ToString::to_string).unwrap_or_default();
+        *self.0.lock().unwrap().entry(name).or_default() += 1;
+        async move { drop(stream.write_all(b"well\n").await) }.boxed()
+    }
+}
+
+/// Connects as often as it is told, from as many sockets as it is told, and gives what failed.
+const CALLER: &str = "
+    const net = require('node:net');
+    exports.disable = async (w) => {
+      const way = w.load.gate ? { path: w.load.gate } : { host: 'hayloft.internal', port: 80 };
+      const call = () => new Promise((resolve, reject) => {
+        const socket = net.connect(way).once('data', resolve).once('error', reject);
+        socket.once('close', () => reject(new Error('closed')));
+      });
+      const until = Date.now() + FOR;
+      let done = 0;
+      const again = async () => { while (Date.now() < until && done < MOST) { await call(); done += 1; } };
+      await Promise.all(Array.from({ length: SOCKETS }, again));
+      return done;
+    };";
+
 fn house() -> House {
     House::with(|settings| settings.gate = Arc::new(Echo))
 }
@@ -75,6 +113,73 @@ async fn the_host_knows_each_worker_and_whom_it_serves() {
         assert_eq!(answer["early"], said("early", Value::Null));
         assert_eq!(answer["late"], said("late", instance.to_string().into()));
     }
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_floods_its_gate_is_paced_alone() {
+    const RATE: u32 = 20;
+    const BURST: u32 = 40;
+    let counter = Arc::new(Counter::default());
+    let limits = GateLimits { rate: NonZeroU32::new(RATE).unwrap(), burst: BURST, ..GateLimits::default() };
+    let gate = Arc::clone(&counter);
+    let house = House::with(move |settings| (settings.gate, settings.gates) = (gate, limits));
+    let script = |most: &str, time: &str, sockets: &str| {
+        CALLER.replace("MOST", most).replace("FOR", time).replace("SOCKETS", sockets)
+    };
+    let flooder = house.plugin_named("hay-plugin-flooder", &script("Infinity", "3000", "50"));
+    let normal = house.switched_on(2, "hay-plugin-normal", &script("15", "Infinity", "1"));
+    let flooding = house.workers.ensure(&flooder).await.unwrap();
+    let working = house.workers.ensure(&normal).await.unwrap();
+    let begun = Instant::now();
+    let hook = async |worker: &Worker| {
+        tokio::time::timeout(SOON, worker.call_hook(HookCall::Disable)).await.unwrap().unwrap()
+    };
+    let flood = async {
+        let done = hook(&flooding).await;
+        (done, begun.elapsed())
+    };
+    let work = async {
+        // Not before the other one is in full swing.
+        while counter.of(&flooder) < BURST as usize {
+            tokio::task::yield_now().await;
+        }
+        let before = (Instant::now(), counter.of(&flooder));
+        assert_eq!(hook(&working).await, json!(15));
+        (before.0.elapsed(), counter.of(&flooder) - before.1)
+    };
+    let ((done, flooded), (worked, meanwhile)) = futures::join!(flood, work);
+    let allowed = |time: Duration| f64::from(RATE) * time.as_secs_f64();
+    let flooded_with = counter.of(&flooder) as f64;
+    assert!(flooded_with <= allowed(flooded) + f64::from(BURST) + 1.0, "{flooded_with} in {flooded:?}");
+    assert!(done.as_u64().unwrap() >= u64::from(BURST), "nobody is refused: {done}");
+    assert!(meanwhile as f64 <= allowed(worked) + 1.0, "{meanwhile} in {worked:?}");
+    // Had it waited behind the other one, its connections would have taken as long as that one's.
+    assert!(worked < Duration::from_secs_f64(15.0 / f64::from(RATE)), "it was held up for {worked:?}");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_floods_its_channel_is_paced() {
+    let limits = GateLimits { rate: NonZeroU32::new(10).unwrap(), burst: 20, ..GateLimits::default() };
+    let house = House::with(move |settings| settings.gates = limits);
+    // Each is answered, so the answers tell how many were read.
+    let script = "
+        exports.disable = async (w) => {
+          const until = Date.now() + 2000;
+          let done = 0;
+          const again = async () => {
+            while (Date.now() < until) { await w.request({ type: 'closeMcp', serverId: 'none' }).catch(() => {}); done += 1; }
+          };
+          await Promise.all(Array.from({ length: 10 }, again));
+          return done;
+        };";
+    let worker = house.workers.ensure(&house.plugin(script)).await.unwrap();
+    let begun = Instant::now();
+    let done = tokio::time::timeout(SOON, worker.call_hook(HookCall::Disable)).await.unwrap().unwrap();
+    let most = 20.0 + 10.0 * begun.elapsed().as_secs_f64() + 1.0;
+    let done = done.as_f64().unwrap();
+    assert!((20.0..=most).contains(&done), "{done} of at most {most}");
     house.close().await;
 }
 

@@ -22,9 +22,9 @@ use hayloft_model::{
 use hayloft_sandbox::{Options, Sandbox, Tier};
 use hayloft_workers::protocol::{CapabilityUse, FailureReason, KvOperation};
 use hayloft_workers::{
-    Binding, Deadlines, Gate, GateCaller, GateStream, Launch, LaunchRefused, LaunchSource, LogLimits,
-    McpTransport, Observer, QueueLimits, Refusal, Resources, RouteLimits, Runtime, Settings, StateChange,
-    WorkerStatus, Workers,
+    Binding, Deadlines, Gate, GateCaller, GateLimits, GatePace, GateStream, Launch, LaunchRefused,
+    LaunchSource, LogLimits, McpTransport, Observer, QueueLimits, Refusal, Resources, RouteLimits, Runtime,
+    Settings, StateChange, WorkerStatus, Workers,
 };
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -129,7 +129,7 @@ impl House {
         self.switched_on(organization, "hay-plugin-test", script)
     }
 
-    fn switched_on(&self, organization: u8, id: &str, script: &str) -> InstanceKey {
+    pub(crate) fn switched_on(&self, organization: u8, id: &str, script: &str) -> InstanceKey {
         let package = self.package(id, script);
         let key = key(organization, id);
         self.source.set(&key, Ok(Launch { package, binding: binding(organization) }));
@@ -199,6 +199,7 @@ fn settings(scratch: PathBuf, sandbox: Sandbox) -> Settings {
         logs: LogLimits::default(),
         queue: QueueLimits::default(),
         routes: RouteLimits::default(),
+        gates: GateLimits::default(),
     }
 }
 
@@ -206,7 +207,7 @@ fn settings(scratch: PathBuf, sandbox: Sandbox) -> Settings {
 struct ClosedGate;
 
 impl Gate for ClosedGate {
-    fn connection(&self, _: GateCaller, _: GateStream) -> BoxFuture<'static, ()> {
+    fn connection(&self, _: GateCaller, _: GateStream, _: GatePace) -> BoxFuture<'static, ()> {
         async {}.boxed()
     }
 }

@@ -3,7 +3,7 @@
 use hayloft_host::{HostDeadlines, ValueQuota};
 use hayloft_model::plugin::{LimitName, PluginLimits};
 use hayloft_server::ServerLimits;
-use hayloft_workers::{Deadlines, LogLimits, QueueLimits, Resources, RouteLimits};
+use hayloft_workers::{Deadlines, GateLimits, LogLimits, QueueLimits, Resources, RouteLimits};
 
 use super::reader::SettingsReader;
 use super::setting::Setting;
@@ -37,6 +37,10 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("limits.queue_per_organization", "HAYLOFT_LIMITS_QUEUE_PER_ORGANIZATION"),
     Setting::new("limits.log_line", "HAYLOFT_LIMITS_LOG_LINE"),
     Setting::new("limits.log_buffer", "HAYLOFT_LIMITS_LOG_BUFFER"),
+    Setting::new("limits.gate_rate", "HAYLOFT_LIMITS_GATE_RATE"),
+    Setting::new("limits.gate_burst", "HAYLOFT_LIMITS_GATE_BURST"),
+    Setting::new("limits.gate_requests", "HAYLOFT_LIMITS_GATE_REQUESTS"),
+    Setting::new("limits.gate_connections", "HAYLOFT_LIMITS_GATE_CONNECTIONS"),
     Setting::new("limits.worker_heap_mib", "HAYLOFT_LIMITS_WORKER_HEAP_MIB"),
     Setting::new("limits.worker_memory", "HAYLOFT_LIMITS_WORKER_MEMORY"),
     Setting::new("limits.worker_process_memory", "HAYLOFT_LIMITS_WORKER_PROCESS_MEMORY"),
@@ -70,6 +74,8 @@ pub(crate) struct Limits {
     pub(crate) queue: QueueLimits,
     /// Of a plugin's routes.
     pub(crate) routes: RouteLimits,
+    /// Of what a worker asks of the host.
+    pub(crate) gates: GateLimits,
     /// Of tool calls.
     pub(crate) host: HostDeadlines,
     /// Of what a plugin keeps for an organization.
@@ -133,6 +139,13 @@ impl Limits {
             buffer: settings.size("limits.log_buffer", defaults.buffer),
             ..defaults
         };
+        let defaults = GateLimits::default();
+        let gates = GateLimits {
+            rate: settings.positive("limits.gate_rate", defaults.rate),
+            burst: settings.count("limits.gate_burst", defaults.burst),
+            requests: settings.positive("limits.gate_requests", defaults.requests),
+            connections: settings.positive("limits.gate_connections", defaults.connections),
+        };
         let mut maximum = PluginLimits::default();
         for name in LimitName::ALL {
             let default = MAXIMUM.get(name).unwrap_or(u64::MAX);
@@ -155,7 +168,7 @@ impl Limits {
             file_size: settings.size("limits.worker_file_size", defaults.file_size),
             ..defaults
         };
-        Self { workers, resources, maximum, logs, queue, routes, host, values, server }
+        Self { workers, resources, maximum, logs, queue, routes, gates, host, values, server }
     }
 }
 

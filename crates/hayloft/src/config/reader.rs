@@ -70,6 +70,12 @@ impl<'a> SettingsReader<'a> {
         self.one(key, default, |text| text.parse().map_err(expected), T::to_string)
     }
 
+    /// A whole number that is not 0, as its type says.
+    pub(super) fn positive<T: FromStr + Display>(&mut self, key: &'static str, default: T) -> T {
+        let expected = |_| String::from("must be a whole number of at least 1 that is not too large");
+        self.one(key, default, |text| text.parse().map_err(expected), T::to_string)
+    }
+
     /// A duration.
     pub(super) fn duration(&mut self, key: &'static str, default: Duration) -> Duration {
         let expected = || String::from("must be a duration such as `30s`, `250ms` or `5m`");

@@ -1,9 +1,13 @@
 //! How deep a JSON text nests, told without parsing it.
 
+/// Deeper than anything that is meant: more is no mistake but an attack on who parses it.
+pub const BEYOND_REASON: usize = 1024;
+
 /// Whether objects and arrays stand within each other more than `limit` levels deep.
 ///
 /// Most messages have fewer brackets than the limit altogether, which one pass without branches tells.
-pub(crate) fn exceeds(text: &[u8], limit: usize) -> bool {
+#[must_use]
+pub fn exceeds(text: &[u8], limit: usize) -> bool {
     let openings = text.iter().filter(|byte| matches!(byte, b'{' | b'[')).count();
     openings > limit && deepest_is_over(text, limit)
 }
