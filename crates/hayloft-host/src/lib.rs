@@ -18,9 +18,11 @@ use std::time::Duration;
 
 use hayloft_model::plugin::PluginLimits;
 use hayloft_model::{Clock, Secret};
+use hayloft_packages::Packages;
 use hayloft_store::Store;
 use hayloft_store::journal::Journal;
 use hayloft_workers::Workers;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 pub mod access;
@@ -30,6 +32,7 @@ mod config;
 mod failure;
 mod instances;
 mod launch;
+mod network;
 mod observe;
 pub mod plugins;
 mod relay;
@@ -53,6 +56,7 @@ pub use failure::StoreError;
 pub use hayloft_mcp::client::ServerError;
 pub use hayloft_mcp::service::BreakReason;
 pub use hayloft_mcp::{CallTool, Change, ToolFailure, progress_channel};
+pub use hayloft_packages::{InstallState, Needs};
 pub use hayloft_store::audit::{AuditEntry, HostAuditEntry, Page};
 pub use hayloft_store::organizations::Organization;
 pub use hayloft_store::tokens::Token;
@@ -61,6 +65,7 @@ pub use hayloft_workers::{
 };
 pub use plugins::disable::DisablePluginError;
 pub use plugins::get::GetPluginError;
+pub use plugins::install_log::InstallLogError;
 pub use plugins::list::ListPluginsError;
 pub use plugins::logs::PluginLogsError;
 pub use plugins::metadata::PluginMetadataError;
@@ -110,6 +115,8 @@ pub struct HostOptions {
     pub environment: HostEnvironment,
     /// The most that a plugin may ask for. What is absent has no bound.
     pub maximum_limits: PluginLimits,
+    /// Makes plugins ready to run, and keeps what came of it.
+    pub packages: Packages,
     /// Folders with plugins.
     pub plugin_folders: Vec<PathBuf>,
     /// The bearer token of the administrator.
@@ -136,9 +143,14 @@ pub struct HostInner {
     pub(crate) store: Store,
     pub(crate) journal: Journal,
     pub(crate) workers: Workers,
+    pub(crate) packages: Packages,
+    /// Plugins that are switched on as soon as they are installed.
+    pub(crate) enabling: plugins::prepare::Enabling,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) environment: HostEnvironment,
     pub(crate) deadlines: HostDeadlines,
+    /// How many refusals of the network may wait to be taken down.
+    pub(crate) refusals: Arc<Semaphore>,
     /// Ends with the host, or when it is shut down.
     relay: JoinHandle<()>,
 }

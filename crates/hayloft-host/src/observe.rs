@@ -9,7 +9,7 @@ use hayloft_mcp::client::stdio::StdioTransport;
 use hayloft_mcp::client::{ClientDetails, OpenError};
 use hayloft_mcp::{Upstream, UpstreamOptions};
 use hayloft_model::{InstanceKey, InstanceState, Revision, ServerId, WorkerId};
-use hayloft_workers::{McpTransport, Observer, StateChange, WorkerStatus};
+use hayloft_workers::{GateCaller, McpTransport, Observer, Refusal, StateChange, WorkerStatus};
 
 use crate::instances::Instance;
 use crate::sessions::Session;
@@ -60,6 +60,12 @@ impl Observer for Watcher {
     fn worker_gone(&self, _: &InstanceKey, worker: WorkerId) {
         if let Some(host) = self.host() {
             host.sessions.forget(worker);
+        }
+    }
+
+    fn network_refused(&self, caller: &GateCaller, refusal: &Refusal) {
+        if let Some(host) = self.host() {
+            host.network_refused(caller, refusal);
         }
     }
 }

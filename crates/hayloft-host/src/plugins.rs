@@ -1,11 +1,14 @@
 //! An organization's plugins: find, show, configure, switch on and off.
 
 pub mod disable;
+pub mod discover;
 pub mod get;
 pub(crate) mod limits;
+pub mod install_log;
 pub mod list;
 pub mod logs;
 pub mod metadata;
+pub(crate) mod prepare;
 pub mod purge;
 pub(crate) mod registry;
 pub mod save;

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use hayloft_model::plugin::{
-    Capability, FormatName, LimitName, Listing, McpServer, Requirements, Runtime, Service, Setup,
+    Capability, FormatName, LimitName, Listing, McpServer, NetworkTarget, Requirements, Runtime, Service, Setup,
 };
 use hayloft_model::{PluginDescriptor, Problems, Registration};
 use schemars::Schema;
@@ -131,6 +131,7 @@ pub(crate) struct Draft {
     pub(crate) listing: Listing,
     pub(crate) requirements: Requirements,
     pub(crate) services: Option<Vec<Service>>,
+    pub(crate) network: Option<Vec<NetworkTarget>>,
     pub(crate) setup: Setup,
     pub(crate) servers: Vec<McpServer>,
     /// The module of the plugin's procedures and the place that names it.

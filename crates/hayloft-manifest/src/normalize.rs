@@ -82,6 +82,7 @@ pub(crate) fn descriptor(draft: Draft, problems: &mut Problems) -> Option<Plugin
         listing: draft.listing,
         requirements: draft.requirements,
         services: draft.services,
+        network: draft.network,
         setup: draft.setup,
         servers: draft.servers,
         procedures,

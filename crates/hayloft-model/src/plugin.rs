@@ -14,6 +14,7 @@ pub mod limits;
 pub mod listing;
 pub mod mcp;
 pub mod needs;
+pub mod network;
 pub mod registration;
 pub mod route;
 pub mod schedule;
@@ -25,6 +26,7 @@ pub use limits::{LimitName, PluginLimits};
 pub use listing::{Listing, PluginType};
 pub use mcp::{DeclaredTool, McpDeclarations, McpEndpoint, McpServer, McpServerDeclaration, McpTransport};
 pub use needs::{Requirements, Service};
+pub use network::{NetworkTarget, NetworkTargetError};
 pub use registration::{HookName, ProcedureDeclaration, ProcedureKind, Registration};
 pub use route::{HttpMethod, RouteAccess, RouteDeclaration};
 pub use schedule::{CronDeclaration, RetryPolicy};
@@ -83,6 +85,9 @@ pub struct PluginDescriptor {
     /// The only services of the host that its code gets. Absent for code that gets what Node has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub services: Option<Vec<Service>>,
+    /// The only hosts that it speaks to. Absent for one that does not say; an empty list says that there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Vec<NetworkTarget>>,
     /// What makes the folder ready to run, where the folder says so.
     #[serde(default, skip_serializing_if = "Setup::is_empty")]
     pub setup: Setup,
@@ -131,6 +136,7 @@ impl PluginDescriptor {
             listing: Listing::default(),
             requirements: Requirements::default(),
             services: None,
+            network: None,
             setup: Setup::default(),
             servers: Vec::new(),
             procedures: None,

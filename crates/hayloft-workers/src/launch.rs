@@ -6,9 +6,10 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hayloft_egress::Policy;
 use hayloft_model::WorkerId;
 use hayloft_model::plugin::{self, Package};
-use hayloft_sandbox::{Command, Jail, JailSpec, Stdio, Tier};
+use hayloft_sandbox::{Command, Jail, JailSpec, Stdio, Temporary, Tier};
 use tokio::net::UnixStream;
 
 use crate::channel;
@@ -24,6 +25,8 @@ pub(crate) struct Prepared {
     pub(crate) spec: JailSpec,
     pub(crate) channel: UnixStream,
     pub(crate) home: Home,
+    /// What it may reach.
+    pub(crate) policy: Policy,
     /// What the worker's process gets.
     pub(crate) descriptors: Vec<(OwnedFd, RawFd)>,
 }
@@ -50,6 +53,7 @@ pub(crate) fn prepare(
         let installed = runtime.runner.with_file_name("node_modules");
         paths.extend(Some(installed).filter(|installed| installed.exists()));
     }
+    let policy = settings.network.policy_of(&package.descriptor);
     let spec = JailSpec {
         label: format!("a worker of `{}`", package.descriptor.id),
         name: worker.to_string(),
@@ -57,9 +61,11 @@ pub(crate) fn prepare(
         // Node looks for packages in all folders above the plugin's, and this is above all of them.
         links: runtime.sdk.iter().map(|sdk| ("/node_modules/@hay/plugin-sdk".into(), sdk.clone())).collect(),
         home: home.path().to_owned(),
+        ports: policy.ports().into_iter().collect(),
         limits: settings.resources_of(&package.descriptor).of_jail(),
+        temporary: Temporary::Data,
     };
-    Ok(Prepared { spec, channel, home, descriptors: vec![(worker_end, 3), (listener, 4)] })
+    Ok(Prepared { spec, channel, home, policy, descriptors: vec![(worker_end, 3), (listener, 4)] })
 }
 
 /// The worker's process.

@@ -21,6 +21,7 @@ mod http;
 mod launch;
 mod life;
 mod logs;
+mod network;
 mod notices;
 mod observer;
 pub mod protocol;
@@ -43,6 +44,8 @@ pub use error::{
 pub use gate::{Gate, GateCaller, GateIo, GateStream};
 pub use http::ResponseBody;
 pub use logs::{Level, LogLine, LogStream};
+pub use hayloft_egress::jail::{JailLimits, Reason, Refusal};
+pub use network::{DeclaredHosts, NetworkDefault, NetworkSettings};
 pub use observer::{McpTransport, Observer, StateChange};
 pub use settings::{Deadlines, LogLimits, QueueLimits, Resources, RouteLimits, Runtime, Settings};
 pub use source::{Binding, Launch, LaunchRefused, LaunchSource};

@@ -11,7 +11,7 @@ use hayloft_model::{InstanceKey, ServerId, WorkerId};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
-use crate::{StartFailure, WorkerStatus};
+use crate::{GateCaller, Refusal, StartFailure, WorkerStatus};
 
 /// Is told what happens to workers. All calls for one instance come in the order of events and one after another;
 /// they must return quickly, since the next one waits. The futures run beside later calls.
@@ -38,6 +38,11 @@ pub trait Observer: Send + Sync + 'static {
     /// this id can be forgotten.
     fn worker_gone(&self, key: &InstanceKey, worker: WorkerId) {
         let _ = (key, worker);
+    }
+
+    /// A worker was refused a name or a connection. A storm of them is a few calls, with a number.
+    fn network_refused(&self, caller: &GateCaller, refusal: &Refusal) {
+        let _ = (caller, refusal);
     }
 
     /// A scheduled job renewed the organization's credentials. The error goes back to the plugin.

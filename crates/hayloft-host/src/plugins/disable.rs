@@ -36,7 +36,7 @@ impl Host {
         id: &PluginId,
     ) -> Result<PluginDetail, DisablePluginError> {
         self.authorize(caller, organization, Scope::PluginsWrite)?;
-        let plugin = self.plugins.get(id).ok_or_else(|| DisablePluginError::UnknownPlugin(id.clone()))?;
+        let plugin = self.plugins.get(organization, id).ok_or_else(|| DisablePluginError::UnknownPlugin(id.clone()))?;
         let key = InstanceKey { organization, plugin: id.clone() };
         let (host, caller) = (self.clone(), caller.clone());
         uninterrupted(async move {
@@ -48,7 +48,7 @@ impl Host {
                 host.switch_off(&key, true).await?;
             }
             let instance = host.instances.get(&key);
-            Ok(host.plugin_detail(&plugin, instance.as_deref()).await?)
+            Ok(host.plugin_detail(organization, &plugin, instance.as_deref()).await?)
         })
         .await
     }

@@ -30,7 +30,7 @@ impl Host {
         tail: usize,
     ) -> Result<Vec<LogLine>, PluginLogsError> {
         self.authorize(caller, organization, Scope::PluginsRead)?;
-        if self.plugins.get(id).is_none() {
+        if self.plugins.get(organization, id).is_none() {
             return Err(PluginLogsError::UnknownPlugin(id.clone()));
         }
         Ok(self.workers.logs(&InstanceKey { organization, plugin: id.clone() }, tail))

@@ -2,6 +2,7 @@
 
 use hayloft_model::{Caller, OrganizationId, PluginId, Problems, Registration, Scope};
 
+use super::registry::Preparing;
 use crate::Host;
 use crate::access::Denied;
 
@@ -34,8 +35,8 @@ impl Host {
         id: &PluginId,
     ) -> Result<Registration, PluginMetadataError> {
         self.authorize(caller, organization, Scope::PluginsRead)?;
-        let plugin = self.plugins.get(id).ok_or_else(|| PluginMetadataError::UnknownPlugin(id.clone()))?;
-        match plugin.register(&self.store, &self.workers).await {
+        let plugin = self.plugins.get(organization, id).ok_or_else(|| PluginMetadataError::UnknownPlugin(id.clone()))?;
+        match plugin.register(self.asked(), Preparing::AsItIs).await {
             Ok(registered) => Ok(registered.registration.clone()),
             Err(problems) => Err(PluginMetadataError::NotRegistered { problems }),
         }

@@ -1,7 +1,7 @@
 //! The plugins that this host knows: what their folders say, and what their code registers once it ran.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,8 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use hayloft_manifest::registration;
 use hayloft_model::plugin::{Package, Runtime};
-use hayloft_model::{PluginDescriptor, PluginId, Problem, Problems, Registration};
+use hayloft_model::{OrganizationId, PluginDescriptor, PluginId, Problem, Problems, Registration};
+use hayloft_packages::{InstallState, Needs, Packages};
 use hayloft_store::Store;
 use hayloft_store::registrations::StoredRegistration;
 use hayloft_workers::Workers;
@@ -25,10 +26,16 @@ const REFUSED_FOR: Duration = Duration::from_secs(30);
 pub(crate) struct KnownPlugin {
     /// Its id; of one whose manifest cannot be read, its folder's name.
     pub(crate) id: PluginId,
+    /// The only organization that sees it; every one, if there is none.
+    pub(crate) owner: Option<OrganizationId>,
     /// What its folder says. Absent when that cannot be used.
     pub(crate) package: Option<Package>,
     /// What is wrong with its folder.
     pub(crate) problems: Problems,
+    /// What its folder needs before it can run.
+    pub(crate) needs: Needs,
+    /// Why a newer content of the folder is not the one that runs.
+    newer: Mutex<Problems>,
     registered: OnceLock<Arc<Registered>>,
     asking: Mutex<Option<Asking>>,
 }
@@ -46,8 +53,41 @@ pub(crate) struct Registered {
 }
 
 impl KnownPlugin {
-    fn new(id: PluginId, package: Option<Package>, problems: Problems) -> Self {
-        Self { id, package, problems, registered: OnceLock::new(), asking: Mutex::default() }
+    pub(crate) fn new(
+        id: PluginId,
+        owner: Option<OrganizationId>,
+        package: Option<Package>,
+        problems: Problems,
+        packages: &Packages,
+    ) -> Self {
+        let needs = package.as_ref().map(|package| packages.needs(package)).unwrap_or_default();
+        Self {
+            id,
+            owner,
+            package,
+            problems,
+            needs,
+            newer: Mutex::default(),
+            registered: OnceLock::new(),
+            asking: Mutex::default(),
+        }
+    }
+
+    /// Whether an organization may know of it.
+    pub(crate) fn is_seen_by(&self, organization: OrganizationId) -> bool {
+        self.owner.is_none_or(|owner| owner == organization)
+    }
+
+    /// Notes why a newer content of its folder does not run. What runs is not touched by that.
+    pub(crate) fn note_newer(&self, problems: Problems) {
+        *self.newer.lock().unwrap_or_else(PoisonError::into_inner) = problems
+            .into_iter()
+            .map(|problem| {
+                let message = format!("its newer version is not used: {}", problem.message);
+                let warning = Problem::warning(problem.at, message);
+                problem.hint.into_iter().fold(warning, Problem::hint)
+            })
+            .collect();
     }
 
     pub(crate) fn descriptor(&self) -> Option<&PluginDescriptor> {
@@ -92,21 +132,31 @@ impl KnownPlugin {
             Some(registered) => all.extend(registered.problems.clone()),
             None => all.extend(self.refusal().unwrap_or_default()),
         }
+        all.extend(self.newer.lock().unwrap_or_else(PoisonError::into_inner).clone());
         all
+    }
+
+    /// Whether its code can be asked without first fetching or building anything.
+    fn is_at_hand(&self, package: &Package, packages: &Packages) -> bool {
+        self.needs == Needs::default() || packages.state(package) == InstallState::Installed
     }
 
     /// What its code registered: from memory, else from the store, else from a worker that is started for it without
     /// any organization. However many ask at the same time, the code is asked once, and after a refusal it is left
-    /// alone for a while.
+    /// alone for a while. Only who switches it on has it installed for that.
     pub(crate) async fn register(
         &self,
-        store: &Store,
-        workers: &Workers,
+        Asked { store, workers, packages }: Asked<'_>,
+        preparing: Preparing,
     ) -> Result<Arc<Registered>, Problems> {
         if let Some(registered) = self.registered() {
             return Ok(Arc::clone(registered));
         }
         let Some(package) = &self.package else { return Err(self.problems.clone()) };
+        if preparing == Preparing::AsItIs && !self.is_at_hand(package, packages) {
+            let problem = Problem::warning("plugin", "is not installed yet, so what it registers is not known");
+            return Err(problem.hint("switch it on: that installs it").into());
+        }
         let answer = {
             let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
             let recent = asking
@@ -115,8 +165,10 @@ impl KnownPlugin {
             match recent {
                 Some(recent) => recent.answer.clone(),
                 None => {
-                    let (package, store, workers) = (package.clone(), store.clone(), workers.clone());
-                    let answer = async move { learn(&package, &store, &workers).await }.boxed().shared();
+                    let (package, packages) = (package.clone(), packages.clone());
+                    let (store, workers) = (store.clone(), workers.clone());
+                    let answer =
+                        async move { learn(&package, &store, &workers, &packages).await }.boxed().shared();
                     // A task of its own, so that it goes on when the first who asked goes away.
                     tokio::spawn(answer.clone());
                     *asking = Some(Asking { answer: answer.clone(), asked_at: Instant::now() });
@@ -135,7 +187,29 @@ impl KnownPlugin {
     }
 }
 
-async fn learn(package: &Package, store: &Store, workers: &Workers) -> Result<Arc<Registered>, Problems> {
+/// Whom a plugin's registration is asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) workers: &'a Workers,
+    pub(crate) packages: &'a Packages,
+}
+
+/// Whether a plugin may be installed only to be asked what it registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Preparing {
+    /// No: it is asked as it is, or not at all.
+    AsItIs,
+    /// Yes: somebody wants it to run.
+    Installed,
+}
+
+async fn learn(
+    package: &Package,
+    store: &Store,
+    workers: &Workers,
+    packages: &Packages,
+) -> Result<Arc<Registered>, Problems> {
     let internal = |error: &dyn std::fmt::Display| {
         tracing::error!(plugin = %package.descriptor.id, %error, "failed to read a plugin's registration");
         Problems::from(Problem::error(
@@ -157,6 +231,7 @@ async fn learn(package: &Package, store: &Store, workers: &Workers) -> Result<Ar
             problems: Problems::new(),
         }));
     }
+    let package = &packages.install(package).await.map_err(|error| error.problems())?;
     let raw = workers
         .probe(package)
         .await
@@ -168,19 +243,54 @@ async fn learn(package: &Package, store: &Store, workers: &Workers) -> Result<Ar
     Ok(Arc::new(Registered { registration, problems }))
 }
 
+/// A plugin among those of the host: the same id in two organizations is two plugins.
+pub(crate) type PluginKey = (PluginId, Option<OrganizationId>);
+
+/// The plugins that were found, by name.
+pub(crate) type KnownPlugins = BTreeMap<PluginKey, Arc<KnownPlugin>>;
+
+/// The folder in which each organization has plugins of its own, by its id.
+const CUSTOM: &str = "custom";
+
 /// All plugins of this host.
-#[derive(Default)]
 pub(crate) struct PluginRegistry {
-    known: ArcSwap<BTreeMap<PluginId, Arc<KnownPlugin>>>,
+    known: ArcSwap<KnownPlugins>,
+    folders: Vec<PathBuf>,
+    limits: AllowedLimits,
+    packages: Packages,
 }
 
 impl PluginRegistry {
-    pub(crate) fn get(&self, id: &PluginId) -> Option<Arc<KnownPlugin>> {
-        self.known.load().get(id).cloned()
+    /// Reads the folders.
+    pub(crate) fn read_from(folders: Vec<PathBuf>, limits: AllowedLimits, packages: Packages) -> Self {
+        let registry = Self { known: ArcSwap::default(), folders, limits, packages };
+        registry.known.store(Arc::new(registry.read()));
+        registry
     }
 
-    pub(crate) fn all(&self) -> Arc<BTreeMap<PluginId, Arc<KnownPlugin>>> {
+    /// The plugin of that name, as an organization sees it.
+    pub(crate) fn get(&self, organization: OrganizationId, id: &PluginId) -> Option<Arc<KnownPlugin>> {
+        let known = self.known.load();
+        let of = |owner| known.get(&(id.clone(), owner)).cloned();
+        of(None).or_else(|| of(Some(organization)))
+    }
+
+    pub(crate) fn all(&self) -> Arc<KnownPlugins> {
         self.known.load_full()
+    }
+
+    /// From now on these are the plugins.
+    pub(crate) fn replace(&self, known: KnownPlugins) {
+        self.known.store(Arc::new(known));
+    }
+
+    /// From now on this is the plugin of its name.
+    pub(crate) fn put(&self, plugin: &Arc<KnownPlugin>) {
+        self.known.rcu(|known| {
+            let mut known = KnownPlugins::clone(known);
+            known.insert((plugin.id.clone(), plugin.owner), Arc::clone(plugin));
+            known
+        });
     }
 
     /// Takes over what the code of plugins registered in an earlier run of the host.
@@ -195,12 +305,19 @@ impl PluginRegistry {
         }
     }
 
-    /// Reads the folders anew. What did not change keeps what is known of it.
-    pub(crate) fn discover(&self, folders: &[PathBuf], limits: &AllowedLimits) {
-        let mut found: BTreeMap<PluginId, Arc<KnownPlugin>> = BTreeMap::new();
+    /// The folders.
+    pub(crate) fn folders(&self) -> &[PathBuf] {
+        &self.folders
+    }
+
+    /// Reads the folders anew. What did not change keeps what is known of it. It blocks.
+    pub(crate) fn read(&self) -> KnownPlugins {
+        let mut found = KnownPlugins::new();
         let before = self.known.load();
-        for plugin in folders.iter().flat_map(|folder| read_folder(folder, limits)) {
-            if let Some(first) = found.get(&plugin.id) {
+        for plugin in self.folders.iter().flat_map(|folder| self.read_folder(folder)) {
+            let key = (plugin.id.clone(), plugin.owner);
+            let shared = (plugin.id.clone(), None);
+            if let Some(first) = found.get(&key).or_else(|| found.get(&shared)) {
                 tracing::warn!(
                     plugin = %plugin.id,
                     first = ?first.package.as_ref().map(|package| &package.root),
@@ -208,44 +325,63 @@ impl PluginRegistry {
                 );
                 continue;
             }
-            let unchanged = before.get(&plugin.id).filter(|known| known.package == plugin.package);
+            let unchanged = before.get(&key).filter(|known| known.package == plugin.package);
             let plugin = unchanged.map_or_else(|| Arc::new(plugin), Arc::clone);
-            found.insert(plugin.id.clone(), plugin);
+            found.insert(key, plugin);
         }
-        self.known.store(Arc::new(found));
+        found
+    }
+
+    fn read_folder(&self, folder: &Path) -> Vec<KnownPlugin> {
+        let mut discovered = hayloft_manifest::discover(folder);
+        // What everybody sees comes first: no organization can take its name.
+        discovered.sort_by_key(|discovered| owner_folder(folder, &discovered.place).is_some());
+        discovered.into_iter().filter_map(|discovered| self.known_plugin(folder, discovered)).collect()
+    }
+
+    fn known_plugin(&self, top: &Path, discovered: hayloft_manifest::Discovered) -> Option<KnownPlugin> {
+        let (descriptor, mut problems) = discovered.result;
+        let owner = match owner_folder(top, &discovered.place).map(str::parse) {
+            None => None,
+            Some(Ok(owner)) => Some(owner),
+            Some(Err(_)) => {
+                tracing::warn!(
+                    folder = %discovered.root.display(),
+                    "the folder above is not named like an organization's id, so nobody sees the plugin in it"
+                );
+                return None;
+            }
+        };
+        let descriptor = descriptor.filter(|_| !problems.has_errors());
+        let package = descriptor.and_then(|descriptor| match hayloft_manifest::content_hash(&discovered.root) {
+            Ok(content_hash) => Some(Package { root: discovered.root.clone(), content_hash, descriptor }),
+            Err(error) => {
+                problems.push(Problem::error("plugin", error.to_string()));
+                None
+            }
+        });
+        if let Some(package) = &package {
+            problems.extend(self.limits.problems(&package.descriptor));
+        }
+        for problem in &problems {
+            tracing::warn!(folder = %discovered.root.display(), at = problem.at, "{}", problem.message);
+        }
+        let id = match &package {
+            Some(package) => package.descriptor.id.clone(),
+            // A person must be able to see what is wrong with a broken plugin, so it is listed by its folder.
+            None => discovered.root.file_name()?.to_str()?.parse().ok()?,
+        };
+        // What asks for too much is known by its name, but it cannot be used.
+        let package = package.filter(|_| !problems.has_errors());
+        Some(KnownPlugin::new(id, owner, package, problems, &self.packages))
     }
 }
 
-fn read_folder(folder: &Path, limits: &AllowedLimits) -> Vec<KnownPlugin> {
-    hayloft_manifest::discover(folder)
-        .into_iter()
-        .filter_map(|discovered| {
-            let (descriptor, mut problems) = discovered.result;
-            let descriptor = descriptor.filter(|_| !problems.has_errors());
-            let package =
-                descriptor.and_then(|descriptor| match hayloft_manifest::content_hash(&discovered.root) {
-                    Ok(content_hash) => {
-                        Some(Package { root: discovered.root.clone(), content_hash, descriptor })
-                    }
-                    Err(error) => {
-                        problems.push(Problem::error("plugin", error.to_string()));
-                        None
-                    }
-                });
-            if let Some(package) = &package {
-                problems.extend(limits.problems(&package.descriptor));
-            }
-            for problem in &problems {
-                tracing::warn!(folder = %discovered.root.display(), at = problem.at, "{}", problem.message);
-            }
-            let id = match &package {
-                Some(package) => package.descriptor.id.clone(),
-                // A person must be able to see what is wrong with a broken plugin, so it is listed by its folder.
-                None => discovered.root.file_name()?.to_str()?.parse().ok()?,
-            };
-            // What asks for too much is known by its name, but it cannot be used.
-            let package = package.filter(|_| !problems.has_errors());
-            Some(KnownPlugin::new(id, package, problems))
-        })
-        .collect()
+/// The name of the organization's folder that a plugin lies in, if it lies in one.
+fn owner_folder<'a>(top: &Path, place: &'a Path) -> Option<&'a str> {
+    let below: Vec<Component<'a>> = place.strip_prefix(top).ok()?.components().collect();
+    match below.as_slice() {
+        [custom, owner, _] if custom.as_os_str() == CUSTOM => Some(owner.as_os_str().to_str().unwrap_or_default()),
+        _ => None,
+    }
 }

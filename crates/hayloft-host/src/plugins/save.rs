@@ -3,6 +3,8 @@
 //! All problems of the values are found at once and then nothing is stored. Otherwise the values become a revision,
 //! and a candidate worker shows whether they work: it takes over, or it is thrown away and the old one stays.
 
+use std::sync::Arc;
+
 use hayloft_model::config::{ConfigValues, Credentials, check};
 use hayloft_model::{
     Caller, InstanceKey, InstanceState, OrganizationId, PluginId, Problems, Registration, Revision, Scope,
@@ -10,7 +12,7 @@ use hayloft_model::{
 use hayloft_store::configurations::{Current, NewConfiguration, SaveError};
 use hayloft_store::instances::{AuthVerdict, InstanceChange};
 
-use super::registry::KnownPlugin;
+use super::registry::{KnownPlugin, Preparing};
 use super::view::PluginDetail;
 use crate::access::Denied;
 use crate::config::credentials;
@@ -69,10 +71,52 @@ impl Host {
         wish: SavePlugin,
     ) -> Result<SaveOutcome, SavePluginError> {
         self.authorize(caller, organization, Scope::PluginsWrite)?;
-        let plugin = self.plugins.get(id).ok_or_else(|| SavePluginError::UnknownPlugin(id.clone()))?;
+        let plugin = self.plugins.get(organization, id).ok_or_else(|| SavePluginError::UnknownPlugin(id.clone()))?;
         let key = InstanceKey { organization, plugin: id.clone() };
         let (host, caller) = (self.clone(), caller.clone());
+        // Whatever came of an earlier attempt: this one counts.
+        self.enabling.forget(&key);
+        if self.must_be_prepared(&key, &plugin, wish.enabled).await {
+            return self.save_once_prepared(caller, plugin, key, wish).await;
+        }
         uninterrupted(async move { host.save_in_turn(&caller, &plugin, &key, wish).await }).await
+    }
+
+    /// Makes the plugin ready and then saves. The answer waits a while for both; they go on without it.
+    async fn save_once_prepared(
+        &self,
+        caller: Caller,
+        plugin: Arc<KnownPlugin>,
+        key: InstanceKey,
+        wish: SavePlugin,
+    ) -> Result<SaveOutcome, SavePluginError> {
+        let enabling = self.enabling.begin(&key);
+        let host = self.clone();
+        let work = {
+            let (plugin, key) = (Arc::clone(&plugin), key.clone());
+            async move {
+                let outcome = match host.prepare(&plugin).await {
+                    Ok(()) => {
+                        enabling.prepared();
+                        host.save_in_turn(&caller, &plugin, &key, wish).await
+                    }
+                    Err(problems) => Err(SavePluginError::Invalid(problems)),
+                };
+                enabling.end(outcome.as_ref().err().map(|error| match error {
+                    SavePluginError::Invalid(problems) => problems.to_string(),
+                    other => other.to_string(),
+                }));
+                outcome
+            }
+        };
+        match tokio::time::timeout(self.deadlines.save_answer, uninterrupted(work)).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                let instance = self.instances.get(&key);
+                let detail = self.plugin_detail(key.organization, &plugin, instance.as_deref()).await?;
+                Ok(SaveOutcome { detail, pending: true })
+            }
+        }
     }
 
     async fn save_in_turn(
@@ -87,7 +131,7 @@ impl Host {
         let was_enabled = before.as_ref().is_some_and(|instance| instance.enabled);
         let enabled = wish.enabled.unwrap_or(was_enabled);
         let registered =
-            plugin.register(&self.store, &self.workers).await.map_err(SavePluginError::Invalid)?;
+            plugin.register(self.asked(), Preparing::Installed).await.map_err(SavePluginError::Invalid)?;
         if enabled && registered.problems.has_errors() {
             return Err(SavePluginError::Invalid(registered.problems.clone()));
         }
@@ -124,7 +168,7 @@ impl Host {
             false
         };
         let instance = self.instances.get(key);
-        Ok(SaveOutcome { detail: self.plugin_detail(plugin, instance.as_deref()).await?, pending })
+        Ok(SaveOutcome { detail: self.plugin_detail(key.organization, plugin, instance.as_deref()).await?, pending })
     }
 
     /// Lets a candidate show whether the revision works. Gives whether that is still open after the waiting time.
@@ -146,7 +190,7 @@ impl Host {
         }
     }
 
-    async fn swap_in(&self, key: &InstanceKey, revision: Revision, was_enabled: bool) {
+    pub(crate) async fn swap_in(&self, key: &InstanceKey, revision: Revision, was_enabled: bool) {
         if self.workers.serving(key).is_none() {
             self.instances.step(key, InstanceState::Starting, |_| {});
         }

@@ -11,6 +11,7 @@ use http::{Method, Request, Response};
 
 use super::headers;
 use crate::Host;
+use crate::plugins::registry::Preparing;
 use crate::workers::told_to_people;
 
 /// A request for a plugin's route.
@@ -84,8 +85,8 @@ impl Host {
     {
         let key = InstanceKey { organization, plugin: plugin.clone() };
         let enabled = self.instances.get(&key).is_some_and(|instance| instance.enabled);
-        let known = self.plugins.get(plugin).filter(|_| enabled).ok_or(ProxyRouteError::UnknownPlugin)?;
-        let registered = known.register(&self.store, &self.workers).await.map_err(|problems| {
+        let known = self.plugins.get(organization, plugin).filter(|_| enabled).ok_or(ProxyRouteError::UnknownPlugin)?;
+        let registered = known.register(self.asked(), Preparing::Installed).await.map_err(|problems| {
             tracing::warn!(instance = %key, %problems, "the plugin's routes are not known");
             ProxyRouteError::UnknownPlugin
         })?;

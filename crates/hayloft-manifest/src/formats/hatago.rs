@@ -16,6 +16,7 @@ use super::{
 };
 use crate::document::{Document, Naming, Object};
 use crate::folder::{Folder, Unusable};
+use crate::network;
 use crate::module_file::{self, Build, NamedIn};
 use crate::normalize::suggestion;
 use crate::tool;
@@ -82,6 +83,8 @@ struct Manifest {
     /// Names of host environment variables that its code may read.
     #[schemars(extend("uniqueItems" = true), inner(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$")))]
     env: Option<Vec<String>>,
+    /// The only hosts that its code speaks to, if it has `fetch`. Without it the operator's default holds.
+    network: Option<Vec<network::Entry>>,
 }
 
 /// What a plugin runs on.
@@ -171,6 +174,7 @@ fn read(folder: &Folder, problems: &mut Problems) -> Option<Draft> {
         env: Located::list(&manifest, "env", problems),
         requirements: Requirements { node: engines.node, ..Requirements::default() },
         services: Some(services),
+        network: network::read(&manifest, problems),
         declared: Registration { mcp: servers(&manifest, problems), ..Registration::default() },
         runtime,
         alternatives,

@@ -10,10 +10,11 @@ use tokio_util::codec::FramedRead;
 
 use super::{Birth, end};
 use crate::channel::{self, ChannelWriter, FrameDecoder};
-use crate::gate::{GateCaller, GateListener, OpenGate};
+use crate::gate::{self, FolderListener, GateCaller, GateListener, OpenGate};
 use crate::home::Home;
 use crate::launch::{self, Prepared};
 use crate::logs::LogStream;
+use crate::network::{NetworkSockets, OpenNetwork, Watcher};
 use crate::{StartFailure, StartStage};
 
 /// A process that runs, with everything that belongs to it.
@@ -22,6 +23,7 @@ pub(super) struct Process {
     pub(super) jail: Arc<Jail>,
     pub(super) home: Home,
     pub(super) gate: OpenGate,
+    pub(super) _network: OpenNetwork,
     pub(super) reader: FramedRead<OwnedReadHalf, FrameDecoder>,
     pub(super) writer: ChannelWriter,
     pub(super) logs: Vec<JoinHandle<()>>,
@@ -39,23 +41,34 @@ pub(super) async fn start(birth: &Birth) -> Result<Process, StartFailure> {
     let refused = |error: JailError| failure(format!("{error}: {}", error.source), error.hint.clone());
     let prepared = launch::prepare(settings, &birth.routes, &birth.package, birth.worker)
         .map_err(|error| failure(format!("prepare its folder and sockets: {error}"), None))?;
-    let Prepared { spec, channel, home, descriptors } = prepared;
+    let Prepared { spec, channel, home, policy, descriptors } = prepared;
     // In its folder before the folder is given away to the worker's user.
-    let folder = (!launch::has_own_network(settings)).then(|| GateListener::folder(home.path()));
+    let folder = (!launch::has_own_network(settings)).then(|| {
+        let make = |name| FolderListener::make(home.path(), name);
+        Ok::<_, io::Error>((make(gate::SOCKET)?, make(gate::NETWORK_SOCKET)?))
+    });
     let mut jail = settings.sandbox.enter(spec).await.map_err(refused)?;
     let opened = async {
-        let listener = match (jail.take_gate(), folder) {
-            (Some(listener), _) => GateListener::jail(listener),
-            (None, Some(listener)) => listener.map(|listener| listener.of_jail(jail.pid())),
+        let sockets = match (jail.take_gate().zip(jail.take_network()), folder) {
+            (Some((gate, network)), _) => {
+                GateListener::jail(gate).map(|gate| (gate, NetworkSockets::Jail(network)))
+            }
+            (None, Some(folder)) => folder.map(|(gate, network)| {
+                let (gate, network) = (gate.of_jail(jail.pid()), network.of_jail(jail.pid()));
+                (GateListener::Folder(gate), NetworkSockets::Folder(network))
+            }),
             (None, None) => Err(io::Error::other("the jail has none")),
         };
-        let listener = listener.map_err(|error| failure(format!("open its gate: {error}"), None))?;
+        let (gate, network) = sockets.map_err(|error| failure(format!("open its gate: {error}"), None))?;
         let caller = GateCaller::new(birth.worker, birth.package.descriptor.id.clone());
-        let gate = OpenGate::new(listener, Arc::clone(&settings.gate), caller);
+        let watcher =
+            Watcher { shared: Arc::clone(&birth.shared), log: birth.log.clone(), caller: caller.clone() };
+        let network = OpenNetwork::new(network, policy, watcher);
+        let gate = OpenGate::new(gate, Arc::clone(&settings.gate), caller);
         let command = launch::runner(settings, &birth.package, &jail, descriptors);
-        Ok((gate, jail.spawn(command).await.map_err(refused)?))
+        Ok((gate, network, jail.spawn(command).await.map_err(refused)?))
     };
-    let (gate, mut runner) = match opened.await {
+    let (gate, network, mut runner) = match opened.await {
         Ok(opened) => opened,
         Err(failure) => {
             end(birth.worker, &jail).await;
@@ -74,5 +87,14 @@ pub(super) async fn start(birth: &Birth) -> Result<Process, StartFailure> {
         facts.memory = Some(jail.memory_meter());
     });
     let (reader, writer) = channel::open(channel);
-    Ok(Process { runner: Arc::new(runner), jail: Arc::new(jail), home, gate, reader, writer, logs })
+    Ok(Process {
+        runner: Arc::new(runner),
+        jail: Arc::new(jail),
+        home,
+        gate,
+        _network: network,
+        reader,
+        writer,
+        logs,
+    })
 }

@@ -9,6 +9,7 @@ mod host_crash;
 mod isolation;
 mod leaving;
 mod memory;
+mod network;
 mod processes;
 mod routes;
 mod secrets;
