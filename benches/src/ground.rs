@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use hayloft_sandbox::{
-    Command, Jail, JailSpec, Limits, Options as SandboxOptions, Process, Sandbox, Stdio, Tier,
+    Command, Jail, JailSpec, Limits, Options as SandboxOptions, Process, Sandbox, Stdio, Temporary, Tier,
 };
 use hayloft_testkit::workspace;
 use tempfile::TempDir;
@@ -70,6 +70,8 @@ impl Ground {
             links: vec![("/node_modules/@hay/plugin-sdk".into(), sdk)],
             home,
             limits: Limits::default(),
+            ports: vec![80, 443],
+            temporary: Temporary::Data,
         };
         Ok(self.sandbox.enter(spec).await?)
     }

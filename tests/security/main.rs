@@ -34,6 +34,7 @@ macro_rules! in_setups {
 mod channels;
 mod contents;
 mod controls;
+mod egress;
 mod files;
 mod harness;
 mod kernel;
@@ -42,6 +43,7 @@ mod lifetime;
 mod neighbours;
 mod network;
 mod output;
+mod packages;
 mod patterns;
 mod processes;
 mod requirements;

@@ -5,12 +5,12 @@ use std::sync::Weak;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use hayloft_model::config::{ConfigValues, Credentials, Requirement, missing, missing_variables};
-use hayloft_model::{InstanceKey, InstanceState, Registration, Revision, Severity};
+use hayloft_model::{InstanceKey, InstanceState, Problems, Registration, Revision, Severity};
 use hayloft_workers::{Binding, Launch, LaunchRefused, LaunchSource};
 
 use crate::config::credentials;
 use crate::config::secrets::secrets;
-use crate::plugins::registry::KnownPlugin;
+use crate::plugins::registry::{KnownPlugin, Preparing};
 use crate::{Host, HostInner};
 
 /// The host as the workers ask it. Weak, since the host owns the workers.
@@ -53,19 +53,20 @@ impl Host {
         revision: Option<Revision>,
     ) -> Result<Launch, LaunchRefused> {
         let failed = |reason: String| LaunchRefused::Failed { reason };
-        let Some(plugin) = self.plugins.get(&key.plugin) else {
+        let Some(plugin) = self.plugins.get(key.organization, &key.plugin) else {
             return Err(failed(format!("the plugin `{}` is not on this host any more", key.plugin)));
         };
-        let Some(package) = plugin.package.clone() else {
+        if plugin.package.is_none() {
             let wrong = plugin.problems.iter().find(|problem| problem.severity == Severity::Error);
             let wrong = wrong.map(|problem| format!("{}: {}", problem.at, problem.message));
             return Err(failed(
                 wrong.unwrap_or_else(|| format!("the plugin `{}` cannot be read", key.plugin)),
             ));
         };
-        let registered = plugin.register(&self.store, &self.workers).await.map_err(|problems| {
+        let unusable = |problems: Problems| {
             failed(problems.iter().next().map_or_else(String::new, |problem| problem.message.clone()))
-        })?;
+        };
+        let registered = plugin.register(self.asked(), Preparing::Installed).await.map_err(unusable)?;
         let saved = match revision {
             Some(revision) => self.store.configurations().load(key, revision).await.map_err(|error| {
                 tracing::error!(instance = %key, %revision, %error, "failed to read an instance's configuration");
@@ -82,6 +83,7 @@ impl Host {
                 missing: missing.into_iter().map(|m| m.field).collect(),
             });
         }
+        let package = self.runnable(key, &plugin).await.map_err(unusable)?;
         let credentials = self.credentials(&plugin, registration, chosen.as_ref(), &values);
         let allowed = self.environment.allowed(&package.descriptor);
         let environment: Vec<_> = allowed.map(|(name, value)| (name.to_owned(), value.clone())).collect();

@@ -20,9 +20,11 @@ use std::time::Duration;
 
 use hayloft_model::plugin::PluginLimits;
 use hayloft_model::{Clock, Secret};
+use hayloft_packages::Packages;
 use hayloft_store::Store;
 use hayloft_store::journal::Journal;
 use hayloft_workers::Workers;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 pub mod access;
@@ -32,6 +34,7 @@ mod config;
 mod failure;
 mod instances;
 mod launch;
+mod network;
 mod observe;
 pub mod plugins;
 pub mod procedures;
@@ -60,6 +63,7 @@ pub use failure::StoreError;
 pub use hayloft_mcp::client::ServerError;
 pub use hayloft_mcp::service::BreakReason;
 pub use hayloft_mcp::{CallTool, Change, ToolFailure, progress_channel};
+pub use hayloft_packages::{InstallState, Needs};
 pub use hayloft_store::audit::{AuditEntry, HostAuditEntry, Page};
 pub use hayloft_store::organizations::Organization;
 pub use hayloft_store::plugin_values::Quota as ValueQuota;
@@ -71,6 +75,7 @@ pub use hayloft_workers::{
 };
 pub use plugins::disable::DisablePluginError;
 pub use plugins::get::GetPluginError;
+pub use plugins::install_log::InstallLogError;
 pub use plugins::list::ListPluginsError;
 pub use plugins::logs::PluginLogsError;
 pub use plugins::metadata::PluginMetadataError;
@@ -128,6 +133,8 @@ pub struct HostOptions {
     pub maximum_limits: PluginLimits,
     /// What leads to MCP servers elsewhere. Without it none of them is reached, and whoever calls one is told so.
     pub outbound: Option<Arc<dyn Outbound>>,
+    /// Makes plugins ready to run, and keeps what came of it.
+    pub packages: Packages,
     /// Folders with plugins.
     pub plugin_folders: Vec<PathBuf>,
     /// The bearer token of the administrator.
@@ -165,9 +172,14 @@ pub struct HostInner {
     pub(crate) store: Store,
     pub(crate) journal: Journal,
     pub(crate) workers: Workers,
+    pub(crate) packages: Packages,
+    /// Plugins that are switched on as soon as they are installed.
+    pub(crate) enabling: plugins::prepare::Enabling,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) environment: HostEnvironment,
     pub(crate) deadlines: HostDeadlines,
+    /// How many refusals of the network may wait to be taken down.
+    pub(crate) refusals: Arc<Semaphore>,
     /// What goes on beside the use cases. It ends with the host, or when it is shut down.
     background: [JoinHandle<()>; 3],
 }

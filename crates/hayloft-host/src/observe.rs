@@ -11,7 +11,9 @@ use hayloft_mcp::client::{ClientDetails, OpenError, ToolListing};
 use hayloft_mcp::{ToolDefinition, Upstream, UpstreamOptions};
 use hayloft_model::{InstanceKey, InstanceState, Revision, ServerId, WorkerId};
 use hayloft_workers::protocol::{CapabilityUse, FailureReason, KvOperation, RegisterServer};
-use hayloft_workers::{Level, McpTransport, Observer, Refusal, StateChange, WorkerStatus};
+use hayloft_workers::{
+    GateCaller, Level, McpTransport, NetworkRefusal, Observer, Refusal, StateChange, WorkerStatus,
+};
 use serde_json::value::RawValue;
 
 use crate::instances::Instance;
@@ -114,6 +116,12 @@ impl Observer for Watcher {
         uses: Vec<CapabilityUse>,
     ) -> BoxFuture<'a, Result<(), Refusal>> {
         async move { self.asked()?.note_use(key, &uses) }.boxed()
+    }
+
+    fn network_refused(&self, caller: &GateCaller, refusal: &NetworkRefusal) {
+        if let Some(host) = self.host() {
+            host.network_refused(caller, refusal);
+        }
     }
 }
 

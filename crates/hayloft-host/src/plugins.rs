@@ -2,12 +2,15 @@
 
 pub(crate) mod defaults;
 pub mod disable;
+pub mod discover;
 pub mod get;
+pub mod install_log;
 pub(crate) mod limits;
 pub mod list;
 pub mod logs;
 pub mod metadata;
 pub(crate) mod own;
+pub(crate) mod prepare;
 pub mod purge;
 pub(crate) mod registry;
 pub mod save;

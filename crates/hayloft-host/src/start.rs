@@ -9,6 +9,7 @@ use futures::{StreamExt, stream};
 use hayloft_model::plugin::Package;
 use hayloft_model::{InstanceKey, InstanceState, PluginId};
 use hayloft_workers::{LaunchRefused, Workers};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::access::AccessTable;
@@ -17,9 +18,9 @@ use crate::launch::Launcher;
 use crate::observe::Watcher;
 use crate::plugins::limits::AllowedLimits;
 use crate::plugins::own::OwnRegistrations;
-use crate::plugins::registry::PluginRegistry;
+use crate::plugins::registry::{PluginRegistry, Preparing};
 use crate::uses::{self, Uses};
-use crate::{Host, HostInner, HostOptions, StoreError, relay, upkeep};
+use crate::{Host, HostInner, HostOptions, StoreError, network, relay, upkeep};
 
 /// How many plugins are asked, or started, at once while the host serves already.
 const WARMED_AT_ONCE: usize = 4;
@@ -52,10 +53,9 @@ impl Host {
                 .collect(),
             tokens.into_iter().map(|token| (token.hash, token.caller())).collect::<HashMap<_, _>>(),
         );
-        let plugins = PluginRegistry::default();
         let limits =
             AllowedLimits { maximum: options.maximum_limits, set: options.workers.plugin_limits.clone() };
-        plugins.discover(&options.plugin_folders, &limits);
+        let plugins = PluginRegistry::read_from(options.plugin_folders, limits, options.packages.clone());
         plugins.recall(&options.store.registrations().all().await.map_err(StoreError::from)?);
         let instances = options.store.instances().all().await.map_err(StoreError::from)?;
         let instances = InstanceTable::new(instances, options.store.clone());
@@ -81,6 +81,7 @@ impl Host {
             keeping: Default::default(),
             uses,
             value_quota: options.value_quota,
+            refusals: Arc::new(Semaphore::new(network::WAITING)),
             workers: Workers::start(
                 options.workers,
                 Arc::new(Launcher(host.clone())),
@@ -93,6 +94,8 @@ impl Host {
             ],
             store,
             journal: options.journal,
+            packages: options.packages,
+            enabling: Default::default(),
             clock,
             environment: options.environment,
             deadlines: options.deadlines,
@@ -111,7 +114,7 @@ impl Host {
         }
         self.load_all_tools().await?;
         for instance in self.instances.all().into_iter().filter(|instance| instance.enabled) {
-            let plugin = self.plugins.get(&instance.key.plugin);
+            let plugin = self.plugins.get(instance.key.organization, &instance.key.plugin);
             if plugin.is_some_and(|plugin| plugin.has_requirements()) {
                 self.settle_requirements(&instance.key).await;
             }
@@ -133,14 +136,14 @@ impl Host {
         let unknown = plugins.values().filter(|plugin| plugin.is_readable() && plugin.registered().is_none());
         stream::iter(unknown)
             .for_each_concurrent(WARMED_AT_ONCE, async |plugin| {
-                if let Err(problems) = plugin.register(&self.store, &self.workers).await {
-                    tracing::warn!(plugin = %plugin.id, %problems, "the plugin cannot be loaded");
+                if let Err(problems) = plugin.register(self.asked(), Preparing::AsItIs).await {
+                    tracing::warn!(plugin = %plugin.id, %problems, "the plugin is not loaded");
                 }
             })
             .await;
         let enabled = self.instances.all().into_iter().filter(|instance| instance.enabled);
         let activated = enabled.filter(|instance| {
-            let plugin = self.plugins.get(&instance.key.plugin);
+            let plugin = self.plugins.get(instance.key.organization, &instance.key.plugin);
             plugin.is_some_and(|plugin| plugin.descriptor().is_some_and(|found| found.auto_activate))
         });
         stream::iter(activated)
@@ -170,7 +173,7 @@ impl Host {
     }
 
     /// Notes which content of each plugin is the current one. What is noted already is not written again.
-    async fn remember_packages(&self) -> Result<(), StoreError> {
+    pub(crate) async fn remember_packages(&self) -> Result<(), StoreError> {
         let remembered: HashMap<PluginId, Package> = self
             .store
             .packages()
@@ -180,7 +183,8 @@ impl Host {
             .map(|stored| (stored.package.descriptor.id.clone(), stored.package))
             .collect();
         for plugin in self.plugins.all().values() {
-            let Some(package) = &plugin.package else { continue };
+            // What one organization brought along is known by its folder.
+            let Some(package) = plugin.package.as_ref().filter(|_| plugin.owner.is_none()) else { continue };
             if remembered.get(&plugin.id) != Some(package) {
                 self.store.packages().upsert(package, &plugin.problems).await?;
             }

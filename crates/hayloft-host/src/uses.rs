@@ -95,7 +95,7 @@ impl Host {
     /// Notes what a worker says that it used.
     pub(crate) fn note_use(&self, key: &InstanceKey, uses: &[CapabilityUse]) -> Result<(), Refusal> {
         let refused = |message| Refusal::new(FailureReason::Refused, message);
-        let plugin = self.plugins.get(&key.plugin);
+        let plugin = self.plugins.get(key.organization, &key.plugin);
         if plugin.as_ref().and_then(|plugin| plugin.descriptor()?.services.as_ref()).is_none() {
             return Err(refused(String::from("the plugin uses no services that are counted")));
         }

@@ -24,7 +24,7 @@ impl Host {
         key: &InstanceKey,
         operation: KvOperation,
     ) -> Result<Option<String>, Refusal> {
-        let plugin = self.plugins.get(&key.plugin);
+        let plugin = self.plugins.get(key.organization, &key.plugin);
         let services = plugin.as_ref().and_then(|plugin| plugin.descriptor()?.services.as_ref());
         if !services.is_some_and(|services| services.contains(&Service::Kv)) {
             return Err(Refusal::new(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use hayloft_model::{PluginDescriptor, Problem, Problems};
 
-use crate::folder::Folder;
+use crate::folder::{Folder, Modules};
 use crate::probe;
 use crate::words::quoted;
 
@@ -17,6 +17,8 @@ const DEEPEST: usize = 3;
 pub struct Discovered {
     /// Absolute path of the folder, without symbolic links.
     pub root: PathBuf,
+    /// The path at which it was found, which may be a link.
+    pub place: PathBuf,
     /// The descriptor, unless a problem is an error; and all problems.
     pub result: (Option<PluginDescriptor>, Problems),
 }
@@ -32,7 +34,7 @@ pub fn discover(folder: &Path) -> Vec<Discovered> {
 }
 
 fn visit(path: &Path, depth: usize, found: &mut Vec<Discovered>) {
-    let folder = match Folder::open(path) {
+    let folder = match Folder::open(path, Modules::Expected) {
         Ok(folder) => folder,
         Err(problem) => return found.push(unreadable(path, problem)),
     };
@@ -40,7 +42,8 @@ fn visit(path: &Path, depth: usize, found: &mut Vec<Discovered>) {
         let root = folder.root().to_owned();
         // A link may lead to a plugin that stands here under its own name too.
         if !found.iter().any(|earlier| earlier.root == root) {
-            found.push(Discovered { result: crate::read_plugin(&root), root });
+            let place = path.to_owned();
+            found.push(Discovered { result: crate::read_source(&root), root, place });
         }
         return;
     }
@@ -73,7 +76,7 @@ fn sub_folders(path: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 fn unreadable(path: &Path, problem: Problem) -> Discovered {
-    Discovered { root: path.to_owned(), result: (None, problem.into()) }
+    Discovered { root: path.to_owned(), place: path.to_owned(), result: (None, problem.into()) }
 }
 
 #[cfg(test)]

@@ -15,6 +15,16 @@ use crate::words::quoted;
 #[derive(Debug)]
 pub(crate) struct Folder {
     root: PathBuf,
+    modules: Modules,
+}
+
+/// Whether the modules that a manifest names must be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Modules {
+    /// It runs as it is.
+    There,
+    /// What its own build makes may still be missing.
+    Expected,
 }
 
 /// Why a name in a manifest does not lead to a file of the plugin.
@@ -36,7 +46,7 @@ pub(crate) enum Unusable {
 
 impl Folder {
     /// Opens a folder.
-    pub(crate) fn open(folder: &Path) -> Result<Self, Problem> {
+    pub(crate) fn open(folder: &Path, modules: Modules) -> Result<Self, Problem> {
         let shown = quoted(&folder.to_string_lossy());
         let root = folder.canonicalize().map_err(|error| {
             Problem::error("folder", format!("failed to open the folder {shown}: {error}"))
@@ -46,12 +56,17 @@ impl Folder {
             return Err(Problem::error("folder", format!("{shown} is not a folder"))
                 .hint("give the folder that holds the plugin's files"));
         }
-        Ok(Self { root })
+        Ok(Self { root, modules })
     }
 
     /// The folder's absolute path, without symbolic links.
     pub(crate) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Whether the modules that a manifest names must be there.
+    pub(crate) const fn modules(&self) -> Modules {
+        self.modules
     }
 
     /// The relative path of a regular file in the folder, without `.` parts. Symbolic links are followed to see where
@@ -145,7 +160,7 @@ mod tests {
         symlink(outside.path(), root.join("out")).unwrap();
         symlink("nowhere", root.join("dangling.js")).unwrap();
         symlink("loop.js", root.join("loop.js")).unwrap();
-        let folder = Folder::open(root).unwrap();
+        let folder = Folder::open(root, Modules::There).unwrap();
         let table = [
             ("dist/index.js", Ok("dist/index.js")),
             ("./dist/./index.js", Ok("dist/index.js")),
@@ -176,7 +191,7 @@ mod tests {
     #[test]
     fn files_are_read_within_a_limit_and_as_utf8() {
         let inside = tempfile::tempdir().unwrap();
-        let folder = Folder::open(inside.path()).unwrap();
+        let folder = Folder::open(inside.path(), Modules::There).unwrap();
         let message = |bytes: &[u8]| {
             std::fs::write(inside.path().join("package.json"), bytes).unwrap();
             folder.read_text("package.json", 2048).map_err(|problem| problem.to_string())

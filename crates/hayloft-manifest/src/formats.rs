@@ -6,7 +6,8 @@
 use std::path::PathBuf;
 
 use hayloft_model::plugin::{
-    Capability, FormatName, LimitName, Listing, McpServer, Requirements, Runtime, Service, Setup,
+    Capability, FormatName, LimitName, Listing, McpServer, NetworkTarget, Requirements, Runtime, Service,
+    Setup,
 };
 use hayloft_model::{PluginDescriptor, Problems, Registration};
 use schemars::Schema;
@@ -132,6 +133,7 @@ pub(crate) struct Draft {
     pub(crate) requirements: Requirements,
     pub(crate) services: Option<Vec<Service>>,
     pub(crate) free_settings: bool,
+    pub(crate) network: Option<Vec<NetworkTarget>>,
     pub(crate) setup: Setup,
     pub(crate) servers: Vec<McpServer>,
     /// The module of the plugin's procedures and the place that names it.

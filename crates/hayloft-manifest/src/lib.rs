@@ -21,6 +21,7 @@ mod document;
 mod folder;
 pub mod formats;
 mod module_file;
+mod network;
 mod normalize;
 pub mod probe;
 pub mod registration;
@@ -39,13 +40,24 @@ pub use normalize::needs_grant;
 pub use probe::{Evidence, probe};
 pub use report::{Report, check};
 
-use folder::Folder;
+use folder::{Folder, Modules};
 
 /// Reads a plugin's folder without running any of its code. The descriptor is there if and only if no problem is an
 /// error; all problems are found in one go.
 #[must_use]
 pub fn read_plugin(folder: &Path) -> (Option<PluginDescriptor>, Problems) {
-    let folder = match Folder::open(folder) {
+    read(folder, Modules::There)
+}
+
+/// The same for a folder as its author left it: modules that its own build makes may still be missing, which is a
+/// warning then.
+#[must_use]
+pub fn read_source(folder: &Path) -> (Option<PluginDescriptor>, Problems) {
+    read(folder, Modules::Expected)
+}
+
+fn read(folder: &Path, modules: Modules) -> (Option<PluginDescriptor>, Problems) {
+    let folder = match Folder::open(folder, modules) {
         Ok(folder) => folder,
         Err(problem) => return (None, problem.into()),
     };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use hayloft_model::{Problem, Problems};
 
-use crate::folder::{Folder, Unusable};
+use crate::folder::{Folder, Modules, Unusable, relative_path};
 use crate::formats::Located;
 use crate::words::quoted;
 
@@ -35,6 +35,19 @@ pub(crate) fn locate(
 ) -> Option<PathBuf> {
     match folder.locate(&module.text) {
         Ok(path) => runnable(path, module, problems),
+        Err(Unusable::Missing) if folder.modules() == Modules::Expected && named_in.build == Build::Known => {
+            let mut path = relative_path(&module.text).ok()?;
+            // Node completes it once it is there.
+            if path.extension().is_none() {
+                path.set_extension("js");
+            }
+            let path = runnable(path, module, problems)?;
+            let shown = quoted(&module.text);
+            problems.push(Problem::warning(&module.at, format!("{shown} does not exist yet")).hint(
+                "the host builds the plugin when it is switched on; to see what it makes: `npm install && npm run build`",
+            ));
+            Some(path)
+        }
         Err(unusable) => {
             problems.push(problem(module, unusable, named_in));
             None

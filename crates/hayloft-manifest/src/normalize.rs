@@ -83,6 +83,7 @@ pub(crate) fn descriptor(draft: Draft, problems: &mut Problems) -> Option<Plugin
         requirements: draft.requirements,
         services: draft.services,
         free_settings: draft.free_settings,
+        network: draft.network,
         setup: draft.setup,
         servers: draft.servers,
         procedures,

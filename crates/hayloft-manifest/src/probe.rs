@@ -5,7 +5,7 @@ use std::path::Path;
 use hayloft_model::plugin::FormatName;
 use hayloft_model::{Problem, Problems};
 
-use crate::folder::Folder;
+use crate::folder::{Folder, Modules};
 use crate::formats::{self, Certainty, Format, Recognized};
 
 /// The format of a folder and what it was known by.
@@ -20,7 +20,7 @@ pub struct Evidence {
 /// Which format a folder is in. A folder in none is a problem that says what each format would need.
 #[must_use]
 pub fn probe(folder: &Path) -> (Option<Evidence>, Problems) {
-    match Folder::open(folder) {
+    match Folder::open(folder, Modules::There) {
         Ok(folder) => {
             let (recognized, problems) = recognize(&folder);
             let evidence = |(format, because): (&Format, _)| Evidence {

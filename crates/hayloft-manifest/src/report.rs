@@ -32,7 +32,7 @@ impl Report {
 #[must_use]
 pub fn check(folder: &Path) -> Report {
     let (evidence, _) = probe(folder);
-    let (descriptor, problems) = crate::read_plugin(folder);
+    let (descriptor, problems) = crate::read_source(folder);
     Report { evidence, descriptor, problems }
 }
 

@@ -14,6 +14,7 @@ pub mod limits;
 pub mod listing;
 pub mod mcp;
 pub mod needs;
+pub mod network;
 pub mod registration;
 pub mod route;
 pub mod schedule;
@@ -25,6 +26,7 @@ pub use limits::{LimitName, PluginLimits};
 pub use listing::{Listing, PluginType};
 pub use mcp::{DeclaredTool, McpDeclarations, McpEndpoint, McpServer, McpServerDeclaration, McpTransport};
 pub use needs::{Requirements, Service};
+pub use network::{NetworkTarget, NetworkTargetError};
 pub use registration::{HookName, ProcedureDeclaration, ProcedureKind, Registration};
 pub use route::{HttpMethod, RouteAccess, RouteDeclaration};
 pub use schedule::{CronDeclaration, RetryPolicy};
@@ -86,6 +88,9 @@ pub struct PluginDescriptor {
     /// Whether an organization can give it settings that its schema does not name.
     #[serde(default, skip_serializing_if = "is_false")]
     pub free_settings: bool,
+    /// The only hosts that it speaks to. Absent for one that does not say; an empty list says that there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Vec<NetworkTarget>>,
     /// What makes the folder ready to run, where the folder says so.
     #[serde(default, skip_serializing_if = "Setup::is_empty")]
     pub setup: Setup,
@@ -135,6 +140,7 @@ impl PluginDescriptor {
             requirements: Requirements::default(),
             services: None,
             free_settings: false,
+            network: None,
             setup: Setup::default(),
             servers: Vec::new(),
             procedures: None,

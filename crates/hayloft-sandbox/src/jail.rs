@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -41,6 +41,18 @@ const VANISH: Duration = Duration::from_secs(10);
 pub struct Jail {
     tenancy: Tenancy,
     gate: Option<TcpListener>,
+    network: Option<Network>,
+}
+
+/// The sockets of a jail's own network, but for the gate. Whoever has them answers what its processes send elsewhere.
+#[derive(Debug)]
+pub struct Network {
+    /// The name server's, for datagrams.
+    pub names: UdpSocket,
+    /// The name server's, for connections.
+    pub names_by_stream: TcpListener,
+    /// One for each of [`crate::JailSpec::ports`], in that order, at all other addresses.
+    pub listeners: Vec<TcpListener>,
 }
 
 /// Whether a process, by its number as the host sees it, runs in the jail whose first process has this number.
@@ -170,14 +182,16 @@ impl Jail {
             _id: id,
             _sandbox: sandbox,
         };
-        let mut jail = Self { tenancy: Arc::new(Residence(Arc::new(core))), gate: None };
+        let mut jail = Self { tenancy: Arc::new(Residence(Arc::new(core))), gate: None, network: None };
         let failed = match timeout(PATIENCE, sealed).await {
             // What the trials found is what there must be: a jail is never weaker than was said.
             Ok(Ok(Ok((landlock, _)))) if landlock != expected => {
                 error(Step::Landlock, &label, io::Error::other("the kernel enforces less than it did before"))
             }
-            Ok(Ok(Ok((_, gate)))) => {
-                jail.gate = gate.map(TcpListener::from);
+            Ok(Ok(Ok((_, sockets)))) => {
+                let mut sockets = sockets.into_iter();
+                jail.gate = sockets.next().map(TcpListener::from);
+                jail.network = network(sockets);
                 return Ok(jail);
             }
             Ok(Ok(Err(failure))) => refusal(&label, failure),
@@ -206,6 +220,11 @@ impl Jail {
     /// The socket that its processes reach as [`crate::GATE_NAME`], port 80, once, where it has a network of its own.
     pub fn take_gate(&mut self) -> Option<TcpListener> {
         self.gate.take()
+    }
+
+    /// The other sockets of its network, once, where it has one of its own.
+    pub fn take_network(&mut self) -> Option<Network> {
+        self.network.take()
     }
 
     /// The process id of its first process as the host sees it.
@@ -362,6 +381,12 @@ impl Drop for Residence {
             tracing::error!(%error, "failed to start the thread that ends abandoned jails");
         }
     }
+}
+
+/// The sockets behind the gate's, in the order in which they come.
+fn network(mut sockets: impl Iterator<Item = OwnedFd>) -> Option<Network> {
+    let (names, names_by_stream) = (sockets.next()?.into(), sockets.next()?.into());
+    Some(Network { names, names_by_stream, listeners: sockets.map(TcpListener::from).collect() })
 }
 
 /// The number of a process as this process sees it, unless it is gone.

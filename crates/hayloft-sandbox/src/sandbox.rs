@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::isolation::{self, Found, IsolationReport};
 use crate::jail::{First, Newborn, died, error, refusal};
-use crate::{Jail, JailError, JailSpec, Limits, StartError, Step, Tier, system};
+use crate::{Jail, JailError, JailSpec, Limits, StartError, Step, Temporary, Tier, system};
 use hayloft_cgroup::{Group, Groups, Missing};
 use hayloft_stage::lifeline::{self, Entry, Failure, Landlock, News, Order, Spawn};
 
@@ -164,7 +164,9 @@ impl Sandbox {
         let entry = Entry {
             watch_memory: inner.groups.is_none(),
             links: spec.links,
+            ports: spec.ports.clone(),
             home: spec.home.clone(),
+            temporary: spec.temporary,
             ..entry(inner.report.tier, binds, id.as_ref(), spec.limits)
         };
         let marker = format!("{}/{}", inner.owner, spec.name);
@@ -185,8 +187,10 @@ fn entry(tier: Tier, binds: Vec<(PathBuf, PathBuf)>, id: Option<&Id>, limits: Li
         watch_memory: false,
         id: id.map(|id| id.number),
         limits,
+        temporary: Temporary::default(),
         binds: system::in_order(binds),
         links: Vec::new(),
+        ports: Vec::new(),
         home: PathBuf::new(),
     }
 }

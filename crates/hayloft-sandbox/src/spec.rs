@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::PathBuf;
 
-use hayloft_stage::Limits;
+use hayloft_stage::{Limits, Temporary};
 
 /// A jail to make.
 #[derive(Clone, Debug, Default)]
@@ -19,8 +19,13 @@ pub struct JailSpec {
     pub links: Vec<(PathBuf, PathBuf)>,
     /// An existing empty folder of the host, the only one that it may write to where it has no root of its own.
     pub home: PathBuf,
+    /// Where the host listens for its connections, at every address that stands for a name: TCP ports, each once. With a
+    /// network of its own.
+    pub ports: Vec<u16>,
     /// What the kernel refuses it.
     pub limits: Limits,
+    /// What its temporary files may be, where it has a root of its own.
+    pub temporary: Temporary,
 }
 
 /// A process to start in a jail.

@@ -42,6 +42,8 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(plugins::purge::purge))
         .routes(routes!(plugins::metadata::metadata))
         .routes(routes!(plugins::logs::logs))
+        // …/installation/log
+        .routes(routes!(plugins::install_log::install_log))
         // /v1/orgs/{org}/tools /v1/orgs/{org}/tools/{tool}/call
         .routes(routes!(tools::list::list))
         .routes(routes!(tools::call::call))

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io;
-use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -85,21 +84,21 @@ fn become_jail(entry: &Entry, lifeline: &OwnedFd) -> Result<Role> {
     drop(telling);
     rustix::io::read(&told, &mut [0; 1]).map_err(failed(Step::Fork))?;
     tie_to_host(entry.tier)?;
-    let gate = if namespaces {
+    let sockets = if namespaces {
         at(Step::Loopback);
         network::bring_up().map_err(failed(Step::Loopback))?;
         root::build(entry)?;
         at(Step::Gate);
-        Some(TcpListener::bind(network::GATE).map_err(failed_io(Step::Gate))?)
+        network::open(&entry.ports).map_err(failed(Step::Gate))?
     } else {
-        None
+        Vec::new()
     };
     if let Some(id) = entry.id {
         identity::take(id, entry)?;
     }
     let landlock = seal(entry)?;
-    let gate: Vec<_> = gate.iter().map(AsFd::as_fd).collect();
-    lifeline::send(lifeline, &News::Ready { landlock }, &gate).map_err(failed_io(Step::Lifeline))?;
+    let sockets: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
+    lifeline::send(lifeline, &News::Ready { landlock }, &sockets).map_err(failed_io(Step::Lifeline))?;
     Ok(Role::First(Factory::new(entry)?))
 }
 
@@ -173,7 +172,7 @@ fn seal(entry: &Entry) -> Result<Landlock> {
         // Here each process is sealed on its own, so that none can touch the first one.
         return Ok(if entry.tier == Tier::C { landlock::offered() } else { Landlock::No });
     }
-    let landlock = landlock::inside_own_root()?;
+    let landlock = landlock::inside_own_root(entry.temporary)?;
     filter(entry.watch_memory, &[Filter::Worker])?;
     Ok(landlock)
 }

@@ -7,9 +7,9 @@ use landlock::{
     RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope,
 };
 
-use crate::Step;
 use crate::enter::{Result, at};
 use crate::lifeline::{Failure, Landlock};
+use crate::{Step, Temporary};
 
 /// The newest revision whose rights we know. Older kernels enforce what they have.
 const NEWEST: ABI = ABI::V7;
@@ -35,11 +35,15 @@ const OF_ITSELF: [&str; 10] =
 const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 
 /// The rules inside a root of the jail's own: all of it may be read, and only temporary files written.
-pub(crate) fn inside_own_root() -> Result<Landlock> {
+pub(crate) fn inside_own_root(temporary: Temporary) -> Result<Landlock> {
     at(Step::Landlock);
+    let kept = match temporary {
+        Temporary::Data => AccessFs::from_all(NEWEST) & !AccessFs::Execute,
+        Temporary::Programs => AccessFs::from_all(NEWEST),
+    };
     let mut rules = Rules::new(false)?;
     rules.allow(Path::new("/"), AccessFs::from_read(NEWEST))?;
-    rules.allow(Path::new("/tmp"), AccessFs::from_all(NEWEST) & !AccessFs::Execute)?;
+    rules.allow(Path::new("/tmp"), kept)?;
     for device in DEVICES {
         rules.allow(Path::new(device), AccessFs::from_file(NEWEST))?;
     }

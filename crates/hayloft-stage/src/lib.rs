@@ -34,7 +34,7 @@ mod tier;
 pub mod tree;
 
 pub use enter::run;
-pub use limits::Limits;
+pub use limits::{Limits, Temporary};
 pub use step::Step;
 pub use tier::{Tier, UnknownTier};
 

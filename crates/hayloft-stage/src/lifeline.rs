@@ -14,13 +14,13 @@ use rustix::net::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{Limits, Step, Tier};
+use crate::{Limits, Step, Temporary, Tier};
 
 /// Longest message, in bytes. The kernel's own default for one message on such a socket is higher.
 const LONGEST: usize = 160 << 10;
 
 /// Most descriptors in one message.
-const MOST_DESCRIPTORS: usize = 24;
+const MOST_DESCRIPTORS: usize = 64;
 
 /// Descriptors of a started process are below this number, and everything of the first process from it on, so that
 /// placing one never overwrites another.
@@ -62,10 +62,14 @@ pub struct Entry {
     pub id: Option<u32>,
     /// What the kernel refuses it.
     pub limits: Limits,
+    /// What its temporary files may be.
+    pub temporary: Temporary,
     /// Sources on the host and places in the jail, parents before children.
     pub binds: Vec<(PathBuf, PathBuf)>,
     /// Places of symbolic links in the jail, and their targets.
     pub links: Vec<(PathBuf, PathBuf)>,
+    /// Where it listens for connections of its processes, beside the gate.
+    pub ports: Vec<u16>,
     /// The folder of the host that it may write to, where it has no root of its own.
     pub home: PathBuf,
 }
@@ -95,7 +99,8 @@ pub enum News {
         /// Its number as the host sees it.
         pid: i32,
     },
-    /// It is sealed. The gate's socket comes along, if it has one.
+    /// It is sealed. The sockets of its network come along, if it has one of its own: the gate's, the name server's for
+    /// datagrams and for connections, and one for each port.
     Ready {
         /// How much of Landlock holds it.
         landlock: Landlock,

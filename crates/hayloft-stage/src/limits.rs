@@ -22,6 +22,16 @@ pub struct Limits {
     pub processor: u32,
 }
 
+/// What the temporary files of a jail with a root of its own may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Temporary {
+    /// Data only: nothing that a process writes can be executed.
+    #[default]
+    Data,
+    /// Programs too, where a jail is made to install them.
+    Programs,
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

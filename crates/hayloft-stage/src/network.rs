@@ -1,14 +1,21 @@
-//! A network with nothing on it but the gate.
+//! A network with nothing on it but sockets of the host.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::sys::{self, InterfaceRequest};
 
 /// Where the gate listens: the first of the addresses that stand for names (RFC 2544, section C.2.2).
 pub(crate) const GATE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 18, 0, 1), 80);
+
+/// The name server's port, at the gate's address.
+const NAMES: u16 = 53;
+
+/// How many connections wait for the host to take them.
+const WAITING: i32 = 128;
 
 /// All addresses that stand for names are the jail's own.
 const MASK: Ipv4Addr = Ipv4Addr::new(255, 254, 0, 0);
@@ -22,6 +29,32 @@ pub(crate) fn bring_up() -> Result<(), Errno> {
     let family = AddressFamily::INET.as_raw();
     sys::configure(&socket, libc::SIOCSIFADDR, &request(b"lo:0", family, *GATE.ip()))?;
     sys::configure(&socket, libc::SIOCSIFNETMASK, &request(b"lo:0", family, MASK))
+}
+
+/// The sockets that the host gets: the gate, the name server by datagram and by connection, and one for each port at
+/// every address. A more particular address wins, so what comes to the gate's goes there.
+pub(crate) fn open(ports: &[u16]) -> Result<Vec<OwnedFd>, Errno> {
+    let names = SocketAddrV4::new(*GATE.ip(), NAMES);
+    let mut sockets = vec![
+        bound(SocketType::STREAM, GATE)?,
+        bound(SocketType::DGRAM, names)?,
+        bound(SocketType::STREAM, names)?,
+    ];
+    for port in ports {
+        sockets.push(bound(SocketType::STREAM, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, *port))?);
+    }
+    Ok(sockets)
+}
+
+fn bound(kind: SocketType, address: SocketAddrV4) -> Result<OwnedFd, Errno> {
+    let socket = rustix::net::socket_with(AddressFamily::INET, kind, SocketFlags::CLOEXEC, None)?;
+    // Only so can one port be listened to at one address and at all of them.
+    sockopt::set_socket_reuseport(&socket, address.port() == GATE.port())?;
+    rustix::net::bind(&socket, &address)?;
+    if kind == SocketType::STREAM {
+        rustix::net::listen(&socket, WAITING)?;
+    }
+    Ok(socket)
 }
 
 fn request(name: &[u8], kind: u16, address: Ipv4Addr) -> InterfaceRequest {

@@ -10,7 +10,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use crate::enter::{Result, at, failed, failed_io, failed_with};
 use crate::identity::INSIDE;
 use crate::lifeline::Entry;
-use crate::{GATE_NAME, Step};
+use crate::{GATE_NAME, Step, Temporary};
 use crate::{network, sys};
 
 /// Any folder will do, since the mounts are the jail's own; every system has this one.
@@ -126,7 +126,7 @@ fn write_files() -> Result<()> {
         ("hosts", format!("127.0.0.1 localhost\n::1 localhost\n{gate} {GATE_NAME}\n")),
         ("hostname", String::from("hayloft\n")),
         ("nsswitch.conf", String::from("passwd: files\ngroup: files\nhosts: files dns\n")),
-        ("resolv.conf", format!("nameserver {gate}\noptions timeout:1 attempts:1\n")),
+        ("resolv.conf", format!("nameserver {gate}\noptions timeout:3 attempts:2\n")),
     ];
     for (name, text) in files {
         let path = Path::new("/etc").join(name);
@@ -156,7 +156,8 @@ fn mount_temporary(entry: &Entry) -> Result<()> {
     let id = entry.id.unwrap_or(INSIDE);
     let options = format!("mode=700,size={size},nr_inodes={files},uid={id},gid={id}");
     let options = std::ffi::CString::new(options).map_err(|error| failed_io(Step::Mount)(error.into()))?;
-    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let mut flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    flags.set(MountFlags::NOEXEC, entry.temporary == Temporary::Data);
     rustix::mount::mount("tmpfs", place, "tmpfs", flags, &*options)
         .map_err(|errno| failed_with(Step::Mount, place)(errno.into()))
 }

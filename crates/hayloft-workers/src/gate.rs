@@ -20,8 +20,8 @@ use futures::{FutureExt, StreamExt};
 use hayloft_model::{InstanceKey, PluginId, WorkerId};
 use rustix::fs::{Mode, OFlags};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::http::by_descriptor;
@@ -32,7 +32,10 @@ use crate::settings::GateLimits;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The socket's name in a worker's folder.
-const SOCKET: &str = "gate.sock";
+pub(crate) const SOCKET: &str = "gate.sock";
+
+/// The name of the socket beside it through which connections to the outside are asked for.
+pub(crate) const NETWORK_SOCKET: &str = "network.sock";
 
 /// The file beside the runner that leads a Node program to the socket.
 const PRELOAD: &str = "gate.cjs";
@@ -109,9 +112,53 @@ impl fmt::Debug for GateCaller {
 pub(crate) enum GateListener {
     /// Made inside the jail's own network.
     Jail(TcpListener),
-    /// In the worker's folder, where it has no network of its own, and the first process of its jail. Other workers may
-    /// be the same user and can spell the folder's name, so who connects is looked at.
-    Folder(UnixListener, Option<u32>),
+    /// In the worker's folder, where it has no network of its own.
+    Folder(FolderListener),
+}
+
+/// A socket in a worker's folder. Other workers may be the same user and can spell the folder's name, so who connects
+/// is looked at.
+#[derive(Debug)]
+pub(crate) struct FolderListener {
+    listener: UnixListener,
+    /// The first process of its jail, once that is known.
+    first: Option<u32>,
+}
+
+impl FolderListener {
+    /// Makes the socket. It goes with the folder.
+    pub(crate) fn make(folder: &Path, name: &str) -> io::Result<Self> {
+        // A socket's name is limited to some hundred bytes, so it is spelled through a descriptor of its folder.
+        let folder =
+            rustix::fs::open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let name = by_descriptor(&folder).join(name);
+        let listener = UnixListener::bind(&name)?;
+        // The folder decides who comes this far, and the worker may be another user than the host.
+        fs::set_permissions(&name, fs::Permissions::from_mode(0o666))?;
+        Ok(Self { listener, first: None })
+    }
+
+    /// Only what runs in the jail with this first process is let in.
+    pub(crate) fn of_jail(self, first: u32) -> Self {
+        Self { first: Some(first), ..self }
+    }
+
+    /// The next connection; `None` for one of somebody else.
+    async fn accept(&self) -> io::Result<Option<UnixStream>> {
+        let (stream, _) = self.listener.accept().await?;
+        let peer = stream.peer_cred().ok().and_then(|peer| u32::try_from(peer.pid()?).ok());
+        let own = self.first.zip(peer).is_some_and(|(first, peer)| hayloft_sandbox::runs_in(first, peer));
+        Ok(own.then_some(stream))
+    }
+
+    /// The next connection, whatever happens to others.
+    pub(crate) async fn next(&self, caller: &GateCaller) -> UnixStream {
+        loop {
+            if let Some(stream) = taken(self.accept().await, caller).await {
+                return stream;
+            }
+        }
+    }
 }
 
 impl GateListener {
@@ -121,26 +168,6 @@ impl GateListener {
         TcpListener::from_std(listener).map(Self::Jail)
     }
 
-    /// Makes a socket in the worker's folder. It goes with the folder.
-    pub(crate) fn folder(folder: &Path) -> io::Result<Self> {
-        // A socket's name is limited to some hundred bytes, so it is spelled through a descriptor of its folder.
-        let folder =
-            rustix::fs::open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        let name = by_descriptor(&folder).join(SOCKET);
-        let listener = UnixListener::bind(&name)?;
-        // The folder decides who comes this far, and the worker may be another user than the host.
-        fs::set_permissions(&name, fs::Permissions::from_mode(0o666))?;
-        Ok(Self::Folder(listener, None))
-    }
-
-    /// Only what runs in the jail with this first process is let in.
-    pub(crate) fn of_jail(self, first: u32) -> Self {
-        match self {
-            Self::Folder(listener, _) => Self::Folder(listener, Some(first)),
-            Self::Jail(_) => self,
-        }
-    }
-
     /// The next connection; `None` for one of somebody else, or one that is already gone.
     async fn accept(&self) -> io::Result<Option<GateStream>> {
         match self {
@@ -148,11 +175,8 @@ impl GateListener {
                 let (stream, _) = listener.accept().await?;
                 Ok(stream.set_nodelay(true).ok().map(|()| Box::new(stream) as GateStream))
             }
-            Self::Folder(listener, first) => {
-                let (stream, _) = listener.accept().await?;
-                let peer = stream.peer_cred().ok().and_then(|peer| u32::try_from(peer.pid()?).ok());
-                let own = first.zip(peer).is_some_and(|(first, peer)| hayloft_sandbox::runs_in(first, peer));
-                Ok(own.then(|| Box::new(stream) as GateStream))
+            Self::Folder(listener) => {
+                Ok(listener.accept().await?.map(|stream| Box::new(stream) as GateStream))
             }
         }
     }
@@ -164,22 +188,30 @@ impl GateListener {
             sleep_until(*due).await;
             let accepted = self.accept().await;
             *due = pace.took_one();
-            match accepted {
-                Ok(Some(stream)) => return stream,
-                // A plugin can make as many of these as it likes, so nothing waits and the log stays quiet.
-                Ok(None) => {
-                    tracing::debug!(worker = %caller.worker(), "hung up on a process that is not the worker's, or is gone");
-                }
-                Err(error) => {
-                    tracing::warn!(%error, worker = %caller.worker(), "failed to accept a worker's connection");
-                    sleep(ACCEPT_PAUSE).await;
-                }
+            if let Some(stream) = taken(accepted, caller).await {
+                return stream;
             }
         }
     }
 }
 
-/// The path of the socket that [`GateListener::folder`] makes.
+/// What was accepted, if it is a connection of the worker.
+async fn taken<S>(accepted: io::Result<Option<S>>, caller: &GateCaller) -> Option<S> {
+    match accepted {
+        Ok(Some(stream)) => return Some(stream),
+        // A plugin can make as many of these as it likes, so nothing waits and the log stays quiet.
+        Ok(None) => {
+            tracing::debug!(worker = %caller.worker(), "hung up on a process that is not the worker's, or is gone");
+        }
+        Err(error) => {
+            tracing::warn!(%error, worker = %caller.worker(), "failed to accept a worker's connection");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+    }
+    None
+}
+
+/// The path of the gate's socket in a worker's folder.
 pub(crate) fn socket(folder: &Path) -> PathBuf {
     folder.join(SOCKET)
 }
@@ -262,7 +294,7 @@ mod tests {
     use std::num::NonZeroU32;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{TcpStream, UnixStream};
+    use tokio::net::TcpStream;
     use tokio::sync::mpsc;
     use tokio::time::timeout;
 
@@ -307,6 +339,10 @@ mod tests {
         Fixture { open: OpenGate::new(listener, Arc::new(Echo(echo)), caller.clone(), limits), begun, caller }
     }
 
+    fn folder_listener(home: &Path, first: u32) -> GateListener {
+        GateListener::Folder(FolderListener::make(home, SOCKET).unwrap().of_jail(first))
+    }
+
     fn folder() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         // Longer than a socket's name may be.
@@ -333,7 +369,7 @@ mod tests {
     #[tokio::test]
     async fn both_kinds_of_socket_lead_to_the_gate_and_say_whose_they_are() {
         let (_root, home) = folder();
-        let mut fixture = fixture(GateListener::folder(&home).unwrap().of_jail(std::process::id()));
+        let mut fixture = fixture(folder_listener(&home, std::process::id()));
         let mut stream = connect(&home).await.unwrap();
         assert_eq!(say(&mut stream, "a").await, "afalse\n");
         let caller = fixture.begun.recv().await.unwrap();
@@ -348,7 +384,7 @@ mod tests {
     #[tokio::test]
     async fn a_process_of_another_jail_is_not_taken_for_the_worker() {
         let (_root, home) = folder();
-        let children = GateListener::folder(&home).unwrap().of_jail(u32::try_from(i32::MAX).unwrap());
+        let children = folder_listener(&home, u32::try_from(i32::MAX).unwrap());
         let _fixture = fixture(children);
         let mut stream = connect(&home).await.unwrap();
         assert_eq!(stream.read(&mut [0]).await.unwrap_or_default(), 0, "it is hung up on");
@@ -357,7 +393,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_was_opened_early_is_bound_with_its_worker() {
         let (_root, home) = folder();
-        let fixture = fixture(GateListener::folder(&home).unwrap().of_jail(std::process::id()));
+        let fixture = fixture(folder_listener(&home, std::process::id()));
         let mut stream = connect(&home).await.unwrap();
         assert_eq!(say(&mut stream, "a").await, "afalse\n");
         let key = |organization: u128| InstanceKey {
@@ -373,7 +409,7 @@ mod tests {
     #[tokio::test]
     async fn one_connection_too_many_waits_until_another_ends() {
         let (_root, home) = folder();
-        let mut fixture = fixture(GateListener::folder(&home).unwrap().of_jail(std::process::id()));
+        let mut fixture = fixture(folder_listener(&home, std::process::id()));
         let mut held = Vec::new();
         for _ in 0..GateLimits::default().connections.get() {
             held.push(connect(&home).await.unwrap());
@@ -394,7 +430,7 @@ mod tests {
     async fn connections_begin_no_faster_than_the_limit() {
         let (_root, home) = folder();
         let limits = GateLimits { rate: NonZeroU32::new(20).unwrap(), burst: 5, ..GateLimits::default() };
-        let mut fixture = limited(GateListener::folder(&home).unwrap().of_jail(std::process::id()), limits);
+        let mut fixture = limited(folder_listener(&home, std::process::id()), limits);
         let begun = Instant::now();
         let mut held = Vec::new();
         for _ in 0..25 {
@@ -411,7 +447,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_panics_ends_alone() {
         let (_root, home) = folder();
-        let _fixture = fixture(GateListener::folder(&home).unwrap().of_jail(std::process::id()));
+        let _fixture = fixture(folder_listener(&home, std::process::id()));
         let (mut one, mut other) = (connect(&home).await.unwrap(), connect(&home).await.unwrap());
         assert_eq!(say(&mut other, "a").await, "afalse\n");
         one.write_all(b"!").await.unwrap();
@@ -423,7 +459,7 @@ mod tests {
     #[tokio::test]
     async fn the_gate_closes_with_its_handle() {
         let (_root, home) = folder();
-        let fixture = fixture(GateListener::folder(&home).unwrap().of_jail(std::process::id()));
+        let fixture = fixture(folder_listener(&home, std::process::id()));
         let mut stream = connect(&home).await.unwrap();
         assert_eq!(say(&mut stream, "a").await, "afalse\n");
         drop(fixture);

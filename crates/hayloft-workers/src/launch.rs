@@ -6,9 +6,10 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hayloft_egress::Policy;
 use hayloft_model::WorkerId;
 use hayloft_model::plugin::{self, Package};
-use hayloft_sandbox::{Command, Jail, JailSpec, Stdio, Tier};
+use hayloft_sandbox::{Command, Jail, JailSpec, Stdio, Temporary, Tier};
 use tokio::net::UnixStream;
 
 use crate::channel;
@@ -25,6 +26,8 @@ pub(crate) struct Prepared {
     pub(crate) home: Home,
     /// Absent when none of the plugin's own code runs.
     pub(crate) code: Option<Code>,
+    /// What it may reach.
+    pub(crate) policy: Policy,
 }
 
 /// The way to the process that runs the plugin's code.
@@ -62,6 +65,7 @@ pub(crate) fn prepare(
         let installed = runtime.runner.with_file_name("node_modules");
         paths.extend(Some(installed).filter(|installed| installed.exists()));
     }
+    let policy = settings.network.policy_of(&package.descriptor);
     let spec = JailSpec {
         label: format!("a worker of `{}`", package.descriptor.id),
         name: worker.to_string(),
@@ -69,9 +73,11 @@ pub(crate) fn prepare(
         // Node looks for packages in all folders above the plugin's, and this is above all of them.
         links: runtime.sdk.iter().map(|sdk| ("/node_modules/@hay/plugin-sdk".into(), sdk.clone())).collect(),
         home: home.path().to_owned(),
+        ports: policy.ports().into_iter().collect(),
         limits: settings.resources_of(&package.descriptor).of_jail(),
+        temporary: Temporary::Data,
     };
-    Ok(Prepared { spec, home, code })
+    Ok(Prepared { spec, home, code, policy })
 }
 
 /// The worker's process.

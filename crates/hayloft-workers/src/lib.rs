@@ -22,6 +22,7 @@ mod kept;
 mod launch;
 mod life;
 mod logs;
+mod network;
 mod notices;
 mod observer;
 mod pace;
@@ -43,9 +44,11 @@ pub use error::{
     CandidateError, Fault, HookError, ProbeError, ProxyError, Refusal, StartFailure, StartStage, Unavailable,
 };
 pub use gate::{Gate, GateCaller, GateIo, GateStream};
+pub use hayloft_egress::jail::{JailLimits, Reason, Refusal as NetworkRefusal};
 pub use http::ResponseBody;
 pub use kept::{JailConnector, KeepRefused, KeptServer, ServerHealth};
 pub use logs::{Level, LogLine, LogStream};
+pub use network::{DeclaredHosts, NetworkDefault, NetworkSettings};
 pub use observer::{McpTransport, Observer, StateChange};
 pub use pace::{GatePace, Turn};
 pub use settings::{

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
 use crate::protocol::{CapabilityUse, KvOperation, RegisterServer};
-use crate::{JailConnector, Refusal, StartFailure, WorkerStatus};
+use crate::{GateCaller, JailConnector, NetworkRefusal, Refusal, StartFailure, WorkerStatus};
 
 /// Is told what happens to workers. All calls for one instance come in the order of events and one after another;
 /// they must return quickly, since the next one waits. The futures run beside later calls.
@@ -40,6 +40,11 @@ pub trait Observer: Send + Sync + 'static {
     /// this id can be forgotten.
     fn worker_gone(&self, key: &InstanceKey, worker: WorkerId) {
         let _ = (key, worker);
+    }
+
+    /// A worker was refused a name or a connection. A storm of them is a few calls, with a number.
+    fn network_refused(&self, caller: &GateCaller, refusal: &NetworkRefusal) {
+        let _ = (caller, refusal);
     }
 
     /// A scheduled job renewed the organization's credentials. The error goes back to the plugin.

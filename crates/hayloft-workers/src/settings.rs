@@ -10,7 +10,7 @@ use hayloft_model::plugin::PluginLimits;
 use hayloft_model::{Clock, Entropy, PluginDescriptor, PluginId};
 use hayloft_sandbox::{Limits, Sandbox};
 
-use crate::Gate;
+use crate::{Gate, NetworkSettings};
 
 /// Everything that [`crate::Workers`] needs.
 pub struct Settings {
@@ -23,6 +23,8 @@ pub struct Settings {
     pub scratch: PathBuf,
     /// Answers what comes through the gates of the jails.
     pub gate: Arc<dyn Gate>,
+    /// What workers reach beside the host.
+    pub network: NetworkSettings,
     /// Time of day.
     pub clock: Arc<dyn Clock>,
     /// Randomness for ids.

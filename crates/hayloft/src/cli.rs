@@ -247,6 +247,14 @@ pub(crate) enum PluginCommand {
         #[command(flatten)]
         format: FormatArgs,
     },
+    /// Pack a plugin's folder into one file. The same files always give the same bytes.
+    Pack {
+        /// The folder.
+        folder: PathBuf,
+        /// The file to write, instead of one in the current folder that is named after the plugin.
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
     /// List the plugins that an organization can have.
     List {
         #[command(flatten)]

@@ -26,6 +26,7 @@ mod plugin_enable;
 mod plugin_get;
 mod plugin_list;
 mod plugin_logs;
+mod plugin_pack;
 mod serve;
 mod token_create;
 mod token_list;
@@ -140,6 +141,7 @@ async fn dispatch(context: &Context<'_>, command: Command) -> Result<ExitCode, F
 async fn plugin(context: &Context<'_>, command: PluginCommand) -> Result<ExitCode, Failure> {
     match command {
         PluginCommand::Check { folder, format } => return plugin_check::run(&folder, format),
+        PluginCommand::Pack { folder, to } => return plugin_pack::run(&folder, to),
         PluginCommand::List { org, connection, format } => {
             plugin_list::run(context, &org, &connection, format).await?;
         }

@@ -12,6 +12,8 @@ use hayloft_model::{Problem, Problems};
 
 mod layer;
 pub(crate) mod limits;
+pub(crate) mod network;
+pub(crate) mod packages;
 pub(crate) mod plugins;
 mod reader;
 pub(crate) mod runtime;
@@ -23,6 +25,8 @@ mod units;
 
 pub(crate) use layer::Flag;
 pub(crate) use limits::Limits;
+pub(crate) use network::Network;
+pub(crate) use packages::Packages;
 pub(crate) use plugins::Plugins;
 pub(crate) use reader::ShownSetting;
 pub(crate) use runtime::RuntimeFiles;
@@ -46,6 +50,10 @@ pub(crate) struct Config {
     pub(crate) storage: Storage,
     /// Where plugins come from, and what they may see.
     pub(crate) plugins: Plugins,
+    /// How plugins become ready to run.
+    pub(crate) packages: Packages,
+    /// What plugins reach of the outside.
+    pub(crate) network: Network,
     /// The programs inside workers, and their jail.
     pub(crate) runtime: RuntimeFiles,
     /// Logs.
@@ -81,6 +89,8 @@ pub(crate) fn settings() -> impl Iterator<Item = &'static Setting> {
         server::SETTINGS,
         storage::SETTINGS,
         plugins::SETTINGS,
+        packages::SETTINGS,
+        network::SETTINGS,
         runtime::SETTINGS,
         telemetry::SETTINGS,
         limits::SETTINGS,
@@ -106,6 +116,8 @@ pub(crate) fn load(sources: Sources<'_>) -> Result<Loaded, Problems> {
         server: Server::read(&mut reader),
         storage: Storage::read(&mut reader),
         plugins: Plugins::read(&mut reader, &limits.maximum),
+        packages: Packages::read(&mut reader),
+        network: Network::read(&mut reader),
         runtime: RuntimeFiles::read(&mut reader),
         telemetry: Telemetry::read(&mut reader),
         limits,

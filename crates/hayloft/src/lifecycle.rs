@@ -84,6 +84,10 @@ pub(crate) async fn serve(
         let host = host.clone();
         tokio::spawn(async move { host.warm_up().await })
     };
+    let watch = {
+        let host = host.clone();
+        tokio::spawn(async move { host.watch_plugins().await })
+    };
     output::line(format_args!("ready {url}"))?;
     tracing::info!(%url, data_dir = %data_dir.path().display(), isolation = %report.tier, "serving");
 
@@ -91,6 +95,7 @@ pub(crate) async fn serve(
     tracing::info!("draining: a second signal ends it at once");
     shutdown.drain();
     warm_up.abort();
+    watch.abort();
     tokio::spawn(async move {
         second.next().await;
         tracing::warn!("killed by a second signal");

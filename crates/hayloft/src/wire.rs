@@ -1,25 +1,35 @@
 //! Chooses the parts and puts them together. The only place that knows which backend is behind what.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use futures::future::BoxFuture;
+use hayloft_egress::{Egress, HostName, Policy, Reach};
 use hayloft_host::{Host, HostEnvironment, HostOptions};
+use hayloft_model::plugin::NetworkTarget;
 use hayloft_model::{Clock, Entropy, Secret};
+use hayloft_packages::{
+    Dial, Options as PackagesOptions, Packages, Provided, RegistryStream, Toolchain, find_npm,
+};
 use hayloft_sandbox::{Options as SandboxOptions, Sandbox, Tier};
 use hayloft_server::{Isolation, Metrics, PluginApi, ServerOptions};
 use hayloft_store::journal::{Journal, JournalOptions};
 use hayloft_store::{DataDir, MasterKey, Options, Store};
-use hayloft_workers::{Runtime, Settings};
+use hayloft_workers::{NetworkSettings, Runtime, Settings};
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::failure::Failure;
 use crate::ports::{SystemClock, SystemEntropy};
 
 /// How long the journal grows before its lines become rows.
 const REPLAY_EVERY: Duration = Duration::from_secs(10);
+
+/// What plugins call the SDK.
+const SDK: &str = "@hay/plugin-sdk";
 
 /// How many calls may wait to be written into the journal.
 const JOURNAL_CAPACITY: usize = 8192;
@@ -95,14 +105,17 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
         );
     }
     let plugin_api = PluginApi::new(&*ports.entropy);
+    let packages = packages(config, data_dir, &runtime, &sandbox, environment)?;
     let host = Host::start(HostOptions {
         store,
         journal,
+        packages,
         workers: Settings {
             runtime,
             scratch: scratch(data_dir.path(), &sandbox)?,
             sandbox,
             gate: Arc::new(plugin_api.clone()),
+            network: network(&config.network),
             clock: Arc::clone(&ports.clock),
             entropy: Arc::clone(&ports.entropy),
             deadlines: config.limits.workers,
@@ -129,6 +142,77 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
     .map_err(|error| Failure::caused("failed to start the host", &error))?;
     plugin_api.serve(&host);
     Ok(host)
+}
+
+/// What makes plugins ready to run.
+///
+/// # Errors
+/// When the folder for them cannot be had.
+fn packages(
+    config: &Config,
+    data_dir: &DataDir,
+    runtime: &Runtime,
+    sandbox: &Sandbox,
+    environment: &HashMap<String, String>,
+) -> Result<Packages, Failure> {
+    let shelf = data_dir.path().join("packages");
+    let path = environment.get("PATH").map(String::as_str).unwrap_or_default();
+    let folders: Vec<PathBuf> =
+        path.split(':').filter(|folder| !folder.is_empty()).map(PathBuf::from).collect();
+    let sdk = runtime.sdk.iter().map(|sdk| Provided { name: String::from(SDK), path: sdk.clone() });
+    Packages::open(PackagesOptions {
+        shelf: shelf.clone(),
+        sandbox: sandbox.clone(),
+        toolchain: Toolchain {
+            npm: config.packages.npm.clone().or_else(|| find_npm(&runtime.node, &folders)),
+            node: runtime.node.clone(),
+        },
+        provided: sdk.collect(),
+        dial: Arc::new(RegistryDial::new(&config.packages)),
+        registry: config.packages.registry.clone(),
+        limits: config.packages.limits,
+        script_grants: config.packages.script_grants.clone(),
+    })
+    .map_err(|error| Failure::caused(format!("failed to open `{}`", shelf.display()), &error))
+}
+
+/// The way to the registry: as all of the host's own connections go, to that host alone.
+struct RegistryDial {
+    egress: Egress,
+    policy: Policy,
+}
+
+impl RegistryDial {
+    fn new(config: &config::Packages) -> Self {
+        let (host, port) = config.registry.authority();
+        let listed = host.parse().map(|host| NetworkTarget { host, ports: [port].into() });
+        // A name that is none reaches nothing, and the connection says so.
+        let reach = Reach::Listed(listed.into_iter().collect());
+        let policy = Policy::new(reach, config.registry_address.iter().cloned().collect());
+        Self { egress: Egress::system(), policy }
+    }
+}
+
+impl Dial for RegistryDial {
+    fn dial<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<RegistryStream>> {
+        Box::pin(async move {
+            let host: HostName = host.parse().map_err(io::Error::other)?;
+            let stream = self.egress.connect(&self.policy, &host, port).await.map_err(io::Error::other)?;
+            Ok(Box::new(stream) as RegistryStream)
+        })
+    }
+}
+
+/// What workers reach beside the host.
+fn network(config: &config::Network) -> NetworkSettings {
+    NetworkSettings {
+        egress: Egress::system(),
+        default: config.default,
+        declared: config.declared,
+        grants: config.grants.clone(),
+        private: config.private.clone(),
+        limits: config.limits,
+    }
 }
 
 /// What a server over the host is made of.
@@ -225,7 +309,7 @@ pub(crate) fn leave(data_dir: &Path) {
     match std::fs::remove_dir(&path) {
         Ok(()) => {}
         // As a rule it was never made.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => tracing::warn!(%error, path = %path.display(), "failed to remove a folder"),
     }
 }

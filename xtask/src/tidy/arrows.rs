@@ -4,18 +4,27 @@ use super::Finding;
 use crate::workspace::Crate;
 
 /// The floors from the ground up, each with the crates that it may stand on.
-const FLOORS: [(&str, &[&str]); 11] = [
+const FLOORS: [(&str, &[&str]); 13] = [
     ("hayloft-model", &[]),
     ("hayloft-manifest", &["hayloft-model"]),
     ("hayloft-store", &["hayloft-model"]),
     ("hayloft-mcp", &["hayloft-model"]),
     ("hayloft-cgroup", &[]),
+    ("hayloft-egress", &["hayloft-model"]),
     ("hayloft-stage", &[]),
     ("hayloft-sandbox", &["hayloft-stage", "hayloft-cgroup"]),
-    ("hayloft-workers", &["hayloft-sandbox", "hayloft-model"]),
+    ("hayloft-workers", &["hayloft-sandbox", "hayloft-egress", "hayloft-model"]),
+    ("hayloft-packages", &["hayloft-sandbox", "hayloft-manifest", "hayloft-model"]),
     (
         "hayloft-host",
-        &["hayloft-workers", "hayloft-store", "hayloft-mcp", "hayloft-manifest", "hayloft-model"],
+        &[
+            "hayloft-workers",
+            "hayloft-packages",
+            "hayloft-store",
+            "hayloft-mcp",
+            "hayloft-manifest",
+            "hayloft-model",
+        ],
     ),
     ("hayloft-server", &["hayloft-host", "hayloft-mcp", "hayloft-model"]),
     (
@@ -24,7 +33,9 @@ const FLOORS: [(&str, &[&str]); 11] = [
             "hayloft-server",
             "hayloft-host",
             "hayloft-workers",
+            "hayloft-packages",
             "hayloft-sandbox",
+            "hayloft-egress",
             "hayloft-mcp",
             "hayloft-store",
             "hayloft-manifest",

@@ -16,12 +16,13 @@ impl Host {
         let plugins = self.plugins.all();
         let wanted = plugins
             .values()
+            .filter(|plugin| plugin.is_seen_by(organization))
             .filter(|plugin| plugin.descriptor().is_some_and(|descriptor| descriptor.enabled_by_default));
         let switched_on = wanted.map(async |plugin| {
             let key = InstanceKey { organization, plugin: plugin.id.clone() };
             let wish = SavePlugin { enabled: Some(true), ..SavePlugin::default() };
-            let plugin = Arc::clone(plugin);
-            if let Err(error) = self.save_in_turn(caller, &plugin, &key, wish, Duration::ZERO).await {
+            let saved = self.save_prepared(caller, Arc::clone(plugin), key.clone(), wish, Duration::ZERO);
+            if let Err(error) = saved.await {
                 tracing::warn!(instance = %key, %error, "failed to switch on a plugin in a new organization");
             }
         });

@@ -37,7 +37,8 @@ impl Host {
         id: &PluginId,
     ) -> Result<PluginDetail, DisablePluginError> {
         self.authorize(caller, organization, Scope::PluginsWrite)?;
-        let plugin = self.plugins.named(id).ok_or_else(|| DisablePluginError::UnknownPlugin(id.clone()))?;
+        let plugin = self.plugins.named(organization, id);
+        let plugin = plugin.ok_or_else(|| DisablePluginError::UnknownPlugin(id.clone()))?;
         let key = InstanceKey { organization, plugin: plugin.id.clone() };
         let (host, caller) = (self.clone(), caller.clone());
         uninterrupted(async move {
@@ -49,7 +50,7 @@ impl Host {
                 host.switch_off(&key, true).await?;
             }
             let instance = host.instances.get(&key);
-            Ok(host.plugin_detail(&plugin, instance.as_deref()).await?)
+            Ok(host.plugin_detail(organization, &plugin, instance.as_deref()).await?)
         })
         .await
     }
@@ -57,7 +58,7 @@ impl Host {
     /// What follows once the row says that an instance is off.
     pub(crate) async fn switch_off(&self, key: &InstanceKey, was_enabled: bool) -> Result<(), StoreError> {
         self.load_tools(key).await?;
-        let plugin = self.plugins.get(&key.plugin);
+        let plugin = self.plugins.get(key.organization, &key.plugin);
         let descriptor = plugin.as_ref().and_then(|plugin| plugin.descriptor());
         if descriptor.is_some_and(|descriptor| descriptor.runtime == Runtime::Servers) {
             // Nothing of it could do anything about it, so nothing is started for it.

@@ -2,6 +2,7 @@
 
 use hayloft_model::{Caller, OrganizationId, PluginId, Scope};
 
+use super::registry::Preparing;
 use super::view::PluginDetail;
 use crate::access::Denied;
 use crate::{Host, StoreError};
@@ -32,13 +33,14 @@ impl Host {
         id: &PluginId,
     ) -> Result<PluginDetail, GetPluginError> {
         self.authorize(caller, organization, Scope::PluginsRead)?;
-        let plugin = self.plugins.named(id).ok_or_else(|| GetPluginError::UnknownPlugin(id.clone()))?;
+        let plugin = self.plugins.named(organization, id);
+        let plugin = plugin.ok_or_else(|| GetPluginError::UnknownPlugin(id.clone()))?;
         // The settings form needs the schema; if the code cannot be asked, the problems say so in its place.
-        let known = plugin.register(&self.store, &self.workers).await;
+        let known = plugin.register(self.asked(), Preparing::AsItIs).await;
         if let Err(problems) = known {
             tracing::debug!(plugin = %id, %problems, "the plugin's registration is not known");
         }
         let instance = self.instances.of(organization, &plugin.id);
-        Ok(self.plugin_detail(&plugin, instance.as_deref()).await?)
+        Ok(self.plugin_detail(organization, &plugin, instance.as_deref()).await?)
     }
 }

@@ -28,12 +28,13 @@ impl Host {
         let plugins = self.plugins.all();
         Ok(plugins
             .values()
+            .filter(|plugin| plugin.is_seen_by(organization))
             .map(|plugin| (plugin, self.instances.of(organization, &plugin.id)))
             .filter(|(plugin, instance)| {
                 let invisible = plugin.descriptor().is_some_and(|descriptor| descriptor.invisible);
                 !invisible || instance.as_ref().is_some_and(|instance| instance.enabled)
             })
-            .map(|(plugin, instance)| PluginSummary::new(plugin, instance.as_deref()))
+            .map(|(plugin, instance)| self.plugin_summary(organization, plugin, instance.as_deref()))
             .collect())
     }
 }

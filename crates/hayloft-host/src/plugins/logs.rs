@@ -30,7 +30,8 @@ impl Host {
         tail: usize,
     ) -> Result<Vec<LogLine>, PluginLogsError> {
         self.authorize(caller, organization, Scope::PluginsRead)?;
-        let plugin = self.plugins.named(id).ok_or_else(|| PluginLogsError::UnknownPlugin(id.clone()))?;
+        let plugin = self.plugins.named(organization, id);
+        let plugin = plugin.ok_or_else(|| PluginLogsError::UnknownPlugin(id.clone()))?;
         Ok(self.workers.logs(&InstanceKey { organization, plugin: plugin.id.clone() }, tail))
     }
 }

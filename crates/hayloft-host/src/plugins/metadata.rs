@@ -2,6 +2,7 @@
 
 use hayloft_model::{Caller, InstanceKey, OrganizationId, PluginId, Problems, Registration, Scope};
 
+use super::registry::Preparing;
 use crate::Host;
 use crate::access::Denied;
 
@@ -34,8 +35,9 @@ impl Host {
         id: &PluginId,
     ) -> Result<Registration, PluginMetadataError> {
         self.authorize(caller, organization, Scope::PluginsRead)?;
-        let plugin = self.plugins.named(id).ok_or_else(|| PluginMetadataError::UnknownPlugin(id.clone()))?;
-        let registered = plugin.register(&self.store, &self.workers).await;
+        let plugin = self.plugins.named(organization, id);
+        let plugin = plugin.ok_or_else(|| PluginMetadataError::UnknownPlugin(id.clone()))?;
+        let registered = plugin.register(self.asked(), Preparing::AsItIs).await;
         let registered = registered.map_err(|problems| PluginMetadataError::NotRegistered { problems })?;
         let key = InstanceKey { organization, plugin: plugin.id.clone() };
         let registered = self.registered_for(&plugin, &key).unwrap_or(registered);

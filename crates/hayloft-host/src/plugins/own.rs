@@ -116,7 +116,7 @@ impl Host {
         raw: &RawValue,
     ) -> Result<(), Refusal> {
         let refused = |message: &str| Refusal::new(FailureReason::Refused, message);
-        let plugin = self.plugins.get(&key.plugin);
+        let plugin = self.plugins.get(key.organization, &key.plugin);
         let Some((plugin, package)) =
             plugin.as_ref().and_then(|plugin| Some((plugin, plugin.package.as_ref()?)))
         else {

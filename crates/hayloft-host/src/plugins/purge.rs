@@ -36,7 +36,7 @@ impl Host {
         id: &PluginId,
     ) -> Result<(), PurgeConfigurationError> {
         self.authorize(caller, organization, Scope::PluginsWrite)?;
-        let key = InstanceKey { organization, plugin: self.plugins.id_of(id) };
+        let key = InstanceKey { organization, plugin: self.plugins.id_of(organization, id) };
         let (host, caller) = (self.clone(), caller.clone());
         uninterrupted(async move {
             let _turn = host.turns.take(&key).await;

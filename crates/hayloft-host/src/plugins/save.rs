@@ -3,6 +3,7 @@
 //! All problems of the values are found at once and then nothing is stored. Otherwise the values become a revision,
 //! and a candidate worker shows whether they work: it takes over, or it is thrown away and the old one stays.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hayloft_model::config::{ConfigValues, Credentials, check};
@@ -12,7 +13,7 @@ use hayloft_model::{
 use hayloft_store::configurations::{Current, NewConfiguration, SaveError};
 use hayloft_store::instances::{AuthVerdict, InstanceChange};
 
-use super::registry::KnownPlugin;
+use super::registry::{KnownPlugin, Preparing};
 use super::view::PluginDetail;
 use crate::access::Denied;
 use crate::config::credentials;
@@ -71,15 +72,70 @@ impl Host {
         wish: SavePlugin,
     ) -> Result<SaveOutcome, SavePluginError> {
         self.authorize(caller, organization, Scope::PluginsWrite)?;
-        let plugin = self.plugins.named(id).ok_or_else(|| SavePluginError::UnknownPlugin(id.clone()))?;
+        let plugin = self.plugins.named(organization, id);
+        let plugin = plugin.ok_or_else(|| SavePluginError::UnknownPlugin(id.clone()))?;
         let key = InstanceKey { organization, plugin: plugin.id.clone() };
+        self.save_prepared(caller, plugin, key, wish, self.deadlines.save_answer).await
+    }
+
+    /// Saves once the plugin is ready to run, and waits for so long for that and for the plugin to run on it.
+    pub(super) async fn save_prepared(
+        &self,
+        caller: &Caller,
+        plugin: Arc<KnownPlugin>,
+        key: InstanceKey,
+        wish: SavePlugin,
+        wait: Duration,
+    ) -> Result<SaveOutcome, SavePluginError> {
         let (host, caller) = (self.clone(), caller.clone());
-        let wait = self.deadlines.save_answer;
+        // Whatever came of an earlier attempt: this one counts.
+        self.enabling.forget(&key);
+        if self.must_be_prepared(&key, &plugin, wish.enabled).await {
+            return self.save_once_prepared(caller, plugin, key, wish, wait).await;
+        }
         uninterrupted(async move { host.save_in_turn(&caller, &plugin, &key, wish, wait).await }).await
     }
 
+    /// Makes the plugin ready and then saves. The answer waits a while for both; they go on without it.
+    async fn save_once_prepared(
+        &self,
+        caller: Caller,
+        plugin: Arc<KnownPlugin>,
+        key: InstanceKey,
+        wish: SavePlugin,
+        wait: Duration,
+    ) -> Result<SaveOutcome, SavePluginError> {
+        let enabling = self.enabling.begin(&key);
+        let host = self.clone();
+        let work = {
+            let (plugin, key) = (Arc::clone(&plugin), key.clone());
+            async move {
+                let outcome = match host.prepare(&plugin).await {
+                    Ok(()) => {
+                        enabling.prepared();
+                        host.save_in_turn(&caller, &plugin, &key, wish, wait).await
+                    }
+                    Err(problems) => Err(SavePluginError::Invalid(problems)),
+                };
+                enabling.end(outcome.as_ref().err().map(|error| match error {
+                    SavePluginError::Invalid(problems) => problems.to_string(),
+                    other => other.to_string(),
+                }));
+                outcome
+            }
+        };
+        match tokio::time::timeout(wait, uninterrupted(work)).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                let instance = self.instances.get(&key);
+                let detail = self.plugin_detail(key.organization, &plugin, instance.as_deref()).await?;
+                Ok(SaveOutcome { detail, pending: true })
+            }
+        }
+    }
+
     /// Saves when it is the instance's turn, and waits for so long for the plugin to run on it.
-    pub(super) async fn save_in_turn(
+    async fn save_in_turn(
         &self,
         caller: &Caller,
         plugin: &KnownPlugin,
@@ -92,7 +148,7 @@ impl Host {
         let was_enabled = before.as_ref().is_some_and(|instance| instance.enabled);
         let enabled = wish.enabled.unwrap_or(was_enabled);
         let registered =
-            plugin.register(&self.store, &self.workers).await.map_err(SavePluginError::Invalid)?;
+            plugin.register(self.asked(), Preparing::Installed).await.map_err(SavePluginError::Invalid)?;
         if enabled && registered.problems.has_errors() {
             return Err(SavePluginError::Invalid(registered.problems.clone()));
         }
@@ -136,7 +192,10 @@ impl Host {
             false
         };
         let instance = self.instances.get(key);
-        Ok(SaveOutcome { detail: self.plugin_detail(plugin, instance.as_deref()).await?, pending })
+        Ok(SaveOutcome {
+            detail: self.plugin_detail(key.organization, plugin, instance.as_deref()).await?,
+            pending,
+        })
     }
 
     /// Lets a candidate show whether the revision works. Gives whether that is still open after the waiting time.
@@ -165,7 +224,7 @@ impl Host {
         }
     }
 
-    async fn swap_in(&self, key: &InstanceKey, revision: Revision, was_enabled: bool) {
+    pub(crate) async fn swap_in(&self, key: &InstanceKey, revision: Revision, was_enabled: bool) {
         if self.workers.serving(key).is_none() {
             self.instances.step(key, InstanceState::Starting, |_| {});
         }

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use hayloft_model::config::{ConfigSchema, masked};
 use hayloft_model::plugin::{AuthMethod, CronDeclaration, Page, RouteDeclaration, UiExtension};
-use hayloft_model::{InstanceKey, InstanceState, PluginId, Problems, Revision, ServerId};
+use hayloft_model::{InstanceKey, InstanceState, OrganizationId, PluginId, Problems, Revision, ServerId};
+use hayloft_packages::InstallState;
 use hayloft_workers::{ServerHealth, Worker};
 use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::prepare::Attempt;
 use super::registry::KnownPlugin;
 use crate::instances::Instance;
 use crate::{Host, StoreError};
@@ -42,6 +44,14 @@ pub struct PluginSummary {
     pub last_error: Option<String>,
     /// What is wrong with the plugin itself.
     pub problems: Problems,
+    /// The only organization that sees it, if it is not for all.
+    pub owner: Option<OrganizationId>,
+    /// How far its package is; absent for one that cannot be read.
+    pub installation: Option<InstallState>,
+    /// Whether its dependencies must be fetched before it runs.
+    pub needs_installation: bool,
+    /// Whether it must be built before it runs.
+    pub needs_building: bool,
 }
 
 /// A plugin with all that an organization's administrator needs to run it.
@@ -115,16 +125,37 @@ pub struct MissingView {
     pub label: Option<String>,
 }
 
-impl PluginSummary {
-    pub(crate) fn new(plugin: &KnownPlugin, instance: Option<&Instance>) -> Self {
+impl Host {
+    /// A plugin as a list shows it, from what is known now.
+    pub(crate) fn plugin_summary(
+        &self,
+        organization: OrganizationId,
+        plugin: &KnownPlugin,
+        instance: Option<&Instance>,
+    ) -> PluginSummary {
         let descriptor = plugin.descriptor();
-        let problems = plugin.all_problems();
+        let installation = plugin.package.as_ref().map(|package| self.packages.state(package));
+        let mut problems = plugin.all_problems();
+        if let Some(
+            InstallState::InstallError { problems: why } | InstallState::BuildError { problems: why },
+        ) = &installation
+        {
+            problems.extend(why.clone());
+        }
+        let is_installed = installation == Some(InstallState::Installed);
+        let key = InstanceKey { organization, plugin: plugin.id.clone() };
+        let enabling = self.enabling.of(&key);
         let state = match instance {
+            _ if enabling == Some(Attempt::Running) => InstanceState::Installing,
             Some(instance) if instance.enabled && plugin.package.is_none() => InstanceState::Failed,
             Some(instance) => instance.state,
             None => InstanceState::Disabled,
         };
-        Self {
+        let failed = match enabling {
+            Some(Attempt::Failed(reason)) => Some(reason),
+            Some(Attempt::Running) | None => None,
+        };
+        PluginSummary {
             id: plugin.id.clone(),
             aliases: descriptor.map(|descriptor| descriptor.aliases.clone()).unwrap_or_default(),
             name: descriptor
@@ -135,16 +166,19 @@ impl PluginSummary {
             category: descriptor.and_then(|descriptor| descriptor.category.clone()),
             enabled: instance.is_some_and(|instance| instance.enabled),
             state,
-            last_error: instance.and_then(|instance| instance.last_error.clone()),
+            last_error: failed.or_else(|| instance.and_then(|instance| instance.last_error.clone())),
             problems,
+            owner: plugin.owner,
+            installation,
+            needs_installation: plugin.needs.installation && !is_installed,
+            needs_building: plugin.needs.building && !is_installed,
         }
     }
-}
 
-impl Host {
     /// The detail of a plugin in an organization, from what is known now.
     pub(crate) async fn plugin_detail(
         &self,
+        organization: OrganizationId,
         plugin: &KnownPlugin,
         instance: Option<&Instance>,
     ) -> Result<PluginDetail, StoreError> {
@@ -181,7 +215,7 @@ impl Host {
             checked_at: verdict.map(|verdict| verdict.at),
         });
         Ok(PluginDetail {
-            summary: PluginSummary::new(plugin, instance),
+            summary: self.plugin_summary(organization, plugin, instance),
             revision: instance.and_then(|instance| instance.desired_revision),
             active_revision: instance.and_then(|instance| instance.active_revision),
             config,

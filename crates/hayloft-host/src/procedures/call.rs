@@ -11,7 +11,7 @@ use hayloft_workers::{HookError, Unavailable};
 use serde_json::value::RawValue;
 
 use crate::Host;
-use crate::plugins::registry::KnownPlugin;
+use crate::plugins::registry::{KnownPlugin, Preparing};
 use crate::workers::told_to_people;
 
 /// A call as it came from outside.
@@ -104,7 +104,7 @@ impl Host {
         organization: OrganizationId,
         namespace: &str,
     ) -> Option<(Arc<KnownPlugin>, InstanceKey)> {
-        let plugin = self.plugins.with_procedures(namespace)?;
+        let plugin = self.plugins.with_procedures(organization, namespace)?;
         let key = InstanceKey { organization, plugin: plugin.id.clone() };
         self.instances.get(&key).filter(|instance| instance.enabled)?;
         Some((plugin, key))
@@ -116,7 +116,7 @@ impl Host {
         key: &InstanceKey,
         call: &CallProcedure,
     ) -> Result<(), CallProcedureError> {
-        plugin.register(&self.store, &self.workers).await.map_err(|problems| {
+        plugin.register(self.asked(), Preparing::Installed).await.map_err(|problems| {
             tracing::warn!(instance = %key, %problems, "the plugin's procedures are not known");
             CallProcedureError::UnknownProcedure
         })?;

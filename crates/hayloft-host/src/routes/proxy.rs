@@ -12,7 +12,7 @@ use http::{Method, Request, Response};
 
 use super::headers;
 use crate::Host;
-use crate::plugins::registry::KnownPlugin;
+use crate::plugins::registry::{KnownPlugin, Preparing};
 use crate::workers::told_to_people;
 
 /// A request for a plugin's route.
@@ -84,7 +84,7 @@ impl Host {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let known = self.plugins.named(plugin).ok_or(ProxyRouteError::UnknownPlugin)?;
+        let known = self.plugins.named(organization, plugin).ok_or(ProxyRouteError::UnknownPlugin)?;
         let key = InstanceKey { organization, plugin: known.id.clone() };
         if !self.instances.get(&key).is_some_and(|instance| instance.enabled) {
             return Err(ProxyRouteError::UnknownPlugin);
@@ -124,7 +124,7 @@ impl Host {
         method: &Method,
         path: &str,
     ) -> Result<(String, RouteAccess), ProxyRouteError> {
-        let registered = plugin.register(&self.store, &self.workers).await.map_err(|problems| {
+        let registered = plugin.register(self.asked(), Preparing::Installed).await.map_err(|problems| {
             tracing::warn!(instance = %key, %problems, "the plugin's routes are not known");
             ProxyRouteError::UnknownPlugin
         })?;

@@ -48,7 +48,7 @@ impl Host {
         if let Some(handed) = worker.and_then(|worker| self.handed.get(worker, server)) {
             return handed.remote;
         }
-        let plugin = self.plugins.get(&key.plugin)?;
+        let plugin = self.plugins.get(key.organization, &key.plugin)?;
         let listed = plugin.descriptor()?.servers.iter().find(|listed| listed.id == *server)?;
         match &listed.endpoint {
             McpEndpoint::Remote { url } => Some(RemoteServer {
@@ -63,7 +63,7 @@ impl Host {
     /// The servers that an instance has whether or not they run at this moment.
     pub(crate) fn lasting_servers(&self, key: &InstanceKey, worker: WorkerId) -> BTreeSet<ServerId> {
         let mut servers = self.handed.of(worker);
-        if let Some(plugin) = self.plugins.get(&key.plugin)
+        if let Some(plugin) = self.plugins.get(key.organization, &key.plugin)
             && let Some(descriptor) = plugin.descriptor()
         {
             servers.extend(descriptor.servers.iter().map(|server| server.id.clone()));
@@ -73,7 +73,7 @@ impl Host {
 
     /// What the servers of an instance say that they will have.
     pub(crate) fn declared_tools(&self, key: &InstanceKey) -> Vec<(ServerId, Vec<DeclaredTool>)> {
-        let Some(plugin) = self.plugins.get(&key.plugin) else { return Vec::new() };
+        let Some(plugin) = self.plugins.get(key.organization, &key.plugin) else { return Vec::new() };
         let registered = self.registered_for(&plugin, key);
         let mcp = match &registered {
             Some(registered) => &registered.registration.mcp,

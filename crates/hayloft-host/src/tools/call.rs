@@ -94,7 +94,7 @@ impl Host {
     }
 
     async fn call_known(&self, tool: &ToolEntry, call: CallTool) -> Result<Box<RawValue>, CallToolError> {
-        let plugin = self.plugins.get(&tool.key.plugin);
+        let plugin = self.plugins.get(tool.key.organization, &tool.key.plugin);
         let descriptor = plugin.as_ref().and_then(|plugin| plugin.descriptor());
         if descriptor.is_some_and(|descriptor| !descriptor.requirements.lets_tools_be_called()) {
             return Err(CallToolError::Unavailable {

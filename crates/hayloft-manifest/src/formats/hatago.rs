@@ -17,6 +17,7 @@ use super::{
 use crate::document::{Document, Naming, Object};
 use crate::folder::{Folder, Unusable};
 use crate::module_file::{self, Build, NamedIn};
+use crate::network;
 use crate::normalize::suggestion;
 use crate::tool;
 use crate::version_range::VersionRange;
@@ -82,6 +83,8 @@ struct Manifest {
     /// Names of host environment variables that its code may read.
     #[schemars(extend("uniqueItems" = true), inner(regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$")))]
     env: Option<Vec<String>>,
+    /// The only hosts that its code speaks to, if it has `fetch`. Without it the operator's default holds.
+    network: Option<Vec<network::Entry>>,
 }
 
 /// What a plugin runs on.
@@ -173,6 +176,7 @@ fn read(folder: &Folder, problems: &mut Problems) -> Option<Draft> {
         services: Some(services),
         // Nothing in the manifest says what the code reads from its configuration.
         free_settings: true,
+        network: network::read(&manifest, problems),
         declared: Registration { mcp: servers(&manifest, problems), ..Registration::default() },
         runtime,
         alternatives,

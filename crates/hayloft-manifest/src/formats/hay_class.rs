@@ -11,6 +11,7 @@ use super::package_json::{self, KEY, SDK};
 use super::{Certainty, Draft, Format, Located, Recognized, SettingEnv};
 use crate::document::Object;
 use crate::folder::Folder;
+use crate::network;
 use crate::words::is_unprintable;
 use constructor::Metadata;
 
@@ -122,6 +123,7 @@ fn read(folder: &Folder, problems: &mut Problems) -> Option<Draft> {
     let env = manifest.as_ref().map(|manifest| Located::list(manifest, "env", problems)).unwrap_or_default();
     let limits =
         manifest.as_ref().map(|manifest| package_json::limits(manifest, problems)).unwrap_or_default();
+    let network = manifest.as_ref().and_then(|manifest| network::read(manifest, problems));
     Some(Draft {
         format: FORMAT.name,
         id,
@@ -133,6 +135,7 @@ fn read(folder: &Folder, problems: &mut Problems) -> Option<Draft> {
         capabilities,
         env,
         channel,
+        network,
         limits,
         listing: Listing { author, ..Listing::default() },
         runtime: package_json::entry(folder, &package, manifest.as_ref(), problems)

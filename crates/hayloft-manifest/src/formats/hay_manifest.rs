@@ -17,6 +17,7 @@ use super::{Certainty, Draft, Format, Located, ManifestSchema, Recognized, Setti
 use crate::document::{Document, Naming, Object, View};
 use crate::folder::{Folder, Unusable, relative_path};
 use crate::module_file::{self, Build, NamedIn};
+use crate::network;
 use crate::normalize::{is_env_name, suggestion};
 use crate::registration::{component, config, page_path, routes, ui_component, ui_extension, unique_id};
 use crate::words::{listed, meant, quoted};
@@ -188,6 +189,7 @@ fn read(folder: &Folder, problems: &mut Problems) -> Option<Draft> {
         },
         requirements,
         env: permissions.env,
+        network: network::read(&manifest, problems),
         setup,
         servers,
         procedures,

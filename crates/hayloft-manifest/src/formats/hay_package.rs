@@ -13,6 +13,7 @@ use super::package_json::{self, FILE, KEY};
 use super::{Certainty, Draft, Format, Located, ManifestSchema, Recognized, SettingEnv, keys_of, schema_of};
 use crate::document::Object;
 use crate::folder::{Folder, Unusable};
+use crate::network;
 use crate::normalize::CATEGORIES;
 use crate::words::quoted;
 
@@ -96,6 +97,8 @@ struct Manifest {
     /// The channel that a channel plugin serves.
     #[schemars(regex(pattern = r"^[a-z0-9_:-]+$"))]
     channel: Option<String>,
+    /// The only hosts that the plugin speaks to. Without it the operator's default holds.
+    network: Option<Vec<network::Entry>>,
     /// How much of the machine each worker of the plugin needs, where that is not what every plugin gets. A plugin
     /// that asks for more than the operator's maximum does not start.
     limits: Option<Limits>,
@@ -190,6 +193,7 @@ fn read(folder: &Folder, problems: &mut Problems) -> Option<Draft> {
         capabilities: Located::list(&manifest, "capabilities", problems),
         env: Located::list(&manifest, "env", problems),
         channel: Located::optional(&manifest, "channel", problems),
+        network: network::read(&manifest, problems),
         limits: package_json::limits(&manifest, problems),
         runtime: package_json::entry(folder, &package, Some(&manifest), problems)
             .map(|entry| Runtime::Node { entry }),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use hayloft_model::plugin::{McpEndpoint, McpServer, McpTransport, Runtime};
 use hayloft_model::{PluginDescriptor, Problem, Problems};
 
-use crate::folder::Folder;
+use crate::folder::{Folder, Modules};
 use crate::{formats, probe, read_plugin};
 
 mod literal;
@@ -49,7 +49,7 @@ pub fn migrate(folder: &Path) -> (Option<Migration>, Problems) {
         problems.push(Problem::error("folder", message));
         return (None, problems);
     };
-    let folder = match Folder::open(folder) {
+    let folder = match Folder::open(folder, Modules::There) {
         Ok(folder) => folder,
         Err(problem) => {
             problems.push(problem);

@@ -10,7 +10,7 @@ use regex::Regex;
 
 use super::{Located, LocatedLimit};
 use crate::document::{Document, Naming, Object};
-use crate::folder::{Folder, Unusable};
+use crate::folder::Folder;
 use crate::module_file::{self, Build, NamedIn};
 
 /// npm's file, which is the manifest too.
@@ -64,11 +64,7 @@ pub(super) fn entry(
         let main = Located::optional(package, "main", problems)?;
         return match completed(folder, &main.text) {
             Some(path) => module_file::runnable(path, &main, problems),
-            None => {
-                let unusable = folder.locate(&main.text).err().unwrap_or(Unusable::Missing);
-                problems.push(module_file::problem(&main, unusable, named_in));
-                None
-            }
+            None => module_file::locate(folder, &main, named_in, problems),
         };
     }
     let (at, message, hint) = match manifest {

@@ -1,6 +1,6 @@
 //! Hears what a jail's first process says, and tells those who wait for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -13,8 +13,8 @@ use tokio::sync::{oneshot, watch};
 
 use crate::process::Exit;
 
-/// How much of Landlock holds a jail, and the socket of its gate.
-pub(super) type Sealed = (Landlock, Option<OwnedFd>);
+/// How much of Landlock holds a jail, and the sockets of its network.
+pub(super) type Sealed = (Landlock, VecDeque<OwnedFd>);
 
 /// What is known of a jail's processes, and who waits for what.
 #[derive(Debug, Default)]
@@ -55,8 +55,8 @@ pub(super) async fn attend(
         match news {
             News::Born { .. } => {}
             News::Ready { landlock } => {
-                let gate = descriptors.pop_front();
-                registry.ready.take().map(|ready| ready.send(Ok((landlock, gate))));
+                let sockets = std::mem::take(&mut descriptors);
+                registry.ready.take().map(|ready| ready.send(Ok((landlock, sockets))));
             }
             News::Failed(failure) => {
                 registry.ready.take().map(|ready| ready.send(Err(failure)));

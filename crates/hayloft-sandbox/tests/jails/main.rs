@@ -4,6 +4,7 @@
 
 mod connect;
 mod faults;
+mod network;
 mod support;
 
 use std::collections::BTreeSet;
@@ -12,7 +13,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Instant;
 
-use hayloft_sandbox::{Exit, JailSpec, Limits, Sandbox, Signal, Stdio, Step, Tier};
+use hayloft_sandbox::{Exit, JailSpec, Limits, Sandbox, Signal, Stdio, Step, Temporary, Tier};
 use support::{
     Fixture, SOON, enter, groups_of, none_left, options, owner, ready, run, running, shell, status, tiers,
     until_asleep,
@@ -291,6 +292,27 @@ async fn a_jail_has_exactly_what_was_named() {
         let (executed, _) =
             run(&jail, "cat /bin/sh > /tmp/sh; chmod +x /tmp/sh; /tmp/sh -c 'echo outlived'; echo $?").await;
         assert!(!executed.contains("outlived\n"), "{executed}");
+    }
+}
+
+#[tokio::test]
+async fn a_jail_that_installs_programs_can_run_them_and_keeps_the_rest_of_its_walls() {
+    for tier in tiers().into_iter().filter(|tier| *tier <= Tier::B) {
+        let fixture = Fixture::new("programs", tier);
+        let limits = Limits { temporary: 4 << 20, ..Limits::default() };
+        let spec = JailSpec { temporary: Temporary::Programs, limits, ..fixture.spec("programs") };
+        let jail = enter(&fixture.sandbox, spec).await;
+        let (said, _) =
+            run(&jail, "cat /bin/sh > /tmp/sh; chmod +x /tmp/sh; /tmp/sh -c 'echo installed'").await;
+        assert_eq!(said, "installed\n", "{tier}");
+        // What it brings along has no more rights than the jail, and no more room.
+        let (said, _) =
+            run(&jail, "chmod u+s /tmp/sh; /tmp/sh -c 'cat /proc/self/status' | grep CapEff").await;
+        assert!(said.contains("0000000000000000"), "{said}");
+        let (said, _) = run(&jail, "dd if=/dev/urandom of=/tmp/large bs=64k count=128").await;
+        assert!(said.contains("No space left on device"), "{tier}: {said}");
+        let (said, _) = run(&jail, "echo x > /bin/x || echo refused").await;
+        assert!(said.contains("refused"), "{said}");
     }
 }
 

@@ -14,11 +14,14 @@ use tokio::net::unix::pipe;
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// Programs of the system that the scripts here use.
-const PROGRAMS: [&str; 8] = [
+const PROGRAMS: [&str; 11] = [
+    "/bin/bash",
+    "/bin/chmod",
     "/bin/cat",
     "/bin/ls",
     "/bin/sleep",
     "/bin/grep",
+    "/usr/bin/getent",
     "/usr/bin/tail",
     "/bin/mkdir",
     "/bin/dd",

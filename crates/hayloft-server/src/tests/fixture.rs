@@ -1,17 +1,20 @@
 //! An application over a real host with an empty memory, two organizations and no plugin.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
 use hayloft_host::{CreateToken, Host, HostDeadlines, HostEnvironment, HostOptions, ValueQuota};
 use hayloft_model::{Caller, Clock, Entropy, OrganizationId, Role, Secret};
+use hayloft_packages::{Dial, Options as PackagesOptions, Packages, RegistryStream, Toolchain};
 use hayloft_sandbox::{Options as SandboxOptions, Sandbox, Tier};
 use hayloft_store::journal::{Journal, JournalOptions};
 use hayloft_store::{MasterKey, Options, Store};
-use hayloft_workers::{Runtime, Settings};
+use hayloft_workers::{NetworkSettings, Runtime, Settings};
 use tempfile::TempDir;
 
 use crate::{App, Isolation, Metrics, PluginApi, ServerLimits, ServerOptions, Shutdown};
@@ -67,6 +70,27 @@ fn sandbox() -> Sandbox {
     })
 }
 
+/// No plugin, nothing to install.
+fn packages(folder: &Path, sandbox: &Sandbox) -> Packages {
+    struct Nowhere;
+    impl Dial for Nowhere {
+        fn dial<'a>(&'a self, _: &'a str, _: u16) -> BoxFuture<'a, std::io::Result<RegistryStream>> {
+            Box::pin(async { Err(std::io::ErrorKind::NetworkUnreachable.into()) })
+        }
+    }
+    Packages::open(PackagesOptions {
+        shelf: folder.join("packages"),
+        sandbox: sandbox.clone(),
+        toolchain: Toolchain { node: "/nonexistent".into(), npm: None },
+        provided: Vec::new(),
+        registry: Default::default(),
+        dial: Arc::new(Nowhere),
+        limits: Default::default(),
+        script_grants: Default::default(),
+    })
+    .unwrap()
+}
+
 impl Fixture {
     pub(crate) async fn start() -> Self {
         Self::with_limits(ServerLimits::default()).await
@@ -94,15 +118,18 @@ impl Fixture {
         })
         .await
         .unwrap();
+        let sandbox = sandbox();
         let host = Host::start(HostOptions {
             store,
             journal,
+            packages: packages(folder.path(), &sandbox),
             workers: Settings {
                 // No plugin, no worker.
                 runtime: Runtime { node: "/nonexistent".into(), runner: "/nonexistent".into(), sdk: None },
-                sandbox: sandbox(),
+                sandbox,
                 scratch,
                 gate: Arc::new(PluginApi::new(&*entropy)),
+                network: NetworkSettings::new(hayloft_egress::Egress::system()),
                 clock: Arc::clone(&clock),
                 entropy: Arc::clone(&entropy),
                 deadlines: Default::default(),

@@ -13,10 +13,11 @@ use tokio_util::codec::FramedRead;
 use super::Birth;
 use super::ending::end;
 use crate::channel::{self, ChannelWriter, FrameDecoder};
-use crate::gate::{GateCaller, GateListener, OpenGate};
+use crate::gate::{self, FolderListener, GateCaller, GateListener, OpenGate};
 use crate::home::Home;
 use crate::launch::{self, Code, Prepared};
 use crate::logs::LogStream;
+use crate::network::{NetworkSockets, OpenNetwork, Watcher};
 use crate::{StartFailure, StartStage};
 
 /// A process that runs, with everything that belongs to it.
@@ -24,6 +25,7 @@ pub(super) struct Process {
     pub(super) jail: Arc<Jail>,
     pub(super) home: Home,
     pub(super) gate: OpenGate,
+    pub(super) _network: OpenNetwork,
     /// Absent when none of the plugin's own code runs.
     pub(super) runner: Option<Runner>,
 }
@@ -48,24 +50,35 @@ pub(super) async fn start(birth: &Birth) -> Result<Process, StartFailure> {
     let refused = |error: JailError| failure(format!("{error}: {}", error.source), error.hint.clone());
     let prepared = launch::prepare(settings, &birth.routes, &birth.package, birth.worker)
         .map_err(|error| failure(format!("prepare its folder and sockets: {error}"), None))?;
-    let Prepared { spec, home, code } = prepared;
+    let Prepared { spec, home, code, policy } = prepared;
     // In its folder before the folder is given away to the worker's user.
-    let folder = (!launch::has_own_network(settings)).then(|| GateListener::folder(home.path()));
+    let folder = (!launch::has_own_network(settings)).then(|| {
+        let make = |name| FolderListener::make(home.path(), name);
+        Ok::<_, io::Error>((make(gate::SOCKET)?, make(gate::NETWORK_SOCKET)?))
+    });
     let mut jail = settings.sandbox.enter(spec).await.map_err(refused)?;
     let opened = async {
-        let listener = match (jail.take_gate(), folder) {
-            (Some(listener), _) => GateListener::jail(listener),
-            (None, Some(listener)) => listener.map(|listener| listener.of_jail(jail.pid())),
+        let sockets = match (jail.take_gate().zip(jail.take_network()), folder) {
+            (Some((gate, network)), _) => {
+                GateListener::jail(gate).map(|gate| (gate, NetworkSockets::Jail(network)))
+            }
+            (None, Some(folder)) => folder.map(|(gate, network)| {
+                let (gate, network) = (gate.of_jail(jail.pid()), network.of_jail(jail.pid()));
+                (GateListener::Folder(gate), NetworkSockets::Folder(network))
+            }),
             (None, None) => Err(io::Error::other("the jail has none")),
         };
-        let listener = listener.map_err(|error| failure(format!("open its gate: {error}"), None))?;
+        let (gate, network) = sockets.map_err(|error| failure(format!("open its gate: {error}"), None))?;
         let caller = GateCaller::new(birth.worker, birth.package.descriptor.id.clone());
-        let gate = OpenGate::new(listener, Arc::clone(&settings.gate), caller, settings.gates);
-        let Some(Code { channel, descriptors }) = code else { return Ok((gate, None)) };
+        let watcher =
+            Watcher { shared: Arc::clone(&birth.shared), log: birth.log.clone(), caller: caller.clone() };
+        let network = OpenNetwork::new(network, policy, watcher);
+        let gate = OpenGate::new(gate, Arc::clone(&settings.gate), caller, settings.gates);
+        let Some(Code { channel, descriptors }) = code else { return Ok((gate, network, None)) };
         let command = launch::runner(settings, &birth.package, &jail, descriptors);
-        Ok((gate, Some((jail.spawn(command).await.map_err(refused)?, channel))))
+        Ok((gate, network, Some((jail.spawn(command).await.map_err(refused)?, channel))))
     };
-    let (gate, code) = match opened.await {
+    let (gate, network, code) = match opened.await {
         Ok(opened) => opened,
         Err(failure) => {
             end(birth.worker, &jail).await;
@@ -81,7 +94,7 @@ pub(super) async fn start(birth: &Birth) -> Result<Process, StartFailure> {
         facts.memory = Some(jail.memory_meter());
     });
     let runner = code.map(|(process, channel)| follow(birth, process, channel));
-    Ok(Process { jail: Arc::new(jail), home, gate, runner })
+    Ok(Process { jail: Arc::new(jail), home, gate, _network: network, runner })
 }
 
 /// Begins to read what the process writes and says.

@@ -11,6 +11,7 @@ mod isolation;
 mod kept;
 mod leaving;
 mod memory;
+mod network;
 mod processes;
 mod requests;
 mod routes;

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use hayloft_egress::Egress;
 use hayloft_model::config::{ConfigValues, Credentials};
 use hayloft_model::plugin::{FormatName, Package, Runtime as PluginRuntime};
 use hayloft_model::{
@@ -23,8 +24,8 @@ use hayloft_sandbox::{Options, Sandbox, Tier};
 use hayloft_workers::protocol::{CapabilityUse, FailureReason, KvOperation};
 use hayloft_workers::{
     Binding, Deadlines, Gate, GateCaller, GateLimits, GatePace, GateStream, Launch, LaunchRefused,
-    LaunchSource, LogLimits, McpTransport, Observer, QueueLimits, Refusal, Resources, RouteLimits, Runtime,
-    Settings, StateChange, WorkerStatus, Workers,
+    LaunchSource, LogLimits, McpTransport, NetworkRefusal, NetworkSettings, Observer, QueueLimits, Refusal,
+    Resources, RouteLimits, Runtime, Settings, StateChange, WorkerStatus, Workers,
 };
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -191,6 +192,7 @@ fn settings(scratch: PathBuf, sandbox: Sandbox) -> Settings {
         sandbox,
         scratch,
         gate: Arc::new(ClosedGate),
+        network: NetworkSettings::new(Egress::system()),
         clock: Arc::new(TestClock::new()),
         entropy: Arc::new(Urandom),
         deadlines: Deadlines::default(),
@@ -301,6 +303,8 @@ pub(crate) struct Recorder {
     ends: Mutex<Vec<(WorkerId, String)>>,
     /// Servers of these names are never initialized.
     pub(crate) ignored: Mutex<Vec<String>>,
+    /// What was refused to whom.
+    pub(crate) refused: Mutex<Vec<(Option<InstanceKey>, NetworkRefusal)>>,
 }
 
 pub(crate) type Queues = (mpsc::Sender<Bytes>, mpsc::Receiver<Bytes>);
@@ -386,6 +390,12 @@ impl Recorder {
 }
 
 impl Observer for Recorder {
+    fn network_refused(&self, caller: &GateCaller, refusal: &NetworkRefusal) {
+        self.refused.lock().unwrap().push((caller.key().cloned(), refusal.clone()));
+        self.changed.notify_waiters();
+        self.changed.notify_one();
+    }
+
     fn state_changed(&self, key: &InstanceKey, worker: &WorkerStatus, change: StateChange) {
         assert_eq!(*key, worker.key);
         if change == StateChange::Stopped

@@ -10,6 +10,7 @@ mod isolation;
 mod kept;
 mod leaving;
 mod memory;
+mod network;
 mod processes;
 mod routes;
 mod secrets;

@@ -163,6 +163,45 @@ impl<'a> SettingsReader<'a> {
         lists
     }
 
+    /// As [`Self::lists_by_name`], of values that the texts parse into.
+    pub(super) fn parsed_lists_by_name<K, T>(&mut self, key: &'static str) -> HashMap<K, Vec<T>>
+    where
+        K: FromStr<Err: Display> + Display + Eq + Hash,
+        T: FromStr<Err: Display>,
+    {
+        let origin = self.value(key).map_or_else(|| DEFAULT.to_owned(), |value| self.origin_of(&value));
+        let mut lists: Vec<(K, Vec<String>)> = self.lists_by_name(key).into_iter().collect();
+        lists.sort_by_key(|(name, _)| name.to_string());
+        let mut parsed = HashMap::new();
+        for (name, texts) in lists {
+            let mut values = Vec::with_capacity(texts.len());
+            for text in texts {
+                match text.parse() {
+                    Ok(value) => values.push(value),
+                    Err(error) => {
+                        self.wrong(
+                            &format!("{key}.\"{name}\""),
+                            &origin,
+                            format!("`{text}` {}", T::Err::to_string(&error)),
+                        );
+                    }
+                }
+            }
+            parsed.insert(name, values);
+        }
+        parsed
+    }
+
+    /// A problem with a setting that is read already.
+    pub(super) fn object(&mut self, key: &str, message: String) {
+        let origin = key.split_once('.').and_then(|(section, name)| {
+            let name = name.split('.').next().unwrap_or(name);
+            self.value(&format!("{section}.{name}"))
+        });
+        let origin = origin.map_or_else(|| DEFAULT.to_owned(), |value| self.origin_of(&value));
+        self.wrong(key, &origin, message);
+    }
+
     /// A limit of a worker, not less than the least and, if there is one, not more than the maximum of another setting.
     pub(super) fn limit(
         &mut self,

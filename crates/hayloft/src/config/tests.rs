@@ -197,3 +197,40 @@ fn every_setting_is_read_once_and_has_its_own_names() {
     assert_eq!(variables.len(), listed.len());
     assert!(variables.iter().all(|name| name.starts_with("HAYLOFT_")));
 }
+
+#[test]
+fn the_network_is_granted_by_plugin_and_everything_wrong_is_said() {
+    let file = r#"
+        [network]
+        default = "public"
+        connections = 7
+        [network.grants]
+        hay-plugin-a = ["api.example.com", "db.example.com:5432"]
+        [network.private]
+        "@acme/b" = ["db.internal:5432=10.0.0.5"]
+    "#;
+    let loaded = check(file, &[("HAYLOFT_NETWORK_DECLARED", "deny")], &[]).unwrap();
+    let network = &loaded.config.network;
+    assert_eq!((network.default.to_string(), network.declared.to_string()), ("public".into(), "deny".into()));
+    assert_eq!(network.limits.connections, 7);
+    assert_eq!(network.grants[&"hay-plugin-a".parse().unwrap()].len(), 2);
+    assert_eq!(network.private[&"@acme/b".parse().unwrap()][0].address.to_string(), "10.0.0.5:5432");
+    let grants = shown(&loaded, "network.grants");
+    assert_eq!(grants.value.as_deref(), Some("hay-plugin-a: api.example.com, db.example.com:5432"));
+
+    let ports: Vec<_> = (1..=25).map(|port| format!("\"c.example.com:{port}\"")).collect();
+    let file = format!(
+        r#"
+        [network]
+        default = "private"
+        [network.grants]
+        "Bad Name" = ["a.example.com"]
+        hay-plugin-a = ["*.example.com", "10.0.0.5", "a.example.com:0", "localhost"]
+        hay-plugin-b = [{}]
+        [network.private]
+        hay-plugin-a = ["db.internal=10.0.0.5", "*:5432=10.0.0.5", "db.internal:5432=0.0.0.0"]
+        "#,
+        ports.join(", ")
+    );
+    insta::assert_snapshot!(check(&file, &[], &[]).unwrap_err());
+}

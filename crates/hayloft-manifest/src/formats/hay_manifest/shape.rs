@@ -8,6 +8,7 @@ use hayloft_model::plugin::{HttpMethod, PluginType};
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
+use crate::network;
 use crate::normalize::CATEGORIES;
 
 /// A plugin, as a plugin host reads it.
@@ -61,6 +62,8 @@ pub(super) struct Manifest {
     config_schema: Option<BTreeMap<String, Setting>>,
     /// What it asks for.
     permissions: Option<Permissions>,
+    /// The only hosts that it speaks to. Without it the operator's default holds.
+    network: Option<Vec<network::Entry>>,
     /// Components in its page of settings.
     settings_extensions: Option<Vec<SettingsExtension>>,
     /// How its page of settings begins.

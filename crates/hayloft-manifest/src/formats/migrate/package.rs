@@ -1,6 +1,7 @@
 //! The `package.json` of a migrated plugin, and how it is compiled.
 
-use hayloft_model::plugin::Command;
+use hayloft_model::plugin::network::WEB_PORTS;
+use hayloft_model::plugin::{Command, NetworkTarget};
 use hayloft_model::{Problem, Problems};
 use serde_json::{Map, Value, json};
 
@@ -69,6 +70,16 @@ fn manifest(plan: &Plan<'_>, main: &str) -> Value {
     let env = plan.env();
     if !env.is_empty() {
         manifest.insert("env".into(), env.into());
+    }
+    if let Some(network) = &descriptor.network {
+        let mut targets = Vec::new();
+        for NetworkTarget { host, ports } in network {
+            match ports.iter().eq(&WEB_PORTS) {
+                true => targets.push(Value::from(host.as_str())),
+                false => targets.extend(ports.iter().map(|port| Value::from(format!("{host}:{port}")))),
+            }
+        }
+        manifest.insert("network".into(), targets.into());
     }
     if let Some(channel) = &descriptor.channel {
         manifest.insert("channel".into(), channel.as_str().into());

@@ -1,7 +1,7 @@
 //! A plugin as this API shows it.
 
 use chrono::{DateTime, Utc};
-use hayloft_host::{AuthView, McpServerView, MissingView, PluginDetail, PluginSummary};
+use hayloft_host::{AuthView, InstallState, McpServerView, MissingView, PluginDetail, PluginSummary};
 use hayloft_model::InstanceState;
 use hayloft_model::config::ConfigSchema;
 use hayloft_model::plugin::{AuthMethod, CronDeclaration, Page, RouteDeclaration, UiExtension};
@@ -42,6 +42,32 @@ pub(crate) struct SummaryBody {
     last_error: Option<String>,
     /// What is wrong with the plugin itself.
     problems: Vec<ProblemEntry>,
+    /// Whether this organization alone sees it.
+    is_custom: bool,
+    /// How far its package is; `null` for a plugin that cannot be read.
+    #[schema(value_type = Option<InstallationShape>)]
+    installation: Option<InstallState>,
+    /// Whether its dependencies must be fetched before it runs.
+    needs_installation: bool,
+    /// Whether it must be built before it runs.
+    needs_building: bool,
+}
+
+/// How far a plugin's package is.
+#[derive(ToSchema)]
+#[schema(as = Installation)]
+#[expect(dead_code, reason = "it documents the shape of `InstallState`")]
+pub(crate) struct InstallationShape {
+    /// `waiting`, `installing`, `installed`, `install_error` or `build_error`.
+    state: String,
+    /// While it is `installing`: which step runs, counted from 1; 0 before the first one.
+    step: Option<u32>,
+    /// While it is `installing`: how many steps there are.
+    steps: Option<u32>,
+    /// While it is `installing`: what runs.
+    title: Option<String>,
+    /// After an error: why.
+    problems: Option<Vec<ProblemEntry>>,
 }
 
 /// A plugin with all that an organization's administrator needs to run it.
@@ -187,6 +213,10 @@ impl From<PluginSummary> for SummaryBody {
             state: summary.state.into(),
             last_error: summary.last_error,
             problems: entries(summary.problems),
+            is_custom: summary.owner.is_some(),
+            installation: summary.installation,
+            needs_installation: summary.needs_installation,
+            needs_building: summary.needs_building,
         }
     }
 }

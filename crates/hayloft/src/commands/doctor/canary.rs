@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hayloft_model::Entropy;
-use hayloft_sandbox::{Command, Exit, Jail, JailSpec, Limits, Sandbox, Stdio};
+use hayloft_sandbox::{Command, Exit, Jail, JailSpec, Limits, Sandbox, Stdio, Temporary};
 use hayloft_workers::base_environment;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -116,7 +116,9 @@ pub(super) async fn examine(
         paths: vec![bait.path("plugin")],
         links: Vec::new(),
         home: bait.path("home"),
+        ports: Vec::new(),
         limits,
+        temporary: Temporary::Data,
     };
     let jail = match sandbox.enter(spec).await {
         Ok(jail) => jail,

@@ -1,0 +1,19 @@
+//! The only way out: names are compared with a policy, looked up, vetted, and what was vetted is dialled.
+//!
+//! [`Egress`] makes connections for the host itself and for jails; [`HttpClient`] speaks HTTP over them; [`jail`] answers
+//! the names and connections of one jail. It must not know what is said over a connection, nor which plugin or
+//! organization asks: a [`Policy`] says what may be reached.
+
+mod dial;
+mod http;
+pub mod jail;
+mod policy;
+mod resolve;
+mod vet;
+
+pub use crate::http::{HttpClient, HttpError, HttpLimits, TlsError, UrlFault, system_roots};
+pub use dial::{ConnectError, Dial, Egress, SystemDialer};
+pub use hayloft_model::{HostName, HostNameError};
+pub use policy::{Denial, Permit, Policy, PrivateGrant, PrivateGrantError, Reach};
+pub use resolve::{Resolve, ResolveError, SystemResolver};
+pub use vet::{Special, vet};

@@ -1,0 +1,117 @@
+//! Read the folders of plugins anew, and bring what changed into service.
+//!
+//! What runs goes on while its newer version is made ready. It is replaced only by one that can be installed and says
+//! what it registers; until then a newer version is a warning beside the older one.
+
+use std::sync::Arc;
+
+use hayloft_model::{InstanceKey, Problems};
+use hayloft_packages::Watch;
+
+use super::registry::{KnownPlugin, KnownPlugins, PluginKey, Preparing};
+use crate::Host;
+
+impl Host {
+    /// Reads the folders anew whenever something in them changes, until it is dropped.
+    pub async fn watch_plugins(&self) {
+        let mut watch = match Watch::begin(self.plugins.folders().to_vec()) {
+            Ok(watch) => watch,
+            Err(error) => {
+                return tracing::error!(%error, "failed to watch the folders of plugins; changes are seen at the next start");
+            }
+        };
+        while watch.changed().await {
+            self.discover_plugins().await;
+        }
+    }
+
+    /// Reads all folders anew.
+    pub async fn discover_plugins(&self) {
+        let host = self.clone();
+        let found = match tokio::task::spawn_blocking(move || host.plugins.read()).await {
+            Ok(found) => found,
+            Err(error) => return tracing::error!(%error, "failed to read the folders of plugins"),
+        };
+        let before = self.plugins.all();
+        let mut now = KnownPlugins::new();
+        let mut newer = Vec::new();
+        for (key, plugin) in found {
+            let runs = before
+                .get(&key)
+                .filter(|known| known.package != plugin.package && self.is_in_use(&key, known));
+            match runs {
+                Some(known) => {
+                    now.insert(key, Arc::clone(known));
+                    newer.push((Arc::clone(known), plugin));
+                }
+                None => {
+                    now.insert(key, plugin);
+                }
+            }
+        }
+        let gone: Vec<_> = before.keys().filter(|key| !now.contains_key(*key)).cloned().collect();
+        self.plugins.replace(now);
+        for key in gone {
+            self.stop_all(&key).await;
+        }
+        for (known, plugin) in newer {
+            self.upgrade(&known, plugin).await;
+        }
+        if let Err(error) = self.remember_packages().await {
+            tracing::error!(%error, "failed to remember the plugins of this host");
+        }
+    }
+
+    /// Whether an organization has it switched on, and its older content could still be started.
+    fn is_in_use(&self, key: &PluginKey, known: &KnownPlugin) -> bool {
+        known.is_readable() && self.enabled_instances(key).next().is_some()
+    }
+
+    fn enabled_instances(&self, (plugin, owner): &PluginKey) -> impl Iterator<Item = InstanceKey> {
+        let (plugin, owner) = (plugin.clone(), *owner);
+        let instances = self.instances.all().into_iter().filter(|instance| instance.enabled);
+        instances
+            .map(|instance| instance.key.clone())
+            .filter(move |key| key.plugin == plugin && owner.is_none_or(|owner| owner == key.organization))
+    }
+
+    async fn stop_all(&self, key: &PluginKey) {
+        for instance in self.enabled_instances(key) {
+            self.workers.stop(&instance, "its plugin is not on this host any more").await;
+        }
+    }
+
+    /// Replaces a plugin by its newer content, if that can be used.
+    async fn upgrade(&self, known: &KnownPlugin, newer: Arc<KnownPlugin>) {
+        if let Err(problems) = self.try_newer(&newer).await {
+            tracing::warn!(plugin = %known.id, %problems, "a newer version of the plugin cannot be used; the older one stays");
+            return known.note_newer(problems);
+        }
+        self.plugins.put(&newer);
+        for key in self.enabled_instances(&(newer.id.clone(), newer.owner)) {
+            // What does not run at the moment is started from the newer content the next time.
+            if self.workers.serving(&key).is_none() {
+                continue;
+            }
+            let _turn = self.turns.take(&key).await;
+            let Some(instance) = self.instances.get(&key).filter(|instance| instance.enabled) else {
+                continue;
+            };
+            if let Some(revision) = instance.active_revision.or(instance.desired_revision) {
+                self.swap_in(&key, revision, true).await;
+            }
+        }
+    }
+
+    async fn try_newer(&self, newer: &KnownPlugin) -> Result<(), Problems> {
+        if !newer.is_readable() {
+            return Err(newer.problems.clone());
+        }
+        self.prepare(newer).await?;
+        let registered = newer.register(self.asked(), Preparing::Installed).await?;
+        match registered.problems.has_errors() {
+            true => Err(registered.problems.clone()),
+            false => Ok(()),
+        }
+    }
+}

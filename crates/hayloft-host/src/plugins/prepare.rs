@@ -1,0 +1,146 @@
+//! Make a plugin ready to run: its package installed, built and unchanged since.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hayloft_model::plugin::Package;
+use hayloft_model::{InstanceKey, InstanceState, Problem, Problems};
+use hayloft_packages::{InstallError, Tampered};
+use hayloft_store::audit::NewAuditEntry;
+use serde_json::json;
+
+use super::registry::{Asked, KnownPlugin};
+use crate::Host;
+
+/// Instances that are switched on as soon as their plugin is ready, and those for which that failed.
+#[derive(Clone, Default)]
+pub(crate) struct Enabling(Arc<Mutex<HashMap<InstanceKey, Attempt>>>);
+
+/// How switching on goes, while the plugin is made ready first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// It goes on.
+    Running,
+    /// It failed, in words for a person. Nothing was stored.
+    Failed(String),
+}
+
+/// An attempt that goes on. One that is dropped without its end is forgotten.
+pub(crate) struct RunningAttempt {
+    enabling: Enabling,
+    key: InstanceKey,
+}
+
+impl Enabling {
+    /// How it goes, if somebody tries.
+    pub(crate) fn of(&self, key: &InstanceKey) -> Option<Attempt> {
+        self.attempts().get(key).cloned()
+    }
+
+    pub(crate) fn begin(&self, key: &InstanceKey) -> RunningAttempt {
+        self.attempts().insert(key.clone(), Attempt::Running);
+        RunningAttempt { enabling: self.clone(), key: key.clone() }
+    }
+
+    /// Nobody asks any more how it went.
+    pub(crate) fn forget(&self, key: &InstanceKey) {
+        self.attempts().remove(key);
+    }
+
+    fn attempts(&self) -> MutexGuard<'_, HashMap<InstanceKey, Attempt>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RunningAttempt {
+    /// The plugin is ready; what follows is what follows for every plugin.
+    pub(crate) fn prepared(&self) {
+        self.enabling.attempts().remove(&self.key);
+    }
+
+    /// It is over, and why it failed if it did.
+    pub(crate) fn end(self, failed: Option<String>) {
+        if let Some(reason) = failed {
+            self.enabling.attempts().insert(self.key.clone(), Attempt::Failed(reason));
+        }
+    }
+}
+
+impl Drop for RunningAttempt {
+    fn drop(&mut self) {
+        let mut attempts = self.enabling.attempts();
+        if attempts.get(&self.key) == Some(&Attempt::Running) {
+            attempts.remove(&self.key);
+        }
+    }
+}
+
+impl Host {
+    /// Whom a plugin's registration is asked for.
+    pub(crate) fn asked(&self) -> Asked<'_> {
+        Asked { store: &self.store, workers: &self.workers, packages: &self.packages }
+    }
+
+    /// Whether a plugin that is to be on must be made ready before anything about it can be saved.
+    pub(crate) async fn must_be_prepared(
+        &self,
+        key: &InstanceKey,
+        plugin: &KnownPlugin,
+        wanted: Option<bool>,
+    ) -> bool {
+        let enabled =
+            wanted.unwrap_or_else(|| self.instances.get(key).is_some_and(|instance| instance.enabled));
+        let Some(package) = plugin.package.as_ref().filter(|_| enabled) else { return false };
+        !matches!(self.packages.ready(package).await, Ok(Some(_)))
+    }
+
+    /// Makes a plugin's package ready, anew if it is not what was installed.
+    pub(crate) async fn prepare(&self, plugin: &KnownPlugin) -> Result<(), Problems> {
+        let Some(package) = &plugin.package else { return Err(plugin.problems.clone()) };
+        self.packages.install(package).await.map(drop).map_err(|error| told(&error))
+    }
+
+    /// The package that an instance runs. One that changed since it was installed is an attack: it is noted, and
+    /// nothing runs.
+    pub(crate) async fn runnable(
+        &self,
+        key: &InstanceKey,
+        plugin: &KnownPlugin,
+    ) -> Result<Package, Problems> {
+        let Some(package) = &plugin.package else { return Err(plugin.problems.clone()) };
+        match self.packages.ready(package).await {
+            Ok(Some(ready)) => Ok(ready),
+            Ok(None) => self.packages.install(package).await.map_err(|error| told(&error)),
+            Err(tampered) => {
+                self.note_tampered(key, &tampered).await;
+                let problem = Problem::error("plugin", tampered.to_string());
+                let hint = "somebody wrote to the host's own folder: find out who; switching the plugin on again installs it anew";
+                Err(problem.hint(hint).into())
+            }
+        }
+    }
+
+    async fn note_tampered(&self, key: &InstanceKey, tampered: &Tampered) {
+        tracing::error!(instance = %key, %tampered, "a plugin that was installed has been changed; it is not started");
+        let reason = tampered.to_string();
+        self.instances.step(key, InstanceState::Failed, |instance| instance.last_error = Some(reason));
+        let entry = NewAuditEntry {
+            actor: String::from("host"),
+            action: String::from("package.tampered"),
+            subject: Some(key.plugin.to_string()),
+            detail: json!({ "path": tampered.at }),
+        };
+        if let Err(error) = self.store.audit().append(key.organization, entry).await {
+            tracing::error!(instance = %key, %error, "failed to note in the audit trail that a package was changed");
+        }
+    }
+}
+
+/// What people read of an installation that failed.
+fn told(error: &InstallError) -> Problems {
+    match error {
+        InstallError::Refused { problems, .. } => problems.clone(),
+        // Why the machine cannot do it is for its operator, who reads it here as well as in the log.
+        InstallError::Host { .. } => Problem::error("package", error.to_string()).into(),
+    }
+}

@@ -1,0 +1,81 @@
+//! Why a package was not made ready.
+
+use std::io;
+use std::path::Path;
+
+use hayloft_model::{Problem, Problems};
+use serde::{Deserialize, Serialize};
+
+/// The part of the way that a package did not get past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Its files, its dependencies.
+    Install,
+    /// What is made of them.
+    Build,
+}
+
+/// Why a package was not made ready. Nothing of it is left then.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum InstallError {
+    /// What its author wrote, or what came of it, cannot be used.
+    #[error("the package cannot be {}: {}", match phase { Phase::Install => "installed", Phase::Build => "built" }, first(problems))]
+    Refused {
+        /// How far it came.
+        phase: Phase,
+        /// Everything that is known to be wrong.
+        problems: Problems,
+    },
+    /// We broke.
+    #[error("failed to {what}: {reason}")]
+    Host {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        reason: String,
+    },
+}
+
+impl InstallError {
+    /// Where it is shown: what an author can mend, or that it is not theirs to mend.
+    #[must_use]
+    pub fn problems(&self) -> Problems {
+        match self {
+            Self::Refused { problems, .. } => problems.clone(),
+            Self::Host { what, .. } => {
+                Problem::error("package", format!("failed to {what}, for a reason of the host")).into()
+            }
+        }
+    }
+}
+
+fn first(problems: &Problems) -> String {
+    problems.iter().next().map_or_else(String::new, |problem| format!("{}: {}", problem.at, problem.message))
+}
+
+/// What is wrong while files are handled: with them, or with the host.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    Wrong(Problem),
+    Host { what: String, source: io::Error },
+}
+
+impl Fault {
+    pub(crate) fn host(what: &str, path: &Path) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Host { what: format!("{what} `{}`", path.display()), source }
+    }
+
+    pub(crate) fn in_phase(self, phase: Phase) -> InstallError {
+        match self {
+            Self::Wrong(problem) => InstallError::Refused { phase, problems: problem.into() },
+            Self::Host { what, source } => InstallError::Host { what, reason: source.to_string() },
+        }
+    }
+}
+
+impl From<Problem> for Fault {
+    fn from(problem: Problem) -> Self {
+        Self::Wrong(problem)
+    }
+}

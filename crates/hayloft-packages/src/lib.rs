@@ -1,0 +1,36 @@
+//! What becomes of a plugin's folder before it runs: copied, installed, built, sealed and kept, version beside version.
+//!
+//! [`Packages`] takes a folder that somebody vouches for no further than that it is theirs, makes it ready in a jail
+//! whose only way out is the registry, and puts what came of it on a [`Shelf`] where nothing changes any more. Workers
+//! run from there. What an author wrote wrong is never an error of ours: it is a [`Problem`](hayloft_model::Problem)
+//! with its place.
+//!
+//! This crate alone knows npm, the folders of packages and their archives. It must not know organizations'
+//! configuration, HTTP beyond the one line that asks for the registry, or SQL, and it never runs a plugin's code
+//! outside of a jail.
+#![forbid(unsafe_code)]
+
+pub mod archive;
+mod entry_name;
+mod error;
+mod install;
+mod log;
+mod npm;
+mod packages;
+mod plan;
+mod registry;
+mod sdk;
+mod shelf;
+mod snapshot;
+mod tree;
+mod watch;
+mod workshop;
+
+pub use error::{InstallError, Phase};
+pub use packages::{InstallState, Needs, Options, Packages, find_npm};
+pub use registry::{Dial, Registry, RegistryStream, UnusableRegistry};
+pub use sdk::Provided;
+pub use shelf::{Shelf, Tampered};
+pub use tree::Room;
+pub use watch::Watch;
+pub use workshop::{InstallLimits, Toolchain};

@@ -1,0 +1,442 @@
+//! All packages of a host: what each needs, which are ready, and how the others become so.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
+use hayloft_model::plugin::Package;
+use hayloft_model::{ContentHash, PluginId, Problems};
+use hayloft_sandbox::Sandbox;
+use serde::Serialize;
+use tokio::sync::Semaphore;
+
+use crate::error::{Fault, InstallError};
+use crate::install::{self, Copied};
+use crate::log::RunLog;
+use crate::npm::Scripts;
+use crate::plan;
+use crate::registry::{Dial, Registry};
+use crate::shelf::{Failure, Shelf, Staging, Tampered};
+use crate::workshop::{Fittings, InstallLimits, Toolchain, Workshop};
+use crate::{Phase, Provided};
+
+/// How many packages are made ready at once. Each takes memory for all that it writes.
+const AT_ONCE: usize = 2;
+
+/// What the packages of a host need.
+pub struct Options {
+    /// The folder of versions.
+    pub shelf: PathBuf,
+    /// Makes the jails.
+    pub sandbox: Sandbox,
+    /// The programs.
+    pub toolchain: Toolchain,
+    /// Packages that the host itself provides.
+    pub provided: Vec<Provided>,
+    /// Where dependencies come from.
+    pub registry: Registry,
+    /// Opens the host's connections.
+    pub dial: Arc<dyn Dial>,
+    /// What making a package ready may use.
+    pub limits: InstallLimits,
+    /// Plugins for which the operator lets the scripts of their dependencies run while they are fetched.
+    pub script_grants: BTreeSet<PluginId>,
+}
+
+/// The packages of a host. Clones are the same.
+#[derive(Clone)]
+pub struct Packages(Arc<Inner>);
+
+struct Inner {
+    options: Options,
+    shelf: Shelf,
+    running: Mutex<HashMap<Key, Running>>,
+    /// What was read of versions that are ready: they never change.
+    known: Mutex<HashMap<Key, Package>>,
+    at_once: Semaphore,
+    numbers: AtomicU64,
+}
+
+type Key = (PluginId, ContentHash);
+
+type Outcome = Result<Package, InstallError>;
+
+#[derive(Clone)]
+struct Running {
+    outcome: Shared<BoxFuture<'static, Outcome>>,
+    log: Arc<RunLog>,
+    progress: Arc<Mutex<Progress>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Progress {
+    step: usize,
+    steps: usize,
+    title: String,
+}
+
+/// What a package needs before it can run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Dependencies must be fetched.
+    pub installation: bool,
+    /// It must be built.
+    pub building: bool,
+}
+
+/// How far a package is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum InstallState {
+    /// Nobody asked for it yet.
+    Waiting,
+    /// It is being made ready.
+    Installing {
+        /// Which step, from 1 on; 0 while it waits or is copied.
+        step: usize,
+        /// How many there are.
+        steps: usize,
+        /// What runs, for people.
+        title: String,
+    },
+    /// It runs from its own version.
+    Installed,
+    /// Its dependencies could not be had.
+    InstallError {
+        /// Why.
+        problems: Problems,
+    },
+    /// It could not be built.
+    BuildError {
+        /// Why.
+        problems: Problems,
+    },
+}
+
+impl Packages {
+    /// Opens the shelf.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn open(options: Options) -> io::Result<Self> {
+        let shelf = Shelf::open(&options.shelf)?;
+        Ok(Self(Arc::new(Inner {
+            options,
+            shelf,
+            running: Mutex::default(),
+            known: Mutex::default(),
+            at_once: Semaphore::new(AT_ONCE),
+            numbers: AtomicU64::new(0),
+        })))
+    }
+
+    /// What a package's folder still needs. Looks at a few files.
+    #[must_use]
+    pub fn needs(&self, package: &Package) -> Needs {
+        let steps = plan::plan(&package.root, &package.descriptor, &self.0.options.provided);
+        let any = |phase: Phase| steps.iter().any(|step| step.phase == phase);
+        Needs { installation: any(Phase::Install), building: any(Phase::Build) }
+    }
+
+    /// How far a package is.
+    #[must_use]
+    pub fn state(&self, package: &Package) -> InstallState {
+        let (plugin, hash) = (&package.descriptor.id, package.content_hash);
+        if let Some(running) = self.running().get(&(plugin.clone(), hash)) {
+            let progress = running.progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let Progress { step, steps, title } = progress;
+            return InstallState::Installing { step, steps, title };
+        }
+        if self.0.is_ready_where_it_is(package) || self.0.shelf.find(plugin, hash).is_some() {
+            return InstallState::Installed;
+        }
+        match self.0.shelf.failure(plugin, hash) {
+            Some(Failure { phase: Phase::Install, problems }) => InstallState::InstallError { problems },
+            Some(Failure { phase: Phase::Build, problems }) => InstallState::BuildError { problems },
+            None => InstallState::Waiting,
+        }
+    }
+
+    /// What the programs wrote that made this package, or make it now.
+    #[must_use]
+    pub fn log(&self, package: &Package) -> Option<String> {
+        let (plugin, hash) = (&package.descriptor.id, package.content_hash);
+        let running = self.running().get(&(plugin.clone(), hash)).cloned();
+        running.map(|running| running.log.text()).or_else(|| self.0.shelf.log(plugin, hash))
+    }
+
+    /// The package as it runs, if it is ready. What its folder says is read from there.
+    ///
+    /// # Errors
+    /// When its version is not what was installed.
+    pub async fn ready(&self, package: &Package) -> Result<Option<Package>, Tampered> {
+        let (inner, package) = (Arc::clone(&self.0), package.clone());
+        // A panic in there is as bad as a version that differs, and as unlikely.
+        let looked = tokio::task::spawn_blocking(move || inner.ready(&package)).await;
+        looked.unwrap_or_else(|_| Err(Tampered { at: PathBuf::new() }))
+    }
+
+    /// Makes a package ready, unless it is. However many ask at the same time, it is done once, and goes on when they
+    /// go away.
+    ///
+    /// # Errors
+    /// See [`InstallError`]. What was there before stays as it was.
+    pub async fn install(&self, package: &Package) -> Outcome {
+        let key = (package.descriptor.id.clone(), package.content_hash);
+        let running = {
+            let mut all = self.running();
+            match all.get(&key) {
+                Some(running) => running.clone(),
+                None => {
+                    let running = self.begin(package.clone());
+                    all.insert(key, running.clone());
+                    tokio::spawn(running.outcome.clone());
+                    running
+                }
+            }
+        };
+        running.outcome.await
+    }
+
+    /// Removes all versions of a plugin that nobody runs any more.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub async fn remove(&self, plugin: &PluginId) -> io::Result<()> {
+        let (inner, plugin) = (Arc::clone(&self.0), plugin.clone());
+        inner.known.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, _), _| *known != plugin);
+        tokio::task::spawn_blocking(move || inner.shelf.remove(&plugin)).await.map_err(io::Error::other)?
+    }
+
+    fn begin(&self, package: Package) -> Running {
+        let (log, progress) = (Arc::new(RunLog::default()), Arc::<Mutex<Progress>>::default());
+        let inner = Arc::clone(&self.0);
+        let outcome = {
+            let (log, progress) = (Arc::clone(&log), Arc::clone(&progress));
+            async move {
+                let outcome = inner.install(&package, &log, &progress).await;
+                inner.remember(&package, &log, &outcome).await;
+                let key = (package.descriptor.id.clone(), package.content_hash);
+                inner.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+                outcome
+            }
+        };
+        Running { outcome: outcome.boxed().shared(), log, progress }
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<Key, Running>> {
+        self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Whether it runs from where it lies: where jails have no root of their own they would not find the way to the
+    /// shelf, and nothing can be installed. What it depends on may lie in a folder above it, so that is no reason not to
+    /// try; what must be built first has nothing that could be tried.
+    fn is_ready_where_it_is(&self, package: &Package) -> bool {
+        let builds = || {
+            let steps = plan::plan(&package.root, &package.descriptor, &self.options.provided);
+            steps.iter().any(|step| step.phase == Phase::Build)
+        };
+        !Workshop::is_possible(&self.options.sandbox) && !builds()
+    }
+
+    fn ready(&self, package: &Package) -> Result<Option<Package>, Tampered> {
+        if self.is_ready_where_it_is(package) {
+            return Ok(Some(package.clone()));
+        }
+        let (plugin, hash) = (&package.descriptor.id, package.content_hash);
+        let Some(root) = self.shelf.find(plugin, hash) else { return Ok(None) };
+        self.shelf.verify(plugin, hash)?;
+        let key = (plugin.clone(), hash);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ready) = known.get(&key) {
+            return Ok(Some(ready.clone()));
+        }
+        // It was read without a problem before it was sealed, so only another version of this host can find one.
+        let Some(descriptor) = hayloft_manifest::read_plugin(&root).0 else { return Ok(None) };
+        let ready = Package { root, content_hash: hash, descriptor };
+        known.insert(key, ready.clone());
+        Ok(Some(ready))
+    }
+
+    async fn install(
+        self: &Arc<Self>,
+        package: &Package,
+        log: &Arc<RunLog>,
+        progress: &Arc<Mutex<Progress>>,
+    ) -> Outcome {
+        let host = |what: &str| {
+            let what = what.to_owned();
+            move |reason: String| InstallError::Host { what: what.clone(), reason }
+        };
+        // A version that was touched is made anew from the folder, which is what a person would do.
+        let there = self.blocking(package, |inner, package| Ok(inner.ready(package).ok().flatten())).await?;
+        if let Some(ready) = there {
+            return Ok(ready);
+        }
+        let turn = self.at_once.acquire().await;
+        let _turn = turn.map_err(|error| host("wait for a turn to install")(error.to_string()))?;
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let (staging, copied) =
+            self.blocking(package, move |inner, package| inner.copy(package, number)).await?;
+        let last = copied.steps.last().map_or(Phase::Install, |step| step.phase);
+        let result = if copied.steps.is_empty() {
+            copied.root()
+        } else {
+            self.make(&copied, package, &staging, number, log, progress).await?
+        };
+        self.blocking(package, move |inner, package| {
+            install::check(package, &result, last)?;
+            let published = inner.shelf.publish(&package.descriptor.id, package.content_hash, &result);
+            published.map_err(Fault::host("keep", &result)).map_err(|fault| fault.in_phase(last))?;
+            drop(staging);
+            let ready = inner.ready(package).ok().flatten();
+            ready.ok_or_else(|| InstallError::Host {
+                what: String::from("keep the package"),
+                reason: String::from("it changed when it was kept"),
+            })
+        })
+        .await
+    }
+
+    fn copy(&self, package: &Package, number: u64) -> Result<(Staging, Copied), InstallError> {
+        let options = &self.options;
+        let staging = self.shelf.stage(&number.to_string());
+        let staging = staging
+            .map_err(Fault::host("make room in", &options.shelf))
+            .map_err(|fault| fault.in_phase(Phase::Install))?;
+        let copied = install::copy(package, staging.path(), &options.provided, options.limits.room)
+            .and_then(|mut copied| {
+                if !copied.steps.is_empty() {
+                    install::prepare(&mut copied, &options.provided)?;
+                }
+                Ok(copied)
+            })
+            .map_err(|fault| fault.in_phase(Phase::Install))?;
+        Ok((staging, copied))
+    }
+
+    async fn make(
+        &self,
+        copied: &Copied,
+        package: &Package,
+        staging: &Staging,
+        number: u64,
+        log: &Arc<RunLog>,
+        progress: &Arc<Mutex<Progress>>,
+    ) -> Result<PathBuf, InstallError> {
+        let options = &self.options;
+        self.possible()?;
+        let home = staging.path().join("home");
+        std::fs::create_dir(&home)
+            .map_err(Fault::host("make", &home))
+            .map_err(|fault| fault.in_phase(Phase::Install))?;
+        let granted = options.script_grants.contains(&package.descriptor.id);
+        let workshop = Workshop::open(Fittings {
+            sandbox: &options.sandbox,
+            toolchain: &options.toolchain,
+            provided: &options.provided,
+            registry: &options.registry,
+            dial: &options.dial,
+            limits: &options.limits,
+            scripts: if granted { Scripts::Granted } else { Scripts::Ignored },
+            source: copied.top(),
+            home: &home,
+            name: format!("install-{number}"),
+            log,
+        })
+        .await?;
+        let steps = copied.steps.len();
+        let report = |number: usize, step: &plan::Step| {
+            *progress.lock().unwrap_or_else(PoisonError::into_inner) =
+                Progress { step: number + 1, steps, title: step.title() };
+        };
+        let result = staging.path().join("result");
+        let made = install::make(&workshop, copied, &result, options.limits.room, &report).await;
+        // Whatever came of it, nothing of the jail is left.
+        workshop.close().await?;
+        made.map(|()| result)
+    }
+
+    fn possible(&self) -> Result<(), InstallError> {
+        let what = || String::from("install a package with dependencies");
+        if !Workshop::is_possible(&self.options.sandbox) {
+            let tier = self.options.sandbox.isolation().tier;
+            let reason = format!(
+                "that takes isolation A or B, and this machine has {tier}; `npm install` and `npm run build` in its folder make it whole"
+            );
+            return Err(InstallError::Host { what: what(), reason });
+        }
+        if self.options.toolchain.npm.is_none() {
+            let reason = String::from("there is no npm beside Node or in PATH");
+            return Err(InstallError::Host { what: what(), reason });
+        }
+        Ok(())
+    }
+
+    async fn remember(self: &Arc<Self>, package: &Package, log: &Arc<RunLog>, outcome: &Outcome) {
+        let text = log.text();
+        let failure = match outcome {
+            Ok(_) => None,
+            Err(error @ InstallError::Refused { phase, .. }) => {
+                Some(Failure { phase: *phase, problems: error.problems() })
+            }
+            Err(error) => {
+                tracing::error!(plugin = %package.descriptor.id, %error, "failed to install a package");
+                Some(Failure { phase: Phase::Install, problems: error.problems() })
+            }
+        };
+        let noted = self
+            .blocking(package, move |inner, package| {
+                let (plugin, hash) = (&package.descriptor.id, package.content_hash);
+                let failed = |error: io::Error| {
+                    Fault::host("note in", &inner.options.shelf)(error).in_phase(Phase::Install)
+                };
+                if !text.is_empty() {
+                    inner.shelf.keep_log(plugin, hash, &text).map_err(failed)?;
+                }
+                match &failure {
+                    Some(failure) => inner.shelf.note_failure(plugin, hash, failure).map_err(failed),
+                    None => Ok(()),
+                }
+            })
+            .await;
+        if let Err(error) = noted {
+            tracing::error!(plugin = %package.descriptor.id, %error, "failed to note how an installation went");
+        }
+    }
+
+    async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        package: &Package,
+        work: impl FnOnce(&Self, &Package) -> Result<T, InstallError> + Send + 'static,
+    ) -> Result<T, InstallError> {
+        let (inner, package) = (Arc::clone(self), package.clone());
+        let done = tokio::task::spawn_blocking(move || work(&inner, &package)).await;
+        done.unwrap_or_else(|error| {
+            Err(InstallError::Host {
+                what: String::from("handle the files of a package"),
+                reason: error.to_string(),
+            })
+        })
+    }
+}
+
+/// Where npm's own package is, for a Node executable: where Node's own archives have it, or what `npm` in one of the
+/// folders leads to.
+#[must_use]
+pub fn find_npm(node: &Path, folders: &[PathBuf]) -> Option<PathBuf> {
+    let is_npm = |folder: &PathBuf| folder.join("bin/npm-cli.js").is_file();
+    let beside =
+        node.parent().map(|bin| bin.join("../lib/node_modules/npm")).and_then(|npm| npm.canonicalize().ok());
+    let linked = folders.iter().filter_map(|folder| {
+        let program = folder.join("npm").canonicalize().ok()?;
+        Some(program.parent()?.parent()?.to_owned())
+    });
+    beside.into_iter().chain(linked).find(is_npm)
+}

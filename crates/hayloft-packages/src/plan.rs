@@ -1,0 +1,179 @@
+//! What a package needs before it can run: which programs, where, in which order.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use hayloft_model::PluginDescriptor;
+use hayloft_model::plugin::{Command, Runtime};
+use serde_json::Value;
+
+use crate::npm;
+use crate::{Phase, Provided};
+
+/// Folders of a package that may have dependencies of their own: itself, and its server's.
+const FOLDERS: [&str; 2] = ["", "mcp"];
+
+/// Largest manifest of npm that is looked into, in bytes.
+const LARGEST_MANIFEST: u64 = 1 << 20;
+
+/// A program to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    pub(crate) phase: Phase,
+    pub(crate) command: Command,
+}
+
+impl Step {
+    /// What a person reads while it runs: `mcp: npm ci`.
+    pub(crate) fn title(&self) -> String {
+        let words: Vec<&str> = std::iter::once(&self.command.program)
+            .chain(&self.command.arguments)
+            .map(String::as_str)
+            .filter(|word| !npm::is_ours(word))
+            .collect();
+        let line: String = words.join(" ").chars().flat_map(char::escape_debug).take(120).collect();
+        match self.command.folder.as_os_str().is_empty() {
+            true => line,
+            false => format!("{}: {line}", self.command.folder.display()),
+        }
+    }
+}
+
+/// Everything that must run, in order. Nothing for a package that is whole.
+pub(crate) fn plan(root: &Path, descriptor: &PluginDescriptor, provided: &[Provided]) -> Vec<Step> {
+    let build = build(root, descriptor);
+    let install = install(root, descriptor, provided, !build.is_empty());
+    let of = |phase: Phase| move |command: Command| Step { phase, command };
+    install.into_iter().map(of(Phase::Install)).chain(build.into_iter().map(of(Phase::Build))).collect()
+}
+
+fn install(root: &Path, descriptor: &PluginDescriptor, provided: &[Provided], builds: bool) -> Vec<Command> {
+    let lacking = |folder: &Path| {
+        let manifest = manifest(&root.join(folder))?;
+        lacks(&root.join(folder), &manifest, provided, builds).then_some(folder.to_owned())
+    };
+    if descriptor.setup.install.is_empty() {
+        let folders = FOLDERS.iter().filter_map(|folder| lacking(Path::new(folder)));
+        return folders.map(|folder| npm::install(&root.join(&folder), folder)).collect();
+    }
+    // A line that installs what is there already has nothing to do; what else it does is not known, so it runs.
+    let folders: Vec<PathBuf> = descriptor
+        .setup
+        .install
+        .iter()
+        .map(|command| command.folder.clone())
+        .chain(FOLDERS.map(PathBuf::from))
+        .filter(|folder| manifest(&root.join(folder)).is_some())
+        .collect();
+    let is_npm = descriptor.setup.install.iter().all(|command| command.program == "npm");
+    if is_npm && !folders.is_empty() && folders.iter().all(|folder| lacking(folder).is_none()) {
+        return Vec::new();
+    }
+    descriptor.setup.install.iter().cloned().map(npm::tamed).collect()
+}
+
+fn build(root: &Path, descriptor: &PluginDescriptor) -> Vec<Command> {
+    if !descriptor.setup.build.is_empty() {
+        return descriptor.setup.build.iter().cloned().map(npm::tamed).collect();
+    }
+    let has_entry = match &descriptor.runtime {
+        Runtime::Node { entry } | Runtime::Isolate { entry, .. } => root.join(entry).is_file(),
+        Runtime::Servers => true,
+    };
+    let has_script = || manifest(root).is_some_and(|manifest| manifest["scripts"]["build"].is_string());
+    if has_entry || !has_script() { Vec::new() } else { vec![npm::build()] }
+}
+
+/// Whether a folder has dependencies that are not installed in it.
+fn lacks(folder: &Path, manifest: &Value, provided: &[Provided], builds: bool) -> bool {
+    let sections: &[&str] = if builds { &["dependencies", "devDependencies"] } else { &["dependencies"] };
+    let names = sections
+        .iter()
+        .filter_map(|section| manifest[*section].as_object())
+        .flat_map(|section| section.keys());
+    names
+        .filter(|name| !provided.iter().any(|package| package.name == **name))
+        .any(|name| !folder.join("node_modules").join(name).join("package.json").is_file())
+}
+
+fn manifest(folder: &Path) -> Option<Value> {
+    let path = folder.join(npm::MANIFEST);
+    let facts =
+        fs::metadata(&path).ok().filter(|facts| facts.is_file() && facts.len() <= LARGEST_MANIFEST)?;
+    debug_assert!(facts.len() <= LARGEST_MANIFEST);
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn titles(files: &[(&str, &str)]) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let (descriptor, problems) = hayloft_manifest::read_source(folder.path());
+        let descriptor = descriptor.unwrap_or_else(|| panic!("{problems}"));
+        let sdk = Provided { name: String::from("@hay/plugin-sdk"), path: PathBuf::from("/sdk") };
+        let steps = plan(folder.path(), &descriptor, &[sdk]);
+        steps.iter().map(|step| format!("{:?} {}", step.phase, step.title())).collect()
+    }
+
+    fn package(rest: &str) -> String {
+        format!(
+            r#"{{ "name": "x", "version": "1.0.0", "hay-plugin": {{ "entry": "./dist/index.js" }}, {rest} }}"#
+        )
+    }
+
+    #[test]
+    fn a_package_gets_what_it_lacks_and_no_more() {
+        let built = ("dist/index.js", "");
+        let sdk = package(r#""dependencies": { "@hay/plugin-sdk": "workspace:*" }"#);
+        assert_eq!(titles(&[("package.json", &sdk), built]), [""; 0], "the host has the SDK");
+
+        let stripe =
+            package(r#""dependencies": { "stripe": "^1" }, "devDependencies": { "typescript": "^5" }"#);
+        assert_eq!(titles(&[("package.json", &stripe), built]), ["Install npm install"]);
+        let locked = [("package.json", &*stripe), built, ("package-lock.json", "{}")];
+        assert_eq!(titles(&locked), ["Install npm ci"]);
+        let there = [("package.json", &*stripe), built, ("node_modules/stripe/package.json", "{}")];
+        assert_eq!(titles(&there), [""; 0], "a folder that was installed by hand is whole");
+
+        let script = package(r#""devDependencies": { "typescript": "^5" }, "scripts": { "build": "tsc" }"#);
+        assert_eq!(titles(&[("package.json", &script), built]), [""; 0], "what was built is not built again");
+        assert_eq!(titles(&[("package.json", &script)]), ["Install npm install", "Build npm run build"]);
+
+        let server = [
+            ("package.json", &*package(r#""dependencies": {}"#)),
+            built,
+            ("mcp/package.json", r#"{ "dependencies": { "zod": "4" } }"#),
+            ("mcp/package-lock.json", "{}"),
+        ];
+        assert_eq!(titles(&server), ["Install mcp: npm ci"]);
+    }
+
+    #[test]
+    fn what_a_manifest_says_itself_is_done_as_it_says() {
+        let manifest = |mcp: &str| {
+            format!(
+                r#"{{ "id": "hay-plugin-x", "name": "X", "version": "1.0.0", "description": "X", "author": "X", "type": ["mcp-connector"], "entry": "./dist/index.js",
+                "capabilities": {{ "mcp": {{ "connection": {{ "type": "local" }}, "transport": "stdio",
+                "startCommand": "node mcp/index.js", {mcp} }} }} }}"#
+            )
+        };
+        let mcp = ("mcp/package.json", r#"{ "dependencies": { "zod": "4" } }"#);
+        let lines = manifest(
+            r#""installCommand": "cd mcp && npm ci --ignore-scripts", "buildCommand": "npm run build""#,
+        );
+        assert_eq!(
+            titles(&[("manifest.json", &lines), mcp, ("mcp/index.js", "")]),
+            ["Install mcp: npm ci --ignore-scripts", "Build npm run build"]
+        );
+        let line = manifest(r#""installCommand": "cd mcp && npm ci""#);
+        let there = ("mcp/node_modules/zod/package.json", "{}");
+        assert_eq!(titles(&[("manifest.json", &line), mcp, ("mcp/index.js", ""), there]), [""; 0]);
+    }
+}

@@ -1,0 +1,162 @@
+//! A registry that the test plays: two packages, and a switch that turns it off.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures::future::BoxFuture;
+use hayloft_packages::{Dial, Registry, RegistryStream};
+use serde_json::json;
+use sha2::{Digest as _, Sha512};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What it has: a name, and the files of the only version.
+const PACKAGES: [(&str, &[(&str, &str)]); 2] = [
+    (
+        "dep",
+        &[
+            ("index.js", "module.exports = 'dep 1.0.0';\n"),
+            ("package.json", r#"{ "name": "dep", "version": "1.0.0" }"#),
+        ],
+    ),
+    (
+        "scripted-dep",
+        &[
+            ("index.js", ""),
+            (
+                "package.json",
+                r#"{ "name": "scripted-dep", "version": "1.0.0", "scripts": { "postinstall": "touch ran", "preinstall": "touch ran", "install": "touch ran" } }"#,
+            ),
+        ],
+    ),
+];
+
+pub(crate) struct TestRegistry {
+    address: SocketAddr,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    down: AtomicBool,
+    requests: AtomicUsize,
+    archives: AtomicUsize,
+}
+
+impl TestRegistry {
+    pub(crate) async fn start() -> Arc<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(State::default());
+        let serving = Arc::clone(&state);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let state = Arc::clone(&serving);
+                tokio::spawn(async move { drop(answer(stream, &state).await) });
+            }
+        });
+        Arc::new(Self { address, state })
+    }
+
+    pub(crate) fn registry(&self) -> Registry {
+        format!("http://registry.test:{}/", self.address.port()).parse().unwrap()
+    }
+
+    pub(crate) fn go_down(&self) {
+        self.state.down.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn come_back(&self) {
+        self.state.down.store(false, Ordering::SeqCst);
+    }
+
+    pub(crate) fn requests(&self) -> usize {
+        self.state.requests.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn archives(&self) -> usize {
+        self.state.archives.load(Ordering::SeqCst)
+    }
+
+    /// What a lockfile says of `dep` when it tells the truth.
+    pub(crate) fn integrity(&self) -> String {
+        integrity(&archive("dep").unwrap())
+    }
+}
+
+impl Dial for TestRegistry {
+    fn dial<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<RegistryStream>> {
+        Box::pin(async move {
+            assert_eq!((host, port), ("registry.test", self.address.port()));
+            if self.state.down.load(Ordering::SeqCst) {
+                return Err(io::Error::from(io::ErrorKind::ConnectionRefused));
+            }
+            Ok(Box::new(TcpStream::connect(self.address).await?) as RegistryStream)
+        })
+    }
+}
+
+async fn answer(stream: TcpStream, state: &State) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await? == 0 {
+            return Ok(());
+        }
+        let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+        loop {
+            let mut header = String::new();
+            stream.read_line(&mut header).await?;
+            if header.trim().is_empty() {
+                break;
+            }
+        }
+        state.requests.fetch_add(1, Ordering::SeqCst);
+        let name = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+        let (status, body) = match archive(name) {
+            Some(archive) if path.ends_with(".tgz") => {
+                state.archives.fetch_add(1, Ordering::SeqCst);
+                ("200 OK", archive)
+            }
+            Some(archive) => ("200 OK", packument(name, &archive)),
+            None => ("404 Not Found", b"{}".to_vec()),
+        };
+        let head = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(&body).await?;
+    }
+}
+
+fn packument(name: &str, archive: &[u8]) -> Vec<u8> {
+    let version = json!({
+        "name": name,
+        "version": "1.0.0",
+        "hasInstallScript": name == "scripted-dep",
+        "dist": { "tarball": format!("https://registry.npmjs.org/{name}/-/{name}-1.0.0.tgz"), "integrity": integrity(archive) },
+    });
+    let packument =
+        json!({ "name": name, "dist-tags": { "latest": "1.0.0" }, "versions": { "1.0.0": version } });
+    serde_json::to_vec(&packument).unwrap()
+}
+
+fn archive(name: &str) -> Option<Vec<u8>> {
+    let files = PACKAGES.iter().find(|(known, _)| *known == name)?.1;
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let mut archive = Vec::new();
+    hayloft_packages::archive::pack(folder.path(), &mut archive).unwrap();
+    Some(archive)
+}
+
+fn integrity(archive: &[u8]) -> String {
+    format!("sha512-{}", STANDARD.encode(Sha512::digest(archive)))
+}
