@@ -2,7 +2,7 @@
 //! one file per filter in `OUT_DIR`, eight bytes per instruction in the byte order of the machine. So the stage parses
 //! nothing at run time, and a wrong policy is found by the build.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs};
@@ -42,10 +42,6 @@ fn compile() -> Result<(), Vec<String>> {
     let out =
         variable("OUT_DIR").map(PathBuf::from).ok_or_else(|| vec!["cargo set no `OUT_DIR`".to_owned()])?;
     let text = fs::read(POLICY).map_err(|error| vec![error.to_string()])?;
-    let problems = shadowed_rules(&text)?;
-    if !problems.is_empty() {
-        return Err(problems);
-    }
     let mut programs: BTreeMap<String, BpfProgram> =
         seccompiler::compile_from_json(text.as_slice(), TargetArch::x86_64)
             .map_err(|error| vec![error.to_string()])?
@@ -60,31 +56,6 @@ fn compile() -> Result<(), Vec<String>> {
     }
     problems.extend(programs.keys().map(|name| format!("nothing installs the filter `{name}`")));
     if problems.is_empty() { Ok(()) } else { Err(problems) }
-}
-
-/// Finds what the compiler takes without a word: a rule without conditions beside one with conditions for the same
-/// call of the same filter is dropped, so the policy would not mean what it says.
-fn shadowed_rules(text: &[u8]) -> Result<Vec<String>, Vec<String>> {
-    let policy: serde_json::Value = serde_json::from_slice(text).map_err(|error| vec![error.to_string()])?;
-    let mut problems = Vec::new();
-    for (filter, content) in policy.as_object().into_iter().flatten() {
-        let mut whole = BTreeSet::new();
-        let mut conditional = BTreeSet::new();
-        for rule in content["filter"].as_array().into_iter().flatten() {
-            let call = rule["syscall"].as_str().unwrap_or_default();
-            if rule.get("args").is_some() {
-                conditional.insert(call);
-            } else if !whole.insert(call) {
-                problems.push(format!("`{call}` stands twice in the filter `{filter}`"));
-            }
-        }
-        problems.extend(whole.intersection(&conditional).map(|call| {
-            format!(
-                "`{call}` stands in the filter `{filter}` both with and without conditions; keep one of them"
-            )
-        }));
-    }
-    Ok(problems)
 }
 
 /// Shortens what the compiler makes of a rule without conditions, from five instructions to two: compare and return.
