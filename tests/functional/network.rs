@@ -46,11 +46,8 @@ fn drivers() -> String {
 impl World {
     /// With further grants, each `HOST:PORT=ADDRESS`.
     async fn start(isolation: &str, grants: &[String]) -> Self {
-        let outside = NodeService::start::<&str>(
-            &workspace_file("tests/functional/fixtures/outside.cjs"),
-            &[],
-            &[],
-        );
+        let outside =
+            NodeService::start::<&str>(&workspace_file("tests/functional/fixtures/outside.cjs"), &[], &[]);
         let port = |name: &str| outside.announcement()[name].as_u64().expect("a port");
         let mut private = vec![
             format!("api.outside.test:443=127.0.0.1:{}", port("secure")),
@@ -123,9 +120,7 @@ async fn unmodified_programs_reach_what_was_granted() {
     let mut world = World::start("B", &[]).await;
     let answer = json!({ "host": "api.outside.test", "url": "/a?b=c", "received": 0 });
     world.gives(FETCH, answer.clone()).await;
-    world
-        .gives(FETCH_TLS, json!({ "host": "api.outside.test", "url": "/a", "received": 1_000_000 }))
-        .await;
+    world.gives(FETCH_TLS, json!({ "host": "api.outside.test", "url": "/a", "received": 1_000_000 })).await;
     world.gives(REQUEST_TLS, json!("/b")).await;
     world.gives(RAW, json!("welcome\nHELLO")).await;
 
@@ -213,9 +208,7 @@ async fn a_database_is_used_by_its_driver() {
 async fn without_namespaces_programs_of_node_reach_the_same() {
     let mut world = World::start("C", &[]).await;
     world.gives(FETCH, json!({ "host": "api.outside.test", "url": "/a?b=c", "received": 0 })).await;
-    world
-        .gives(FETCH_TLS, json!({ "host": "api.outside.test", "url": "/a", "received": 1_000_000 }))
-        .await;
+    world.gives(FETCH_TLS, json!({ "host": "api.outside.test", "url": "/a", "received": 1_000_000 })).await;
     world.gives(REQUEST_TLS, json!("/b")).await;
     world.gives(RAW, json!("welcome\nHELLO")).await;
     world.gives(MAIL, json!("sent")).await;

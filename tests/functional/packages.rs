@@ -20,7 +20,8 @@ const REGISTRY: &str = "registry.npmjs.org";
 
 /// A server that finds the registry where this machine does, on whatever network that is.
 fn server(folder: &PluginFolder) -> TestServerBuilder {
-    let address = (REGISTRY, 443).to_socket_addrs().unwrap().map(|address| address.ip()).find(IpAddr::is_ipv4).unwrap();
+    let address =
+        (REGISTRY, 443).to_socket_addrs().unwrap().map(|address| address.ip()).find(IpAddr::is_ipv4).unwrap();
     TestServer::builder()
         .plugins(folder.path())
         .environment("HAYLOFT_REGISTRY_ADDRESS", &format!("{REGISTRY}:443={address}:443"))
@@ -152,7 +153,11 @@ export default defineHayPlugin(({ register }) => ({
     });
     for (name, text) in [
         ("manifest.json", manifest.to_string()),
-        ("mcp/package.json", json!({ "name": "server", "version": "1.0.0", "dependencies": { "is-number": "7.0.0" } }).to_string()),
+        (
+            "mcp/package.json",
+            json!({ "name": "server", "version": "1.0.0", "dependencies": { "is-number": "7.0.0" } })
+                .to_string(),
+        ),
         ("mcp/package-lock.json", lockfile.to_owned()),
         ("mcp/index.js", String::from("require('is-number');")),
     ] {
@@ -226,15 +231,26 @@ async fn a_folder_of_an_organization_is_seen_by_it_alone() {
     copy(mine.root().to_owned(), folder.path().join(&place));
     let ids = async |organization: &Organization| {
         let listed = organization.get("plugins").await.expect(200).json();
-        let mut ids: Vec<String> =
-            listed["plugins"].as_array().unwrap().iter().map(|plugin| plugin["id"].as_str().unwrap().to_owned()).collect();
+        let mut ids: Vec<String> = listed["plugins"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|plugin| plugin["id"].as_str().unwrap().to_owned())
+            .collect();
         ids.sort();
         ids
     };
-    until("the organization's own plugin", async || ids(&acme).await == ["hay-plugin-mine", "hay-plugin-shared"]).await;
+    until("the organization's own plugin", async || {
+        ids(&acme).await == ["hay-plugin-mine", "hay-plugin-shared"]
+    })
+    .await;
     assert_eq!(ids(&other).await, ["hay-plugin-shared"]);
     assert_eq!(installed(&acme, "hay-plugin-mine").await["state"], "ready");
-    for below in ["plugins/hay-plugin-mine", "plugins/hay-plugin-mine/logs", "plugins/hay-plugin-mine/installation/log"] {
+    for below in [
+        "plugins/hay-plugin-mine",
+        "plugins/hay-plugin-mine/logs",
+        "plugins/hay-plugin-mine/installation/log",
+    ] {
         other.get(below).await.expect(404);
     }
     other.put("plugins/hay-plugin-mine", &json!({ "enabled": true })).await.expect(404);
@@ -257,9 +273,14 @@ async fn what_was_installed_and_is_changed_since_does_not_start() {
     server.terminate().await;
 
     let versions = server.data_folder().join("packages/hay-plugin-kept");
-    let version = fs::read_dir(&versions).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap();
+    let version = fs::read_dir(&versions)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.is_dir())
+        .unwrap();
     let entry = version.join("index.js");
-    let (before, times) = (fs::read_to_string(&entry).unwrap(), fs::metadata(&entry).unwrap().modified().unwrap());
+    let (before, times) =
+        (fs::read_to_string(&entry).unwrap(), fs::metadata(&entry).unwrap().modified().unwrap());
     fs::set_permissions(&entry, fs::Permissions::from_mode(0o644)).unwrap();
     fs::write(&entry, before.replace("'mine'", "'evil'")).unwrap();
     fs::File::options().write(true).open(&entry).unwrap().set_modified(times).unwrap();
@@ -267,10 +288,17 @@ async fn what_was_installed_and_is_changed_since_does_not_start() {
 
     server.restart().await;
     let refused = said().await;
-    assert!(!refused.text().contains("evil") && refused.text().contains("is not what was installed"), "{}", refused.text());
+    assert!(
+        !refused.text().contains("evil") && refused.text().contains("is not what was installed"),
+        "{}",
+        refused.text()
+    );
     let shown = acme.get("plugins/hay-plugin-kept").await.expect(200).json();
     assert_eq!(shown["state"], "failed");
-    assert!(shown["lastError"].as_str().unwrap().contains("`index.js` is not what was installed"), "{shown:#}");
+    assert!(
+        shown["lastError"].as_str().unwrap().contains("`index.js` is not what was installed"),
+        "{shown:#}"
+    );
     let audit = acme.get("audit").await.expect(200).text();
     assert!(audit.contains("package.tampered") && audit.contains("index.js"), "{audit}");
 

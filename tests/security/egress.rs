@@ -33,9 +33,11 @@ impl Granted {
             format!("counts.test:80=127.0.0.1:{}", port("web")),
         ]);
         let folder = tempfile::tempdir().expect("a folder");
-        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).expect("for all to read");
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))
+            .expect("for all to read");
         let config = folder.path().join("hayloft.toml");
-        std::fs::write(&config, format!("[network.private]\n{HOSTILE} = {private}\n")).expect("a configuration");
+        std::fs::write(&config, format!("[network.private]\n{HOSTILE} = {private}\n"))
+            .expect("a configuration");
         let config = config.to_str().expect("a path in UTF-8").to_owned();
         let world = World::start_with(setup, |server| server.environment("HAYLOFT_CONFIG", &config)).await;
         Self { outside, world, _folder: folder }
@@ -51,7 +53,10 @@ impl Granted {
     async fn refusals(&self) -> Vec<Value> {
         let trail = self.world.attacker.get("audit?limit=1000").await.expect(200).json();
         let entries = trail["entries"].as_array().expect("entries").iter();
-        entries.filter(|entry| entry["action"] == "network.refused").map(|entry| entry["detail"].clone()).collect()
+        entries
+            .filter(|entry| entry["action"] == "network.refused")
+            .map(|entry| entry["detail"].clone())
+            .collect()
     }
 
     async fn end(self) {
@@ -159,7 +164,10 @@ async fn a_name_is_what_it_says_it_is(setup: Setup) {
         ("look up", "return await require('dns').promises.lookup(input)"),
         ("resolve", "return await require('dns').promises.resolve4(input)"),
         ("fetch", "return (await fetch('http://' + input + '/')).status"),
-        ("look up by another program", "const { stdout } = await require('util').promisify(require('child_process').execFile)(process.execPath, ['-e', `require('dns').lookup(${JSON.stringify(input)}, (error, address) => console.log(error ? 'none' : address))`]); if (stdout.trim() === 'none') throw new Error('none'); return stdout"),
+        (
+            "look up by another program",
+            "const { stdout } = await require('util').promisify(require('child_process').execFile)(process.execPath, ['-e', `require('dns').lookup(${JSON.stringify(input)}, (error, address) => console.log(error ? 'none' : address))`]); if (stdout.trim() === 'none') throw new Error('none'); return stdout",
+        ),
     ];
     for name in ["allowed.test.evil.test", "metadata.google.internal", "x.allowed.test"] {
         for outcome in world.attempts(&world.attacker, &names, json!(name)).await {
@@ -213,14 +221,19 @@ async fn names_carry_nothing_out(setup: Setup) {
     let ways = [
         ("look up", "return await require('dns').promises.lookup(input)"),
         ("resolve", "return await require('dns').promises.resolve4(input)"),
-        ("connect", "return await new Promise((done, fail) => require('net').connect(443, input, () => done('connected')).on('error', fail).on('close', () => fail(new Error('closed'))))"),
+        (
+            "connect",
+            "return await new Promise((done, fail) => require('net').connect(443, input, () => done('connected')).on('error', fail).on('close', () => fail(new Error('closed'))))",
+        ),
     ];
     for outcome in world.attempts(&world.attacker, &ways[..2], json!(name)).await {
         verdicts.refused(&outcome);
     }
     // Where it asks the host for a connection, it is connected to the host and to nobody else.
     let _either_way = world.attempts(&world.attacker, &ways[2..], json!(name)).await;
-    for kind in ["resolveTxt", "resolveMx", "resolveSrv", "resolveCname", "resolveNs", "resolveAny", "resolve6"] {
+    for kind in
+        ["resolveTxt", "resolveMx", "resolveSrv", "resolveCname", "resolveNs", "resolveAny", "resolve6"]
+    {
         let code = format!("return await require('dns').promises.{kind}(input)");
         verdicts.refused(&world.attempts(&world.attacker, &[(kind, &code)], json!(name)).await[0]);
     }
@@ -247,7 +260,9 @@ async fn a_storm_of_refusals_is_a_few_lines(setup: Setup) {
     let began = std::time::Instant::now();
     world.run(&world.attacker, storm, json!("storm.test")).await;
     let lines = granted.refusals().await.len();
-    verdicts.check((1..=40).contains(&lines), || format!("{lines} lines in the trail after {:?}", began.elapsed()));
+    verdicts.check((1..=40).contains(&lines), || {
+        format!("{lines} lines in the trail after {:?}", began.elapsed())
+    });
     let theirs = world.victim.get("audit?limit=1000").await.expect(200).text();
     verdicts.check(!theirs.contains("storm.test"), || "the victim's trail tells of it".into());
     verdicts.done();

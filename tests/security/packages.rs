@@ -67,7 +67,9 @@ async fn scripts_run_in_a_jail_or_not_at_all(setup: Setup) {
     fs::set_permissions(&canary, fs::Permissions::from_mode(0o666)).unwrap();
     let touch = |name: &str| format!("echo {name} >> ran; echo stolen > {}; true", canary.display());
     let mut scripts = serde_json::Map::new();
-    for name in ["preinstall", "install", "postinstall", "prepare", "prepublish", "preprepare", "dependencies"] {
+    for name in
+        ["preinstall", "install", "postinstall", "prepare", "prepublish", "preprepare", "dependencies"]
+    {
         scripts.insert(name.to_owned(), touch(name).into());
     }
     let build = format!("mkdir -p dist && touch dist/index.js; {}", touch("build"));
@@ -75,7 +77,11 @@ async fn scripts_run_in_a_jail_or_not_at_all(setup: Setup) {
     let folder = plugins.path().join("hay-plugin-scripted");
     let install = "npm install --ignore-scripts=false --foreground-scripts";
     write_plugin(&folder, "hay-plugin-scripted", install, "npm run build", &scripts.into());
-    fs::write(folder.join(".npmrc"), "ignore-scripts=false\nscript-shell=/bin/sh\nnode-options=--require ./evil.js\n").unwrap();
+    fs::write(
+        folder.join(".npmrc"),
+        "ignore-scripts=false\nscript-shell=/bin/sh\nnode-options=--require ./evil.js\n",
+    )
+    .unwrap();
     let server = setup.server(&plugins).start().await;
     let acme = server.organization("Acme").await;
     let shown = installation(&acme, "hay-plugin-scripted").await;
@@ -102,7 +108,10 @@ async fn builds_that_fill_the_disk_end_in_their_own_room(setup: Setup) {
     for id in ["hay-plugin-large", "hay-plugin-many", "hay-plugin-elsewhere"] {
         let shown = installation(&acme, id).await;
         assert_eq!(shown["installation"]["state"], "build_error", "{shown:#}");
-        assert!(shown["lastError"].as_str().unwrap().contains("needs more room than the 64 MiB"), "{shown:#}");
+        assert!(
+            shown["lastError"].as_str().unwrap().contains("needs more room than the 64 MiB"),
+            "{shown:#}"
+        );
     }
     let control = installation(&acme, "hay-plugin-quiet").await;
     assert_eq!(control["installation"]["state"], "installed", "what fits is no attack: {control:#}");
@@ -142,7 +151,13 @@ async fn a_package_is_what_was_looked_at(setup: Setup) {
         fs::write(folder.join("one.txt"), side.repeat(4096)).unwrap();
         fs::write(folder.join("other.txt"), side.repeat(4096)).unwrap();
     };
-    write_plugin(&folder, "hay-plugin-flipping", "true", "npm run build", &json!({ "build": "mkdir dist; touch dist/index.js" }));
+    write_plugin(
+        &folder,
+        "hay-plugin-flipping",
+        "true",
+        "npm run build",
+        &json!({ "build": "mkdir dist; touch dist/index.js" }),
+    );
     write("a");
     let server = setup.server(&plugins).start().await;
     let acme = server.organization("Acme").await;
@@ -192,7 +207,8 @@ export default defineHayPlugin(() => ({ name: "kept", async onStart(ctx) {
     server.terminate().await;
 
     let file = version_of(&server, "hay-plugin-kept").join("index.js");
-    let (text, times) = (fs::read_to_string(&file).unwrap(), fs::metadata(&file).unwrap().modified().unwrap());
+    let (text, times) =
+        (fs::read_to_string(&file).unwrap(), fs::metadata(&file).unwrap().modified().unwrap());
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     fs::write(&file, text.replace("\"mine\"", "\"evil\"")).unwrap();
     // All that a program can set is as it was.
@@ -248,13 +264,38 @@ async fn names_and_entries_lead_nowhere(setup: Setup) {
         })
     };
     let long = "x".repeat(10_000);
-    let names = ["../../x", "..", "", &long, "CON/../x", "hay-plugin-\u{0445}", "ui", "upload", "public", "a/b/c", "x\u{0}y", "%2e%2e"];
+    let names = [
+        "../../x",
+        "..",
+        "",
+        &long,
+        "CON/../x",
+        "hay-plugin-\u{0445}",
+        "ui",
+        "upload",
+        "public",
+        "a/b/c",
+        "x\u{0}y",
+        "%2e%2e",
+    ];
     for (number, name) in names.into_iter().enumerate() {
-        plugins.plugin(&format!("named-{number}")).manifest(&manifest(name, "./index.js")).file("index.js", good);
+        plugins
+            .plugin(&format!("named-{number}"))
+            .manifest(&manifest(name, "./index.js"))
+            .file("index.js", good);
     }
-    let entries = ["../hay-plugin-first/index.js", "/etc/passwd", "data:text/javascript,1", "https://example.com/x.js", "./out.js", "..\\x.js"];
+    let entries = [
+        "../hay-plugin-first/index.js",
+        "/etc/passwd",
+        "data:text/javascript,1",
+        "https://example.com/x.js",
+        "./out.js",
+        "..\\x.js",
+    ];
     for (number, entry) in entries.into_iter().enumerate() {
-        let files = plugins.plugin(&format!("entered-{number}")).manifest(&manifest(&format!("hay-plugin-entered-{number}"), entry));
+        let files = plugins
+            .plugin(&format!("entered-{number}"))
+            .manifest(&manifest(&format!("hay-plugin-entered-{number}"), entry));
         symlink("/etc/passwd", files.root().join("out.js")).unwrap();
     }
     let server = setup.server(&plugins).start().await;
@@ -271,7 +312,8 @@ async fn names_and_entries_lead_nowhere(setup: Setup) {
     let listed = acme.get("plugins").await.expect(200).json();
     for plugin in listed["plugins"].as_array().unwrap() {
         let id = plugin["id"].as_str().unwrap();
-        let broken = plugin["problems"].as_array().unwrap().iter().any(|problem| problem["severity"] == "error");
+        let broken =
+            plugin["problems"].as_array().unwrap().iter().any(|problem| problem["severity"] == "error");
         assert_eq!(broken, id != "hay-plugin-first", "{plugin:#}");
     }
     assert_eq!(installation(&acme, "hay-plugin-first").await["isCustom"], false);
@@ -279,6 +321,9 @@ async fn names_and_entries_lead_nowhere(setup: Setup) {
         let answer = acme.put(&format!("plugins/entered-{number}"), &json!({ "enabled": true })).await;
         assert_eq!(answer.status, 422, "{}", answer.text());
     }
-    let kept: Vec<_> = fs::read_dir(server.data_folder().join("packages")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let kept: Vec<_> = fs::read_dir(server.data_folder().join("packages"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     assert!(kept.iter().all(|name| name == ".staging" || name == "hay-plugin-first"), "{kept:?}");
 }

@@ -131,7 +131,8 @@ impl Egress {
     pub async fn dial(&self, permit: &Permit) -> Result<TcpStream, ConnectError> {
         let until = Instant::now() + CONNECT;
         let addresses = self.addresses(permit).await?;
-        let stream = timeout_at(until, self.first_of(&addresses)).await.map_err(|_| ConnectError::TooSlow)??;
+        let stream =
+            timeout_at(until, self.first_of(&addresses)).await.map_err(|_| ConnectError::TooSlow)??;
         // Small messages shall not wait for one another; where this fails they do, and nothing else changes.
         let _ = stream.set_nodelay(true);
         Ok(stream)
@@ -186,7 +187,8 @@ impl Egress {
 /// Both families in turn, beginning with that of the first (RFC 8305, section 4).
 fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first = addresses.first().is_some_and(SocketAddr::is_ipv6);
-    let (one, other): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv6() == first);
+    let (one, other): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == first);
     let mut sorted = Vec::with_capacity(one.len() + other.len());
     let (mut one, mut other) = (one.into_iter(), other.into_iter());
     loop {

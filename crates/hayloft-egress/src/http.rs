@@ -6,10 +6,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use ::http::header::{AUTHORIZATION, COOKIE, HOST, LOCATION, PROXY_AUTHORIZATION};
 use ::http::uri::PathAndQuery;
 use ::http::{HeaderValue, Method, Request, Response, Uri};
+use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -202,8 +202,10 @@ impl HttpClient {
         if url.scheme() != "https" && !permit.is_granted() {
             return Err(fault(url.as_str(), UrlFault::Clear));
         }
-        let path = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
-        *request.uri_mut() = Uri::from(PathAndQuery::try_from(path).map_err(|_| fault(url.as_str(), UrlFault::Form))?);
+        let path =
+            url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+        *request.uri_mut() =
+            Uri::from(PathAndQuery::try_from(path).map_err(|_| fault(url.as_str(), UrlFault::Form))?);
         let named = url.port().map_or_else(|| host.to_string(), |port| format!("{host}:{port}"));
         let named = HeaderValue::try_from(named).map_err(|_| fault(url.as_str(), UrlFault::Form))?;
         request.headers_mut().insert(HOST, named);

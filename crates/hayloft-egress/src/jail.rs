@@ -162,7 +162,8 @@ impl JailNetwork {
             ["connect", name, port] => {
                 let Ok(port) = port.parse() else { return };
                 let held = name.parse().ok().and_then(|address| self.names.name_of(address));
-                match held.as_ref().map(|held| held.host().clone()).map_or_else(|| HostName::parse(name), Ok) {
+                match held.as_ref().map(|held| held.host().clone()).map_or_else(|| HostName::parse(name), Ok)
+                {
                     Ok(host) => self.forward(stream, &host, port).await,
                     Err(_) => {
                         self.refusals.note(Some(name.escape_debug().to_string()), Some(port), Reason::Host);
@@ -310,8 +311,12 @@ impl JailNetwork {
                 return;
             }
         };
-        let forwarding =
-            Forwarding { egress: &self.egress, permit: &permit, bytes: &self.bytes, refusals: &self.refusals };
+        let forwarding = Forwarding {
+            egress: &self.egress,
+            permit: &permit,
+            bytes: &self.bytes,
+            refusals: &self.refusals,
+        };
         forwarding.run(stream).await;
     }
 }
@@ -321,7 +326,9 @@ async fn accept(listeners: &[TcpListener], turn: &mut usize) -> (usize, io::Resu
     poll_fn(|context| {
         for offset in 0..listeners.len() {
             let index = (*turn + offset) % listeners.len();
-            if let Some(Poll::Ready(accepted)) = listeners.get(index).map(|listener| listener.poll_accept(context)) {
+            if let Some(Poll::Ready(accepted)) =
+                listeners.get(index).map(|listener| listener.poll_accept(context))
+            {
                 *turn = index + 1;
                 return Poll::Ready((index, accepted.map(|(stream, _)| stream)));
             }
@@ -336,7 +343,6 @@ impl<S: JailStream> JailStream for BufReader<S> {
         self.get_mut().cut();
     }
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -11,8 +11,8 @@ mod policy;
 mod resolve;
 mod vet;
 
-pub use dial::{ConnectError, Dial, Egress, SystemDialer};
 pub use crate::http::{HttpClient, HttpError, HttpLimits, TlsError, UrlFault, system_roots};
+pub use dial::{ConnectError, Dial, Egress, SystemDialer};
 pub use hayloft_model::{HostName, HostNameError};
 pub use policy::{Denial, Permit, Policy, PrivateGrant, PrivateGrantError, Reach};
 pub use resolve::{Resolve, ResolveError, SystemResolver};

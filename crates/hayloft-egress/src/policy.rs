@@ -192,9 +192,8 @@ impl FromStr for PrivateGrant {
         if !target.contains(':') {
             return Err(PrivateGrantError::Form);
         }
-        let read: NetworkTarget = target
-            .parse()
-            .map_err(|error| PrivateGrantError::Target { text: target.to_owned(), error })?;
+        let read: NetworkTarget =
+            target.parse().map_err(|error| PrivateGrantError::Target { text: target.to_owned(), error })?;
         let port = read.ports.first().copied().ok_or(PrivateGrantError::Form)?;
         let address = address
             .parse()

@@ -115,7 +115,8 @@ fn vet_four(address: Ipv4Addr) -> Result<(), Special> {
         return Err(Special::LinkLocal);
     }
     let bits = address.to_bits();
-    let within = |&(network, length, _): &(Ipv4Addr, u32, Special)| (bits ^ network.to_bits()) >> (32 - length) == 0;
+    let within =
+        |&(network, length, _): &(Ipv4Addr, u32, Special)| (bits ^ network.to_bits()) >> (32 - length) == 0;
     FOUR.iter().find(|range| within(range)).map_or(Ok(()), |(_, _, special)| Err(*special))
 }
 

@@ -67,9 +67,13 @@ mod tests {
     fn a_line_says_who_wanted_what_and_why_not() {
         let caller =
             GateCaller::new(format!("wrk_{:032x}", 7).parse().unwrap(), "hay-plugin-a".parse().unwrap());
-        let refusal = Refusal { host: Some("a.test".into()), port: Some(443), reason: Reason::Host, times: 3 };
+        let refusal =
+            Refusal { host: Some("a.test".into()), port: Some(443), reason: Reason::Host, times: 3 };
         let entry = entry(&caller, &refusal);
-        assert_eq!((entry.action.as_str(), entry.subject.as_deref()), ("network.refused", Some("hay-plugin-a")));
+        assert_eq!(
+            (entry.action.as_str(), entry.subject.as_deref()),
+            ("network.refused", Some("hay-plugin-a"))
+        );
         let worker = caller.worker().to_string();
         assert_eq!(
             entry.detail,

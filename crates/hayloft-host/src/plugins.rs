@@ -3,8 +3,8 @@
 pub mod disable;
 pub mod discover;
 pub mod get;
-pub(crate) mod limits;
 pub mod install_log;
+pub(crate) mod limits;
 pub mod list;
 pub mod logs;
 pub mod metadata;

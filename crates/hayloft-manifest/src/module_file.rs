@@ -35,9 +35,7 @@ pub(crate) fn locate(
 ) -> Option<PathBuf> {
     match folder.locate(&module.text) {
         Ok(path) => runnable(path, module, problems),
-        Err(Unusable::Missing)
-            if folder.modules() == Modules::Expected && named_in.build == Build::Known =>
-        {
+        Err(Unusable::Missing) if folder.modules() == Modules::Expected && named_in.build == Build::Known => {
             let mut path = relative_path(&module.text).ok()?;
             // Node completes it once it is there.
             if path.extension().is_none() {

@@ -80,7 +80,9 @@ fn target(item: &View<'_>, problems: &mut Problems) -> Option<NetworkTarget> {
                 problems.push(Problem::error(port.at(), format!("names port {number} again")));
             }
             Some(_) => {}
-            None => problems.push(Problem::error(port.at(), format!("`{number}` is no port between 1 and 65535"))),
+            None => {
+                problems.push(Problem::error(port.at(), format!("`{number}` is no port between 1 and 65535")))
+            }
         }
     }
     let read = HostName::parse(text).map_err(Into::into).and_then(|host| NetworkTarget::new(host, ports));

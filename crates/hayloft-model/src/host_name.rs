@@ -71,7 +71,11 @@ impl HostName {
             .into_owned();
         // What maps to a dot is one by now.
         if name.ends_with('.') {
-            return Err(if name.ends_with("..") { HostNameError::EmptyLabel } else { HostNameError::FinalDot });
+            return Err(if name.ends_with("..") {
+                HostNameError::EmptyLabel
+            } else {
+                HostNameError::FinalDot
+            });
         }
         if name.split('.').any(str::is_empty) {
             return Err(HostNameError::EmptyLabel);
@@ -203,9 +207,13 @@ mod tests {
     #[test]
     fn a_domain_holds_whole_labels_only() {
         let name = HostName::parse("api.example.com").unwrap();
-        for (domain, within) in
-            [("com", true), ("example.com", true), ("api.example.com", true), ("ple.com", false), ("x.api.example.com", false)]
-        {
+        for (domain, within) in [
+            ("com", true),
+            ("example.com", true),
+            ("api.example.com", true),
+            ("ple.com", false),
+            ("x.api.example.com", false),
+        ] {
             assert_eq!(name.is_within(domain), within, "{domain}");
         }
     }

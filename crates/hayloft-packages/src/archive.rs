@@ -157,7 +157,8 @@ pub(crate) fn unpack_tar(
     tree: &mut Tree,
     instead: &dyn Fn(&Path) -> Option<Vec<u8>>,
 ) -> Result<(), Fault> {
-    let unreadable = |error: io::Error| Fault::Wrong(Problem::error("archive", format!("cannot be read: {error}")));
+    let unreadable =
+        |error: io::Error| Fault::Wrong(Problem::error("archive", format!("cannot be read: {error}")));
     let mut archive = tar::Archive::new(stream);
     // Names that a file system without cases would take for one.
     let mut folded = BTreeSet::new();
@@ -174,7 +175,9 @@ pub(crate) fn unpack_tar(
             }
         }
         if kind != EntryType::Directory && !folded.insert(name.to_string_lossy().to_lowercase()) {
-            return Err(wrong(&name, "is there twice, or differs from another only in capital letters").into());
+            return Err(
+                wrong(&name, "is there twice, or differs from another only in capital letters").into()
+            );
         }
         match kind {
             EntryType::Directory => tree.folder(&name)?,
@@ -293,7 +296,8 @@ mod tests {
         fs::write(&file, bytes).unwrap();
         let into = scratch.path().join("into");
         let outcome = unpack(&file, &into, ROOM);
-        let mut beside: Vec<_> = fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut beside: Vec<_> =
+            fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         beside.sort();
         assert_eq!(beside, ["canary", "into", "x.tgz"], "nothing is written anywhere else");
         assert_eq!(fs::read_to_string(canary).unwrap(), "safe");
@@ -312,7 +316,12 @@ mod tests {
     fn a_folder_comes_out_as_it_went_in_and_always_as_the_same_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
-        for (name, text) in [("package.json", "{}"), ("dist/index.js", "1"), ("node_modules/x/index.js", "1"), (".git/HEAD", "1")] {
+        for (name, text) in [
+            ("package.json", "{}"),
+            ("dist/index.js", "1"),
+            ("node_modules/x/index.js", "1"),
+            (".git/HEAD", "1"),
+        ] {
             let path = root.join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
@@ -364,7 +373,11 @@ mod tests {
     #[test]
     fn what_two_programs_would_read_differently_is_refused() {
         use EntryType as Kind;
-        for names in [["manifest.json", "manifest.json"], ["manifest.json", "Manifest.json"], ["x/manifest.json", "x/./manifest.json"]] {
+        for names in [
+            ["manifest.json", "manifest.json"],
+            ["manifest.json", "Manifest.json"],
+            ["x/manifest.json", "x/./manifest.json"],
+        ] {
             let archive = packed(&|builder| {
                 for name in names {
                     builder.append(&named(Kind::Regular, name.as_bytes(), b"", 2), &b"{}"[..]).unwrap();
@@ -390,7 +403,9 @@ mod tests {
     fn bombs_do_not_go_off() {
         let bomb = packed(&|builder| {
             let size = 60 << 20;
-            builder.append(&named(EntryType::Regular, b"zeros", b"", size), io::repeat(0).take(size)).unwrap();
+            builder
+                .append(&named(EntryType::Regular, b"zeros", b"", size), io::repeat(0).take(size))
+                .unwrap();
         });
         assert!(unpacked(&bomb).unwrap_err().contains("more than 200 bytes come out of each"));
         let many = packed(&|builder| {

@@ -24,7 +24,8 @@ pub(crate) fn entry_path(name: &[u8]) -> Result<PathBuf, &'static str> {
     if name.starts_with('/') {
         return Err("its name is an absolute path");
     }
-    let drive = name.as_bytes().get(..2).is_some_and(|start| start[0].is_ascii_alphabetic() && start[1] == b':');
+    let drive =
+        name.as_bytes().get(..2).is_some_and(|start| start[0].is_ascii_alphabetic() && start[1] == b':');
     if drive {
         return Err("its name begins with a drive");
     }
@@ -69,8 +70,25 @@ mod tests {
         let long = "x".repeat(256);
         let deep = "x/".repeat(65);
         for name in [
-            "..", "../x", "x/../y", "x/..", "./..//x", "/etc/passwd", "//x", "C:x", "c:/x", "x\\y", "..\\x", "x\0y",
-            "x\ny", "x\u{1b}[2J", "x.", "x /y", "x/y ", &long, &deep,
+            "..",
+            "../x",
+            "x/../y",
+            "x/..",
+            "./..//x",
+            "/etc/passwd",
+            "//x",
+            "C:x",
+            "c:/x",
+            "x\\y",
+            "..\\x",
+            "x\0y",
+            "x\ny",
+            "x\u{1b}[2J",
+            "x.",
+            "x /y",
+            "x/y ",
+            &long,
+            &deep,
         ] {
             assert!(entry_path(name.as_bytes()).is_err(), "{name:?}");
         }

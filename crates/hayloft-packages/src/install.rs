@@ -54,7 +54,12 @@ impl Copied {
 }
 
 /// Copies a package's folder into `staging`, and sees that it is the one that was read.
-pub(crate) fn copy(package: &Package, staging: &Path, provided: &[Provided], room: Room) -> Result<Copied, Fault> {
+pub(crate) fn copy(
+    package: &Package,
+    staging: &Path,
+    provided: &[Provided],
+    room: Room,
+) -> Result<Copied, Fault> {
     let steps = plan::plan(&package.root, &package.descriptor, provided);
     let fetches = steps.iter().any(|step| step.phase == Phase::Install);
     let top = staging.join("source");
@@ -85,7 +90,8 @@ fn is_provided(name: &Path, provided: &[Provided]) -> bool {
 pub(crate) fn prepare(copied: &mut Copied, provided: &[Provided]) -> Result<(), Fault> {
     let root = copied.root();
     for folder in ["", "mcp"] {
-        let lockfiles = LOCKFILES.map(|name| (name, sdk::lockfile_without as fn(&[Provided], &[u8]) -> Option<Vec<u8>>));
+        let lockfiles =
+            LOCKFILES.map(|name| (name, sdk::lockfile_without as fn(&[Provided], &[u8]) -> Option<Vec<u8>>));
         for (name, without) in [(MANIFEST, sdk::manifest_without as _)].into_iter().chain(lockfiles) {
             let name = Path::new(folder).join(name);
             let path = root.join(&name);
@@ -142,7 +148,12 @@ pub(crate) async fn make(
 }
 
 /// Writes what a jail gave out, with what the author wrote where npm was shown something else.
-fn take_out(mut stream: File, result: &Path, room: Room, originals: &[(PathBuf, Vec<u8>)]) -> Result<(), Fault> {
+fn take_out(
+    mut stream: File,
+    result: &Path,
+    room: Room,
+    originals: &[(PathBuf, Vec<u8>)],
+) -> Result<(), Fault> {
     let mut tree = Tree::create(result, room)?;
     let original = |name: &Path| Some(originals.iter().find(|(original, _)| original == name)?.1.clone());
     archive::unpack_tar(&mut stream, &mut tree, &original)?;

@@ -15,7 +15,19 @@ const OURS: [&str; 3] = ["--no-audit", "--no-fund", "--no-update-notifier"];
 
 /// Commands of npm's that fetch packages, and could run their scripts.
 const FETCHES: [&str; 13] = [
-    "install", "i", "in", "add", "ci", "clean-install", "ic", "update", "up", "rebuild", "rb", "install-ci-test", "install-test",
+    "install",
+    "i",
+    "in",
+    "add",
+    "ci",
+    "clean-install",
+    "ic",
+    "update",
+    "up",
+    "rebuild",
+    "rb",
+    "install-ci-test",
+    "install-test",
 ];
 
 /// Fetches what a folder depends on: exactly what its lockfile says, where it has one.
@@ -27,11 +39,7 @@ pub(crate) fn install(path: &Path, folder: PathBuf) -> Command {
 
 /// Runs the package's own `build` script.
 pub(crate) fn build() -> Command {
-    Command {
-        program: "npm".into(),
-        arguments: vec!["run".into(), "build".into()],
-        ..Command::default()
-    }
+    Command { program: "npm".into(), arguments: vec!["run".into(), "build".into()], ..Command::default() }
 }
 
 /// A command with what we add.
@@ -93,10 +101,16 @@ pub(crate) fn settings(registry: &str, proxy: Option<&str>, scripts: Scripts) ->
 
 /// What npm says is wrong, by the code that it gives, as a place, a message and a hint.
 pub(crate) fn explained(log: &str) -> Option<(&'static str, String, &'static str)> {
-    let said = |line: &str| line.split_once("npm error ").or_else(|| line.split_once("npm ERR! ")).map(|(_, rest)| rest.to_owned());
+    let said = |line: &str| {
+        line.split_once("npm error ")
+            .or_else(|| line.split_once("npm ERR! "))
+            .map(|(_, rest)| rest.to_owned())
+    };
     let lines: Vec<String> = log.lines().filter_map(said).collect();
     let code = lines.iter().find_map(|line| line.strip_prefix("code "))?.trim().to_owned();
-    let about = lines.iter().find(|line| !line.starts_with("code ") && !line.starts_with("errno ") && !line.trim().is_empty());
+    let about = lines
+        .iter()
+        .find(|line| !line.starts_with("code ") && !line.starts_with("errno ") && !line.trim().is_empty());
     let about: String = about.map(|line| line.chars().take(300).collect()).unwrap_or_default();
     let (at, message, hint) = match code.as_str() {
         "EINTEGRITY" => (
@@ -140,7 +154,12 @@ mod tests {
             let mut words = line.split(' ').map(String::from);
             Command { program: words.next().unwrap(), arguments: words.collect(), ..Command::default() }
         };
-        for line in ["npm ci", "npm install --ignore-scripts=false", "npm i --no-ignore-scripts", "npm --silent add x"] {
+        for line in [
+            "npm ci",
+            "npm install --ignore-scripts=false",
+            "npm i --no-ignore-scripts",
+            "npm --silent add x",
+        ] {
             assert_eq!(last_word(&command(line), Scripts::Ignored), Some("--ignore-scripts=true"), "{line}");
             assert_eq!(last_word(&command(line), Scripts::Granted), None, "{line}");
         }
@@ -155,7 +174,10 @@ mod tests {
         let (at, message, _) = explained(log).unwrap();
         assert_eq!(at, "package-lock.json");
         assert!(message.contains("wanted sha512-AAA but got sha512-BBB"), "{message}");
-        assert_eq!(explained("npm ERR! code E404\nnpm ERR! 404 Not Found").unwrap().0, "package.json#dependencies");
+        assert_eq!(
+            explained("npm ERR! code E404\nnpm ERR! 404 Not Found").unwrap().0,
+            "package.json#dependencies"
+        );
         assert_eq!(explained("tsc: error"), None);
     }
 }

@@ -264,7 +264,12 @@ impl Inner {
         Ok(Some(ready))
     }
 
-    async fn install(self: &Arc<Self>, package: &Package, log: &Arc<RunLog>, progress: &Arc<Mutex<Progress>>) -> Outcome {
+    async fn install(
+        self: &Arc<Self>,
+        package: &Package,
+        log: &Arc<RunLog>,
+        progress: &Arc<Mutex<Progress>>,
+    ) -> Outcome {
         let host = |what: &str| {
             let what = what.to_owned();
             move |reason: String| InstallError::Host { what: what.clone(), reason }
@@ -277,7 +282,8 @@ impl Inner {
         let turn = self.at_once.acquire().await;
         let _turn = turn.map_err(|error| host("wait for a turn to install")(error.to_string()))?;
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        let (staging, copied) = self.blocking(package, move |inner, package| inner.copy(package, number)).await?;
+        let (staging, copied) =
+            self.blocking(package, move |inner, package| inner.copy(package, number)).await?;
         let last = copied.steps.last().map_or(Phase::Install, |step| step.phase);
         let result = if copied.steps.is_empty() {
             copied.root()
@@ -301,7 +307,9 @@ impl Inner {
     fn copy(&self, package: &Package, number: u64) -> Result<(Staging, Copied), InstallError> {
         let options = &self.options;
         let staging = self.shelf.stage(&number.to_string());
-        let staging = staging.map_err(Fault::host("make room in", &options.shelf)).map_err(|fault| fault.in_phase(Phase::Install))?;
+        let staging = staging
+            .map_err(Fault::host("make room in", &options.shelf))
+            .map_err(|fault| fault.in_phase(Phase::Install))?;
         let copied = install::copy(package, staging.path(), &options.provided, options.limits.room)
             .and_then(|mut copied| {
                 if !copied.steps.is_empty() {
@@ -325,7 +333,9 @@ impl Inner {
         let options = &self.options;
         self.possible()?;
         let home = staging.path().join("home");
-        std::fs::create_dir(&home).map_err(Fault::host("make", &home)).map_err(|fault| fault.in_phase(Phase::Install))?;
+        std::fs::create_dir(&home)
+            .map_err(Fault::host("make", &home))
+            .map_err(|fault| fault.in_phase(Phase::Install))?;
         let granted = options.script_grants.contains(&package.descriptor.id);
         let workshop = Workshop::open(Fittings {
             sandbox: &options.sandbox,
@@ -357,7 +367,9 @@ impl Inner {
         let what = || String::from("install a package with dependencies");
         if !Workshop::is_possible(&self.options.sandbox) {
             let tier = self.options.sandbox.isolation().tier;
-            let reason = format!("that takes isolation A or B, and this machine has {tier}; `npm install` and `npm run build` in its folder make it whole");
+            let reason = format!(
+                "that takes isolation A or B, and this machine has {tier}; `npm install` and `npm run build` in its folder make it whole"
+            );
             return Err(InstallError::Host { what: what(), reason });
         }
         if self.options.toolchain.npm.is_none() {
@@ -371,7 +383,9 @@ impl Inner {
         let text = log.text();
         let failure = match outcome {
             Ok(_) => None,
-            Err(error @ InstallError::Refused { phase, .. }) => Some(Failure { phase: *phase, problems: error.problems() }),
+            Err(error @ InstallError::Refused { phase, .. }) => {
+                Some(Failure { phase: *phase, problems: error.problems() })
+            }
             Err(error) => {
                 tracing::error!(plugin = %package.descriptor.id, %error, "failed to install a package");
                 Some(Failure { phase: Phase::Install, problems: error.problems() })
@@ -380,7 +394,9 @@ impl Inner {
         let noted = self
             .blocking(package, move |inner, package| {
                 let (plugin, hash) = (&package.descriptor.id, package.content_hash);
-                let failed = |error: io::Error| Fault::host("note in", &inner.options.shelf)(error).in_phase(Phase::Install);
+                let failed = |error: io::Error| {
+                    Fault::host("note in", &inner.options.shelf)(error).in_phase(Phase::Install)
+                };
                 if !text.is_empty() {
                     inner.shelf.keep_log(plugin, hash, &text).map_err(failed)?;
                 }
@@ -403,7 +419,10 @@ impl Inner {
         let (inner, package) = (Arc::clone(self), package.clone());
         let done = tokio::task::spawn_blocking(move || work(&inner, &package)).await;
         done.unwrap_or_else(|error| {
-            Err(InstallError::Host { what: String::from("handle the files of a package"), reason: error.to_string() })
+            Err(InstallError::Host {
+                what: String::from("handle the files of a package"),
+                reason: error.to_string(),
+            })
         })
     }
 }
@@ -413,7 +432,8 @@ impl Inner {
 #[must_use]
 pub fn find_npm(node: &Path, folders: &[PathBuf]) -> Option<PathBuf> {
     let is_npm = |folder: &PathBuf| folder.join("bin/npm-cli.js").is_file();
-    let beside = node.parent().map(|bin| bin.join("../lib/node_modules/npm")).and_then(|npm| npm.canonicalize().ok());
+    let beside =
+        node.parent().map(|bin| bin.join("../lib/node_modules/npm")).and_then(|npm| npm.canonicalize().ok());
     let linked = folders.iter().filter_map(|folder| {
         let program = folder.join("npm").canonicalize().ok()?;
         Some(program.parent()?.parent()?.to_owned())

@@ -87,7 +87,10 @@ fn build(root: &Path, descriptor: &PluginDescriptor) -> Vec<Command> {
 /// Whether a folder has dependencies that are not installed in it.
 fn lacks(folder: &Path, manifest: &Value, provided: &[Provided], builds: bool) -> bool {
     let sections: &[&str] = if builds { &["dependencies", "devDependencies"] } else { &["dependencies"] };
-    let names = sections.iter().filter_map(|section| manifest[*section].as_object()).flat_map(|section| section.keys());
+    let names = sections
+        .iter()
+        .filter_map(|section| manifest[*section].as_object())
+        .flat_map(|section| section.keys());
     names
         .filter(|name| !provided.iter().any(|package| package.name == **name))
         .any(|name| !folder.join("node_modules").join(name).join("package.json").is_file())
@@ -95,7 +98,8 @@ fn lacks(folder: &Path, manifest: &Value, provided: &[Provided], builds: bool) -
 
 fn manifest(folder: &Path) -> Option<Value> {
     let path = folder.join(npm::MANIFEST);
-    let facts = fs::metadata(&path).ok().filter(|facts| facts.is_file() && facts.len() <= LARGEST_MANIFEST)?;
+    let facts =
+        fs::metadata(&path).ok().filter(|facts| facts.is_file() && facts.len() <= LARGEST_MANIFEST)?;
     debug_assert!(facts.len() <= LARGEST_MANIFEST);
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
@@ -119,7 +123,9 @@ mod tests {
     }
 
     fn package(rest: &str) -> String {
-        format!(r#"{{ "name": "x", "version": "1.0.0", "hay-plugin": {{ "entry": "./dist/index.js" }}, {rest} }}"#)
+        format!(
+            r#"{{ "name": "x", "version": "1.0.0", "hay-plugin": {{ "entry": "./dist/index.js" }}, {rest} }}"#
+        )
     }
 
     #[test]
@@ -128,7 +134,8 @@ mod tests {
         let sdk = package(r#""dependencies": { "@hay/plugin-sdk": "workspace:*" }"#);
         assert_eq!(titles(&[("package.json", &sdk), built]), [""; 0], "the host has the SDK");
 
-        let stripe = package(r#""dependencies": { "stripe": "^1" }, "devDependencies": { "typescript": "^5" }"#);
+        let stripe =
+            package(r#""dependencies": { "stripe": "^1" }, "devDependencies": { "typescript": "^5" }"#);
         assert_eq!(titles(&[("package.json", &stripe), built]), ["Install npm install"]);
         let locked = [("package.json", &*stripe), built, ("package-lock.json", "{}")];
         assert_eq!(titles(&locked), ["Install npm ci"]);
@@ -158,7 +165,9 @@ mod tests {
             )
         };
         let mcp = ("mcp/package.json", r#"{ "dependencies": { "zod": "4" } }"#);
-        let lines = manifest(r#""installCommand": "cd mcp && npm ci --ignore-scripts", "buildCommand": "npm run build""#);
+        let lines = manifest(
+            r#""installCommand": "cd mcp && npm ci --ignore-scripts", "buildCommand": "npm run build""#,
+        );
         assert_eq!(
             titles(&[("manifest.json", &lines), mcp, ("mcp/index.js", "")]),
             ["Install mcp: npm ci --ignore-scripts", "Build npm run build"]

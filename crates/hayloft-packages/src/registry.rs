@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
@@ -73,14 +75,24 @@ impl std::str::FromStr for Registry {
         if !is_name || !is_path {
             return Err(unusable());
         }
-        Ok(Self { scheme, host: host.to_ascii_lowercase(), port, path: format!("/{}", path.trim_end_matches('/')) })
+        Ok(Self {
+            scheme,
+            host: host.to_ascii_lowercase(),
+            port,
+            path: format!("/{}", path.trim_end_matches('/')),
+        })
     }
 }
 
 impl Default for Registry {
     /// The one that npm itself asks.
     fn default() -> Self {
-        Self { scheme: Scheme::Https, host: String::from("registry.npmjs.org"), port: 443, path: String::from("/") }
+        Self {
+            scheme: Scheme::Https,
+            host: String::from("registry.npmjs.org"),
+            port: 443,
+            path: String::from("/"),
+        }
     }
 }
 
@@ -172,7 +184,8 @@ async fn serve(listener: TcpListener, registry: Arc<Registry>, dial: Arc<dyn Dia
         }
         match listener.accept().await {
             Ok((stream, _)) => {
-                let (registry, dial, passage) = (Arc::clone(&registry), Arc::clone(&dial), Arc::clone(&passage));
+                let (registry, dial, passage) =
+                    (Arc::clone(&registry), Arc::clone(&dial), Arc::clone(&passage));
                 connections.spawn(async move {
                     // Who is cut off sees it; there is nobody else to tell.
                     let _ = pass(stream, &registry, &*dial, &passage).await;
@@ -189,10 +202,16 @@ async fn pass(stream: TcpStream, registry: &Registry, dial: &dyn Dial, passage: 
     if registry.scheme == Scheme::Https {
         let asked = tokio::time::timeout(PATIENCE, asked_for(&mut inside)).await??;
         if !asked.as_deref().is_some_and(|asked| registry.is(asked)) {
-            let shown: String = asked.unwrap_or_default().chars().flat_map(char::escape_debug).take(200).collect();
-            tracing::warn!(asked = shown, "a package that is being installed asked for another host than the registry");
+            let shown: String =
+                asked.unwrap_or_default().chars().flat_map(char::escape_debug).take(200).collect();
+            tracing::warn!(
+                asked = shown,
+                "a package that is being installed asked for another host than the registry"
+            );
             *passage.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(shown);
-            return inside.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+            return inside
+                .write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                .await;
         }
     }
     let dialled = tokio::time::timeout(PATIENCE, dial.dial(&registry.host, registry.port)).await;
@@ -200,7 +219,9 @@ async fn pass(stream: TcpStream, registry: &Registry, dial: &dyn Dial, passage: 
         Ok(outside) => outside,
         Err(error) => {
             *passage.unreachable.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
-            return inside.write_all(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+            return inside
+                .write_all(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                .await;
         }
     };
     if registry.scheme == Scheme::Https {
@@ -241,9 +262,19 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Registry>().unwrap().to_string(), shown);
         }
-        for text in ["", "registry.npmjs.org", "ftp://x/", "https://", "https://a b/", "https://u@x/", "https://x:0/",
-            "https://x:99999/", "https://x/?q", "https://x/\"", "https://[::1]/"]
-        {
+        for text in [
+            "",
+            "registry.npmjs.org",
+            "ftp://x/",
+            "https://",
+            "https://a b/",
+            "https://u@x/",
+            "https://x:0/",
+            "https://x:99999/",
+            "https://x/?q",
+            "https://x/\"",
+            "https://[::1]/",
+        ] {
             assert!(text.parse::<Registry>().is_err(), "{text}");
         }
     }

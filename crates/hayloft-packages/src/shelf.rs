@@ -156,7 +156,12 @@ impl Shelf {
         serde_json::from_slice(&text).ok()
     }
 
-    pub(crate) fn note_failure(&self, plugin: &PluginId, hash: ContentHash, failure: &Failure) -> io::Result<()> {
+    pub(crate) fn note_failure(
+        &self,
+        plugin: &PluginId,
+        hash: ContentHash,
+        failure: &Failure,
+    ) -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(self.plugin(plugin))?;
         fs::write(self.failure_of(plugin, hash), serde_json::to_vec(failure)?)
     }

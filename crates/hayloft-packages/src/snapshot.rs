@@ -113,7 +113,8 @@ mod tests {
 
     fn copied(source: &Path) -> Result<(tempfile::TempDir, PathBuf), String> {
         let scratch = tempfile::tempdir().unwrap();
-        let mut tree = Tree::create(&scratch.path().join("copy"), Room { entries: 100, bytes: 1 << 20 }).unwrap();
+        let mut tree =
+            Tree::create(&scratch.path().join("copy"), Room { entries: 100, bytes: 1 << 20 }).unwrap();
         let left_out = |name: &Path, _: FileType| name.ends_with(".git");
         let place = Path::new("a/b");
         match copy(source, &mut tree, place, &left_out).and_then(|()| tree.finish()) {

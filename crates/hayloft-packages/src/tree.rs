@@ -75,7 +75,12 @@ impl Tree {
     }
 
     /// Adds a file.
-    pub(crate) fn file(&mut self, name: &Path, executable: bool, content: &mut dyn Read) -> Result<(), Fault> {
+    pub(crate) fn file(
+        &mut self,
+        name: &Path,
+        executable: bool,
+        content: &mut dyn Read,
+    ) -> Result<(), Fault> {
         self.count(name)?;
         self.folder(name.parent().unwrap_or(Path::new("")))?;
         let path = self.root.join(name);
@@ -100,8 +105,13 @@ impl Tree {
             };
             self.bytes += read as u64;
             if self.bytes > self.room.bytes {
-                let problem = wrong(name, format!("is more than the {} that there is room for", mebibytes(self.room.bytes)));
-                return Err(problem.hint("leave out what is not needed to run, or ask the operator for more room").into());
+                let problem = wrong(
+                    name,
+                    format!("is more than the {} that there is room for", mebibytes(self.room.bytes)),
+                );
+                return Err(problem
+                    .hint("leave out what is not needed to run, or ask the operator for more room")
+                    .into());
             }
             let written = file.write_all(buffer.get(..read).unwrap_or_default());
             written.map_err(Fault::host("write", &self.root.join(name)))?;
@@ -137,7 +147,10 @@ impl Tree {
                 Ok(resolved) if resolved.starts_with(root.join(within)) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Ok(_) | Err(_) => {
-                    let message = format!("is a link to `{}`, which leads out of the package or in circles", target.display());
+                    let message = format!(
+                        "is a link to `{}`, which leads out of the package or in circles",
+                        target.display()
+                    );
                     let name = name.strip_prefix(within).unwrap_or(name);
                     return Err(wrong(name, message).hint("put the file itself there").into());
                 }
@@ -222,9 +235,14 @@ mod tests {
 
     #[test]
     fn links_stay_inside_alone_and_together() {
-        for (name, target) in
-            [("x", "/etc"), ("x", ".."), ("a/x", "../../y"), ("x", "a/../../y"), ("x", ""), ("x", "../tree/y")]
-        {
+        for (name, target) in [
+            ("x", "/etc"),
+            ("x", ".."),
+            ("a/x", "../../y"),
+            ("x", "a/../../y"),
+            ("x", ""),
+            ("x", "../tree/y"),
+        ] {
             let (_scratch, mut tree) = tree();
             let said = message(tree.link(Path::new(""), Path::new(name), Path::new(target)));
             assert!(said.contains("outside of the package"), "{name} → {target}: {said}");
@@ -262,7 +280,8 @@ mod tests {
         let said = message(tree.file(Path::new("large"), false, &mut io::repeat(0)));
         assert!(said.starts_with("large is more than"), "{said}");
         let (_scratch, mut tree) = self::tree();
-        let last = (0..200).map(|n| message(tree.folder(Path::new(&n.to_string())))).find(|said| said != "fine");
+        let last =
+            (0..200).map(|n| message(tree.folder(Path::new(&n.to_string())))).find(|said| said != "fine");
         assert!(last.unwrap().contains("100 files"));
     }
 }

@@ -59,9 +59,7 @@ impl Watch {
             return false;
         }
         let latest = Instant::now() + AT_LATEST;
-        let quiet = async {
-            while let Ok(Some(())) = timeout(QUIET, self.changes.recv()).await {}
-        };
+        let quiet = async { while let Ok(Some(())) = timeout(QUIET, self.changes.recv()).await {} };
         // Either way somebody looks now.
         let _ = timeout_at(latest, quiet).await;
         self.renew();

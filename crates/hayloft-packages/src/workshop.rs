@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use hayloft_model::Problem;
 use hayloft_model::plugin::Command as Words;
-use hayloft_sandbox::{Command, Exit, GATE_NAME, Jail, JailError, JailSpec, Limits, Process, Sandbox, Stdio, Temporary, Tier};
+use hayloft_sandbox::{
+    Command, Exit, GATE_NAME, Jail, JailError, JailSpec, Limits, Process, Sandbox, Stdio, Temporary, Tier,
+};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::{Fault, InstallError};
@@ -125,8 +127,11 @@ impl Workshop {
             reason: String::from("the jail has no gate"),
         })?;
         let gate = Gate::open(listener, (*registry).clone(), Arc::clone(fittings.dial));
-        let gate = gate.map_err(|error| Fault::host("open the gate of", fittings.source)(error).in_phase(Phase::Install))?;
-        let proxy = (registry.inside(GATE_NAME) == registry.to_string()).then(|| format!("http://{GATE_NAME}:80"));
+        let gate = gate.map_err(|error| {
+            Fault::host("open the gate of", fittings.source)(error).in_phase(Phase::Install)
+        })?;
+        let proxy =
+            (registry.inside(GATE_NAME) == registry.to_string()).then(|| format!("http://{GATE_NAME}:80"));
         let workshop = Self {
             jail,
             gate,
@@ -146,7 +151,9 @@ impl Workshop {
             what: format!("copy `{}`", source.display()),
             reason: String::from("the path is not UTF-8"),
         })?;
-        workshop.own(&["cp", "-R", "--no-preserve=ownership", source, WORK], "copy the package into its jail").await?;
+        workshop
+            .own(&["cp", "-R", "--no-preserve=ownership", source, WORK], "copy the package into its jail")
+            .await?;
         Ok(workshop)
     }
 
@@ -159,9 +166,13 @@ impl Workshop {
             Ok(exit) => exit?,
             Err(_) => {
                 let seconds = self.within(step.phase).as_secs();
-                let problem = Problem::error(title, format!("did not end within the {seconds} seconds that there are"));
+                let problem =
+                    Problem::error(title, format!("did not end within the {seconds} seconds that there are"));
                 self.log.note("(it took too long and was ended)");
-                return Err(refused(step.phase, problem.hint("a step must end by itself; servers and watchers do not")));
+                return Err(refused(
+                    step.phase,
+                    problem.hint("a step must end by itself; servers and watchers do not"),
+                ));
             }
         };
         if exit.is_success() {
@@ -185,13 +196,15 @@ impl Workshop {
         let words = ["tar", "--format=posix", "--hard-dereference", "-C", &folder, "-cf", "-", "."];
         let mut process = self.spawn(Path::new("/"), &words.map(String::from), &[]).await?;
         let log = Arc::clone(&self.log);
-        let complaints = process.take_stderr().map(|stderr| {
-            AbortOnDropHandle::new(tokio::spawn(async move { log.take(stderr).await }))
-        });
+        let complaints = process
+            .take_stderr()
+            .map(|stderr| AbortOnDropHandle::new(tokio::spawn(async move { log.take(stderr).await })));
         let stream = process.take_stdout().map(tokio::net::unix::pipe::Receiver::into_blocking_fd);
         let stream: OwnedFd = match stream {
             Some(Ok(stream)) => stream,
-            Some(Err(error)) => return Err(Fault::host("read from", Path::new(WORK))(error).in_phase(Phase::Install)),
+            Some(Err(error)) => {
+                return Err(Fault::host("read from", Path::new(WORK))(error).in_phase(Phase::Install));
+            }
             None => {
                 return Err(InstallError::Host {
                     what: String::from("read what was made"),
@@ -228,12 +241,18 @@ impl Workshop {
         let mut words = vec![command.program.clone()];
         words.extend(command.arguments.iter().cloned());
         words.extend(npm::last_word(command, self.scripts).map(String::from));
-        let variables: Vec<_> = command.environment.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let variables: Vec<_> =
+            command.environment.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         self.outcome(&Path::new(WORK).join(root).join(&command.folder), &words, &variables).await
     }
 
     /// Runs a program to its end, with all that it writes in the log.
-    async fn outcome(&self, folder: &Path, words: &[String], variables: &[(String, String)]) -> Result<Exit, InstallError> {
+    async fn outcome(
+        &self,
+        folder: &Path,
+        words: &[String],
+        variables: &[(String, String)],
+    ) -> Result<Exit, InstallError> {
         let mut process = self.spawn(folder, words, variables).await?;
         let (stdout, stderr) = (process.take_stdout(), process.take_stderr());
         let log = Arc::clone(&self.log);
@@ -256,17 +275,27 @@ impl Workshop {
         Ok(exit)
     }
 
-    async fn spawn(&self, folder: &Path, words: &[String], variables: &[(String, String)]) -> Result<Process, InstallError> {
+    async fn spawn(
+        &self,
+        folder: &Path,
+        words: &[String],
+        variables: &[(String, String)],
+    ) -> Result<Process, InstallError> {
         let mut environment = self.environment.clone();
         for (name, value) in variables {
             // The finder and the loader of programs are no place for a stranger's words.
-            if !name.to_ascii_uppercase().starts_with("LD_") && !environment.iter().any(|(known, _)| known == name) {
+            if !name.to_ascii_uppercase().starts_with("LD_")
+                && !environment.iter().any(|(known, _)| known == name)
+            {
                 environment.push((name.clone(), value.clone()));
             }
         }
         let command = Command {
             program: FINDER.into(),
-            arguments: std::iter::once(String::from("--")).chain(words.iter().cloned()).map(Into::into).collect(),
+            arguments: std::iter::once(String::from("--"))
+                .chain(words.iter().cloned())
+                .map(Into::into)
+                .collect(),
             working_directory: folder.to_owned(),
             environment: environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
             descriptors: Vec::new(),
@@ -279,7 +308,10 @@ impl Workshop {
             // A folder that the package itself named, and that is not there.
             std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory if folder.starts_with(WORK) => {
                 let shown = folder.strip_prefix(WORK).unwrap_or(folder).display();
-                refused(Phase::Install, Problem::error("package", format!("there is no folder `{shown}` to work in")))
+                refused(
+                    Phase::Install,
+                    Problem::error("package", format!("there is no folder `{shown}` to work in")),
+                )
             }
             _ => broken(error),
         })
@@ -288,7 +320,8 @@ impl Workshop {
     /// Why a step failed, as well as it can be told.
     fn explain(&self, title: &str, step: &Step, exit: Exit) -> Problem {
         if exit == Exit::OutOfMemory {
-            let message = format!("used more memory than the {} that there are", mebibytes(self.limits.memory));
+            let message =
+                format!("used more memory than the {} that there are", mebibytes(self.limits.memory));
             return Problem::error(title, message).hint("ask the operator for more: `packages.memory`");
         }
         if self.is_full() {
@@ -300,18 +333,23 @@ impl Workshop {
         }
         if let Some(reason) = self.gate.passage.unreachable() {
             let message = format!("the registry `{}` cannot be reached: {reason}", self.registry);
-            return Problem::error("registry", message).hint("try again later, or name another one: `packages.registry`");
+            return Problem::error("registry", message)
+                .hint("try again later, or name another one: `packages.registry`");
         }
         if let Some((at, message, hint)) = npm::explained(&self.log.text()) {
             return Problem::error(at, message).hint(hint);
         }
         if let Some(asked) = self.gate.passage.refused() {
-            let message = format!("asked for `{asked}`, and only the registry `{}` can be reached", self.registry);
-            return Problem::error(title, message).hint("depend on versions of packages that the registry has");
+            let message =
+                format!("asked for `{asked}`, and only the registry `{}` can be reached", self.registry);
+            return Problem::error(title, message)
+                .hint("depend on versions of packages that the registry has");
         }
         if exit == Exit::Code(NOT_FOUND) && !matches!(step.command.program.as_str(), "npm" | "npx") {
-            let message = format!("there is no program `{}`, or it found none of its own", step.command.program);
-            return Problem::error(title, message).hint("the host has npm; anything else must be a dependency of the package");
+            let message =
+                format!("there is no program `{}`, or it found none of its own", step.command.program);
+            return Problem::error(title, message)
+                .hint("the host has npm; anything else must be a dependency of the package");
         }
         let last = self.log.tail(3).join(" / ");
         Problem::error(title, format!("failed with {exit}: {}", last.chars().take(400).collect::<String>()))
@@ -320,12 +358,16 @@ impl Workshop {
 
     fn is_full(&self) -> bool {
         let text = self.log.text();
-        text.contains("ENOSPC") || text.contains("No space left on device") || text.contains("no space left on device")
+        text.contains("ENOSPC")
+            || text.contains("No space left on device")
+            || text.contains("no space left on device")
     }
 
     fn full(&self) -> Problem {
-        let message = format!("needs more room than the {} that there are", mebibytes(self.limits.room.bytes));
-        Problem::error("package", message).hint("depend on less, or ask the operator for more: `packages.disk`")
+        let message =
+            format!("needs more room than the {} that there are", mebibytes(self.limits.room.bytes));
+        Problem::error("package", message)
+            .hint("depend on less, or ask the operator for more: `packages.disk`")
     }
 }
 
@@ -343,7 +385,10 @@ pub(crate) struct Packer {
 
 impl Packer {
     /// Waits for what reads the stream, and ends the stream when that takes too long.
-    pub(crate) async fn read_by<T>(&self, mut reader: tokio::task::JoinHandle<T>) -> Result<T, tokio::task::JoinError> {
+    pub(crate) async fn read_by<T>(
+        &self,
+        mut reader: tokio::task::JoinHandle<T>,
+    ) -> Result<T, tokio::task::JoinError> {
         match tokio::time::timeout(COPY_WITHIN, &mut reader).await {
             Ok(read) => read,
             Err(_) => {
@@ -370,7 +415,9 @@ fn spec(fittings: &Fittings<'_>) -> JailSpec {
         .iter()
         .map(|package| (Path::new("/node_modules").join(&package.name), package.path.clone()))
         .collect();
-    for (place, program) in [("/usr/local/bin/npm", "bin/npm-cli.js"), ("/usr/local/bin/npx", "bin/npx-cli.js")] {
+    for (place, program) in
+        [("/usr/local/bin/npm", "bin/npm-cli.js"), ("/usr/local/bin/npx", "bin/npx-cli.js")]
+    {
         links.extend(toolchain.npm.iter().map(|npm| (place.into(), npm.join(program))));
     }
     links.push(("/usr/local/bin/node".into(), toolchain.node.clone()));

@@ -42,9 +42,9 @@ pub use error::{
     CandidateError, Fault, HookError, ProbeError, ProxyError, StartFailure, StartStage, Unavailable,
 };
 pub use gate::{Gate, GateCaller, GateIo, GateStream};
+pub use hayloft_egress::jail::{JailLimits, Reason, Refusal};
 pub use http::ResponseBody;
 pub use logs::{Level, LogLine, LogStream};
-pub use hayloft_egress::jail::{JailLimits, Reason, Refusal};
 pub use network::{DeclaredHosts, NetworkDefault, NetworkSettings};
 pub use observer::{McpTransport, Observer, StateChange};
 pub use settings::{Deadlines, LogLimits, QueueLimits, Resources, RouteLimits, Runtime, Settings};

@@ -282,12 +282,8 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_to_do() {
-        let refusal = Refusal {
-            host: Some("a.test".into()),
-            port: Some(443),
-            reason: Reason::Host,
-            times: 1,
-        };
+        let refusal =
+            Refusal { host: Some("a.test".into()), port: Some(443), reason: Reason::Host, times: 1 };
         assert_eq!(
             told(&refusal),
             "a connection to `a.test`, port 443, was refused: the host is not among those that the plugin may reach; \

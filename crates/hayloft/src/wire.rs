@@ -151,7 +151,8 @@ fn packages(
 ) -> Result<Packages, Failure> {
     let shelf = data_dir.path().join("packages");
     let path = environment.get("PATH").map(String::as_str).unwrap_or_default();
-    let folders: Vec<PathBuf> = path.split(':').filter(|folder| !folder.is_empty()).map(PathBuf::from).collect();
+    let folders: Vec<PathBuf> =
+        path.split(':').filter(|folder| !folder.is_empty()).map(PathBuf::from).collect();
     let sdk = runtime.sdk.iter().map(|sdk| Provided { name: String::from(SDK), path: sdk.clone() });
     Packages::open(PackagesOptions {
         shelf: shelf.clone(),

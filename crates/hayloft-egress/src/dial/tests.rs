@@ -51,7 +51,8 @@ struct Fixture {
 async fn fixture(names: &[(&'static str, &[&str])], answering: &[&str], silent: &[&str]) -> Fixture {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let ips = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>();
-    let names = Arc::new(Names(names.iter().map(|(name, all)| (*name, ips(all))).collect(), Mutex::default()));
+    let names =
+        Arc::new(Names(names.iter().map(|(name, all)| (*name, ips(all))).collect(), Mutex::default()));
     let network = Arc::new(Network {
         here: listener.local_addr().unwrap(),
         answering: ips(answering),
@@ -144,6 +145,8 @@ async fn a_refusal_of_every_address_is_told() {
     let names: &[(_, &[&str])] = &[("a.example.com", &["9.9.9.9", "2606:4700::1"])];
     let fixture = fixture(names, &[], &[]).await;
     let error = fixture.connect("a.example.com").await.unwrap_err();
-    assert!(matches!(&error, ConnectError::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused));
+    assert!(
+        matches!(&error, ConnectError::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused)
+    );
     assert!(!error.is_refusal());
 }

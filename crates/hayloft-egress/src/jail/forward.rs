@@ -19,7 +19,7 @@ const TLS_PORT: u16 = 443;
 const FIRST_WORDS: Duration = Duration::from_secs(10);
 
 /// How much is read at once in one direction, in bytes. A worker may hold as many of these as it has connections.
-const PIECE: usize = 16 << 10;
+const PIECE: usize = 32 << 10;
 
 /// A connection of a jail.
 pub trait JailStream: AsyncRead + AsyncWrite + Send + Unpin {
@@ -127,7 +127,9 @@ impl Forwarding<'_> {
                     Err(_) => return Err(Broken::Gone),
                 });
                 let until = Instant::now() + FIRST_WORDS;
-                timeout_at(until, self.opening(&mut from_client, &mut first)).await.map_err(|_| Broken::Gone)??;
+                timeout_at(until, self.opening(&mut from_client, &mut first))
+                    .await
+                    .map_err(|_| Broken::Gone)??;
                 to_server.write_all(&first).await?;
             }
             self.copy(&mut from_client, &mut to_server, "out").await
@@ -137,7 +139,11 @@ impl Forwarding<'_> {
     }
 
     /// Reads until it is clear how the client begins: whether with TLS, and if so, for the right host.
-    async fn opening(&self, client: &mut (impl AsyncRead + Unpin), first: &mut Vec<u8>) -> Result<bool, Broken> {
+    async fn opening(
+        &self,
+        client: &mut (impl AsyncRead + Unpin),
+        first: &mut Vec<u8>,
+    ) -> Result<bool, Broken> {
         loop {
             match hello::inspect(first, self.permit.host()) {
                 Opening::Right => return Ok(true),

@@ -2,8 +2,8 @@
 
 use hayloft_model::HostName;
 use tls_parser::{
-    SNIType, TlsExtension, TlsExtensionType, TlsMessage, TlsMessageHandshake, parse_tls_client_hello_extensions,
-    parse_tls_message_handshake,
+    SNIType, TlsExtension, TlsExtensionType, TlsMessage, TlsMessageHandshake,
+    parse_tls_client_hello_extensions, parse_tls_message_handshake,
 };
 
 /// A record of the handshake protocol (RFC 8446, section 5.1).
@@ -87,7 +87,11 @@ fn hello(mut bytes: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
             return Err(Fault::Unreadable);
         }
         let Some((payload, next)) = rest.split_at_checked(length) else {
-            return if message.len() + length > LONGEST_HELLO + LONGEST_RECORD { Err(Fault::Unreadable) } else { Ok(None) };
+            return if message.len() + length > LONGEST_HELLO + LONGEST_RECORD {
+                Err(Fault::Unreadable)
+            } else {
+                Ok(None)
+            };
         };
         message.extend_from_slice(payload);
         bytes = next;
@@ -138,7 +142,8 @@ mod tests {
 
     /// What a real client says first.
     fn real(name: &str) -> Vec<u8> {
-        let config = ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+        let config =
+            ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth();
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
         let mut bytes = Vec::new();
@@ -217,9 +222,17 @@ mod tests {
             (vec![sni(right), (0xfe0d, vec![1])], Opening::Wrong(Fault::Hidden)),
         ] {
             let message = hello_with(&extensions);
-            assert_eq!(inspect(&in_records(&message, 4096), &host("api.example.com")), opening, "{extensions:?}");
+            assert_eq!(
+                inspect(&in_records(&message, 4096), &host("api.example.com")),
+                opening,
+                "{extensions:?}"
+            );
             // Nor when it is cut into the smallest records.
-            assert_eq!(inspect(&in_records(&message, 1), &host("api.example.com")), opening, "{extensions:?}");
+            assert_eq!(
+                inspect(&in_records(&message, 1), &host("api.example.com")),
+                opening,
+                "{extensions:?}"
+            );
         }
     }
 

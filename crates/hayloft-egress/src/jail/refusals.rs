@@ -143,7 +143,8 @@ impl Refusals {
                 *times += 1;
                 return;
             }
-            if counted.kinds.keys().filter(|(_, _, other)| other.as_str() == reason.as_str()).count() >= MOST {
+            if counted.kinds.keys().filter(|(_, _, other)| other.as_str() == reason.as_str()).count() >= MOST
+            {
                 counted.others += 1;
                 return;
             }

@@ -36,7 +36,10 @@ impl Host {
         id: &PluginId,
     ) -> Result<PluginDetail, DisablePluginError> {
         self.authorize(caller, organization, Scope::PluginsWrite)?;
-        let plugin = self.plugins.get(organization, id).ok_or_else(|| DisablePluginError::UnknownPlugin(id.clone()))?;
+        let plugin = self
+            .plugins
+            .get(organization, id)
+            .ok_or_else(|| DisablePluginError::UnknownPlugin(id.clone()))?;
         let key = InstanceKey { organization, plugin: id.clone() };
         let (host, caller) = (self.clone(), caller.clone());
         uninterrupted(async move {

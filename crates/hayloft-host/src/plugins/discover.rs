@@ -36,7 +36,9 @@ impl Host {
         let mut now = KnownPlugins::new();
         let mut newer = Vec::new();
         for (key, plugin) in found {
-            let runs = before.get(&key).filter(|known| known.package != plugin.package && self.is_in_use(&key, known));
+            let runs = before
+                .get(&key)
+                .filter(|known| known.package != plugin.package && self.is_in_use(&key, known));
             match runs {
                 Some(known) => {
                     now.insert(key, Arc::clone(known));
@@ -92,7 +94,9 @@ impl Host {
                 continue;
             }
             let _turn = self.turns.take(&key).await;
-            let Some(instance) = self.instances.get(&key).filter(|instance| instance.enabled) else { continue };
+            let Some(instance) = self.instances.get(&key).filter(|instance| instance.enabled) else {
+                continue;
+            };
             if let Some(revision) = instance.active_revision.or(instance.desired_revision) {
                 self.swap_in(&key, revision, true).await;
             }

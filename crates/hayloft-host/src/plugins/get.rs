@@ -33,7 +33,8 @@ impl Host {
         id: &PluginId,
     ) -> Result<PluginDetail, GetPluginError> {
         self.authorize(caller, organization, Scope::PluginsRead)?;
-        let plugin = self.plugins.get(organization, id).ok_or_else(|| GetPluginError::UnknownPlugin(id.clone()))?;
+        let plugin =
+            self.plugins.get(organization, id).ok_or_else(|| GetPluginError::UnknownPlugin(id.clone()))?;
         // The settings form needs the schema; if the code cannot be asked, the problems say so in its place.
         let known = plugin.register(self.asked(), Preparing::AsItIs).await;
         if let Err(problems) = known {

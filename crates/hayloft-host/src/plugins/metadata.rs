@@ -35,7 +35,10 @@ impl Host {
         id: &PluginId,
     ) -> Result<Registration, PluginMetadataError> {
         self.authorize(caller, organization, Scope::PluginsRead)?;
-        let plugin = self.plugins.get(organization, id).ok_or_else(|| PluginMetadataError::UnknownPlugin(id.clone()))?;
+        let plugin = self
+            .plugins
+            .get(organization, id)
+            .ok_or_else(|| PluginMetadataError::UnknownPlugin(id.clone()))?;
         match plugin.register(self.asked(), Preparing::AsItIs).await {
             Ok(registered) => Ok(registered.registration.clone()),
             Err(problems) => Err(PluginMetadataError::NotRegistered { problems }),

@@ -154,7 +154,8 @@ impl KnownPlugin {
         }
         let Some(package) = &self.package else { return Err(self.problems.clone()) };
         if preparing == Preparing::AsItIs && !self.is_at_hand(package, packages) {
-            let problem = Problem::warning("plugin", "is not installed yet, so what it registers is not known");
+            let problem =
+                Problem::warning("plugin", "is not installed yet, so what it registers is not known");
             return Err(problem.hint("switch it on: that installs it").into());
         }
         let answer = {
@@ -353,13 +354,14 @@ impl PluginRegistry {
             }
         };
         let descriptor = descriptor.filter(|_| !problems.has_errors());
-        let package = descriptor.and_then(|descriptor| match hayloft_manifest::content_hash(&discovered.root) {
-            Ok(content_hash) => Some(Package { root: discovered.root.clone(), content_hash, descriptor }),
-            Err(error) => {
-                problems.push(Problem::error("plugin", error.to_string()));
-                None
-            }
-        });
+        let package =
+            descriptor.and_then(|descriptor| match hayloft_manifest::content_hash(&discovered.root) {
+                Ok(content_hash) => Some(Package { root: discovered.root.clone(), content_hash, descriptor }),
+                Err(error) => {
+                    problems.push(Problem::error("plugin", error.to_string()));
+                    None
+                }
+            });
         if let Some(package) = &package {
             problems.extend(self.limits.problems(&package.descriptor));
         }
@@ -381,7 +383,9 @@ impl PluginRegistry {
 fn owner_folder<'a>(top: &Path, place: &'a Path) -> Option<&'a str> {
     let below: Vec<Component<'a>> = place.strip_prefix(top).ok()?.components().collect();
     match below.as_slice() {
-        [custom, owner, _] if custom.as_os_str() == CUSTOM => Some(owner.as_os_str().to_str().unwrap_or_default()),
+        [custom, owner, _] if custom.as_os_str() == CUSTOM => {
+            Some(owner.as_os_str().to_str().unwrap_or_default())
+        }
         _ => None,
     }
 }

@@ -71,7 +71,8 @@ impl Host {
         wish: SavePlugin,
     ) -> Result<SaveOutcome, SavePluginError> {
         self.authorize(caller, organization, Scope::PluginsWrite)?;
-        let plugin = self.plugins.get(organization, id).ok_or_else(|| SavePluginError::UnknownPlugin(id.clone()))?;
+        let plugin =
+            self.plugins.get(organization, id).ok_or_else(|| SavePluginError::UnknownPlugin(id.clone()))?;
         let key = InstanceKey { organization, plugin: id.clone() };
         let (host, caller) = (self.clone(), caller.clone());
         // Whatever came of an earlier attempt: this one counts.
@@ -168,7 +169,10 @@ impl Host {
             false
         };
         let instance = self.instances.get(key);
-        Ok(SaveOutcome { detail: self.plugin_detail(key.organization, plugin, instance.as_deref()).await?, pending })
+        Ok(SaveOutcome {
+            detail: self.plugin_detail(key.organization, plugin, instance.as_deref()).await?,
+            pending,
+        })
     }
 
     /// Lets a candidate show whether the revision works. Gives whether that is still open after the waiting time.

@@ -85,7 +85,11 @@ impl Host {
     {
         let key = InstanceKey { organization, plugin: plugin.clone() };
         let enabled = self.instances.get(&key).is_some_and(|instance| instance.enabled);
-        let known = self.plugins.get(organization, plugin).filter(|_| enabled).ok_or(ProxyRouteError::UnknownPlugin)?;
+        let known = self
+            .plugins
+            .get(organization, plugin)
+            .filter(|_| enabled)
+            .ok_or(ProxyRouteError::UnknownPlugin)?;
         let registered = known.register(self.asked(), Preparing::Installed).await.map_err(|problems| {
             tracing::warn!(instance = %key, %problems, "the plugin's routes are not known");
             ProxyRouteError::UnknownPlugin

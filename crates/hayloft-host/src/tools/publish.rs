@@ -79,7 +79,10 @@ impl Host {
     }
 
     async fn show_tools(&self, key: &InstanceKey, listings: &[ToolListing]) -> Result<(), StoreError> {
-        let slug = self.plugins.get(key.organization, &key.plugin).and_then(|plugin| Some(plugin.descriptor()?.slug.clone()));
+        let slug = self
+            .plugins
+            .get(key.organization, &key.plugin)
+            .and_then(|plugin| Some(plugin.descriptor()?.slug.clone()));
         let slug = slug.unwrap_or_else(|| key.plugin.to_string());
         let tools: Vec<(ServerId, ToolDefinition)> =
             listings.iter().flat_map(|listing| parse(key, listing)).collect();

@@ -16,8 +16,8 @@ use super::{
 };
 use crate::document::{Document, Naming, Object};
 use crate::folder::{Folder, Unusable};
-use crate::network;
 use crate::module_file::{self, Build, NamedIn};
+use crate::network;
 use crate::normalize::suggestion;
 use crate::tool;
 use crate::version_range::VersionRange;

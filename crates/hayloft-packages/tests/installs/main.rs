@@ -98,7 +98,9 @@ async fn a_lockfile_is_kept_to_and_one_that_lies_is_found_out() {
             .file("dist/index.js", "")
             .file("package-lock.json", &lockfile(integrity))
     };
-    let lie = plugin("sha512-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==");
+    let lie = plugin(
+        "sha512-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==",
+    );
     let (phase, problem) = refusal(fixture.packages.install(&lie.read()).await);
     assert_eq!((phase, &*problem.at), (Phase::Install, "package-lock.json"));
     assert!(problem.message.contains("something else than the lockfile says"), "{problem}");
@@ -158,7 +160,8 @@ async fn a_build_that_hangs_or_fills_the_disk_ends_with_a_problem() {
         ..InstallLimits::default()
     };
     let fixture = Fixture::with(TestRegistry::start().await, |options| options.limits = limits).await;
-    let build = |script: &str| Plugin::new("hostile").package(&format!(r#""scripts": {{ "build": "{script}" }}"#));
+    let build =
+        |script: &str| Plugin::new("hostile").package(&format!(r#""scripts": {{ "build": "{script}" }}"#));
 
     let (phase, problem) = refusal(fixture.packages.install(&build("sleep 1000").read()).await);
     assert_eq!((phase, &*problem.at), (Phase::Build, "npm run build"));
@@ -182,7 +185,9 @@ async fn what_a_build_plants_does_not_come_out() {
     let fixture = Fixture::new(TestRegistry::start().await).await;
     let canary = fixture.canary();
     let build = |script: &str| {
-        Plugin::new("planter").package(&format!(r#""scripts": {{ "build": "mkdir -p dist && touch dist/index.js && {script}" }}"#))
+        Plugin::new("planter").package(&format!(
+            r#""scripts": {{ "build": "mkdir -p dist && touch dist/index.js && {script}" }}"#
+        ))
     };
     let outside = canary.display();
     for (script, at, message) in [
@@ -191,7 +196,11 @@ async fn what_a_build_plants_does_not_come_out() {
         (String::from("ln -s / dist/root"), "dist/root", "outside of the package"),
         (String::from("mkfifo dist/pipe"), "dist/pipe", "neither a file nor a folder"),
         (String::from("ln -s c/../../../x a && mkdir d && ln -s d c"), "a", "outside of the package"),
-        (String::from("rm dist/index.js && ln -s /etc/passwd dist/index.js"), "dist/index.js", "outside of the package"),
+        (
+            String::from("rm dist/index.js && ln -s /etc/passwd dist/index.js"),
+            "dist/index.js",
+            "outside of the package",
+        ),
     ] {
         let (phase, problem) = refusal(fixture.packages.install(&build(&script).read()).await);
         assert_eq!((phase, &*problem.at), (Phase::Build, at), "{script}: {problem}");

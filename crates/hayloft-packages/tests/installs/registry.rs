@@ -16,7 +16,13 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// What it has: a name, and the files of the only version.
 const PACKAGES: [(&str, &[(&str, &str)]); 2] = [
-    ("dep", &[("index.js", "module.exports = 'dep 1.0.0';\n"), ("package.json", r#"{ "name": "dep", "version": "1.0.0" }"#)]),
+    (
+        "dep",
+        &[
+            ("index.js", "module.exports = 'dep 1.0.0';\n"),
+            ("package.json", r#"{ "name": "dep", "version": "1.0.0" }"#),
+        ],
+    ),
     (
         "scripted-dep",
         &[
@@ -119,7 +125,10 @@ async fn answer(stream: TcpStream, state: &State) -> io::Result<()> {
             Some(archive) => ("200 OK", packument(name, &archive)),
             None => ("404 Not Found", b"{}".to_vec()),
         };
-        let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+        let head = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
         stream.write_all(head.as_bytes()).await?;
         stream.write_all(&body).await?;
     }
@@ -132,7 +141,8 @@ fn packument(name: &str, archive: &[u8]) -> Vec<u8> {
         "hasInstallScript": name == "scripted-dep",
         "dist": { "tarball": format!("https://registry.npmjs.org/{name}/-/{name}-1.0.0.tgz"), "integrity": integrity(archive) },
     });
-    let packument = json!({ "name": name, "dist-tags": { "latest": "1.0.0" }, "versions": { "1.0.0": version } });
+    let packument =
+        json!({ "name": name, "dist-tags": { "latest": "1.0.0" }, "versions": { "1.0.0": version } });
     serde_json::to_vec(&packument).unwrap()
 }
 

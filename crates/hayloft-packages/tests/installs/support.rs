@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use hayloft_model::Problem;
 use hayloft_model::plugin::Package;
-use hayloft_packages::{InstallError, InstallLimits, Options, Packages, Phase, Provided, Toolchain, find_npm};
+use hayloft_packages::{
+    InstallError, InstallLimits, Options, Packages, Phase, Provided, Toolchain, find_npm,
+};
 use hayloft_sandbox::{Options as SandboxOptions, Sandbox, Tier};
 use tempfile::TempDir;
 
@@ -42,7 +44,10 @@ impl Fixture {
         let mut options = Options {
             shelf: scratch.path().join("packages"),
             sandbox,
-            toolchain: Toolchain { npm: find_npm(&node, &[PathBuf::from("/usr/local/bin"), PathBuf::from("/usr/bin")]), node },
+            toolchain: Toolchain {
+                npm: find_npm(&node, &[PathBuf::from("/usr/local/bin"), PathBuf::from("/usr/bin")]),
+                node,
+            },
             provided: vec![sdk],
             registry: registry.registry(),
             dial: Arc::clone(&registry) as _,

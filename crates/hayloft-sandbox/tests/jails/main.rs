@@ -305,7 +305,8 @@ async fn a_jail_that_installs_programs_can_run_them_and_keeps_the_rest_of_its_wa
             run(&jail, "cat /bin/sh > /tmp/sh; chmod +x /tmp/sh; /tmp/sh -c 'echo installed'").await;
         assert_eq!(said, "installed\n", "{tier}");
         // What it brings along has no more rights than the jail, and no more room.
-        let (said, _) = run(&jail, "chmod u+s /tmp/sh; /tmp/sh -c 'cat /proc/self/status' | grep CapEff").await;
+        let (said, _) =
+            run(&jail, "chmod u+s /tmp/sh; /tmp/sh -c 'cat /proc/self/status' | grep CapEff").await;
         assert!(said.contains("0000000000000000"), "{said}");
         let (said, _) = run(&jail, "dd if=/dev/urandom of=/tmp/large bs=64k count=128").await;
         assert!(said.contains("No space left on device"), "{tier}: {said}");

@@ -16,7 +16,7 @@ fn asynchronous(listener: TcpListener) -> tokio::net::TcpListener {
 
 /// Takes one connection, answers it, and tells which address it was for.
 async fn answer(listener: tokio::net::TcpListener) -> (SocketAddr, String) {
-    let (mut stream, _) = timeout(SOON, listener.accept()).await.expect("a connection").unwrap();
+    let (mut stream, _) = timeout(SOON, listener.accept()).await.unwrap().unwrap();
     stream.write_all(b"hello\n").await.unwrap();
     let address = stream.local_addr().unwrap();
     stream.shutdown().await.unwrap();
@@ -62,7 +62,7 @@ async fn connections_and_questions_arrive_at_the_host_and_nothing_goes_elsewhere
         let names = UdpSocket::from_std(network.names).unwrap();
         let asked = tokio::spawn(async move {
             let mut question = [0; 512];
-            let (length, from) = timeout(SOON, names.recv_from(&mut question)).await.expect("a question").unwrap();
+            let (length, from) = timeout(SOON, names.recv_from(&mut question)).await.unwrap().unwrap();
             // The same question with the mark of an answer that says: no such name.
             let mut answer = question[..length].to_vec();
             (answer[2], answer[3]) = (0x81, 0x83);

@@ -74,13 +74,20 @@ fn places(places: &[&str]) -> String {
 async fn what_is_granted_is_reached_and_what_is_not_is_told() {
     let address = service();
     let house = House::with(|settings| {
-        granted(settings, "hay-plugin-one", &[format!("db.test:5432={address}"), format!("web.test:80={address}")]);
+        granted(
+            settings,
+            "hay-plugin-one",
+            &[format!("db.test:5432={address}"), format!("web.test:80={address}")],
+        );
         granted(settings, "hay-plugin-two", &[format!("other.test:80={address}")]);
     });
     let script = places(&["db.test:5432", "web.test:80", "db.test:80", "other.test:80", "secret.test:80"]);
     let one = house.plugin_named("hay-plugin-one", &script);
     let reached = outcome(&house, &one).await;
-    assert_eq!((&reached["db.test:5432"], &reached["web.test:80"]), (&json!("you said hello"), &json!("you said hello")));
+    assert_eq!(
+        (&reached["db.test:5432"], &reached["web.test:80"]),
+        (&json!("you said hello"), &json!("you said hello"))
+    );
     for place in ["db.test:80", "other.test:80", "secret.test:80", "early"] {
         let outcome = reached[place].as_str().unwrap();
         assert!(["ENOTFOUND", "ECONNRESET", "nothing", "EPIPE"].contains(&outcome), "{place}: {outcome}");
@@ -115,7 +122,10 @@ async fn a_flood_of_connections_is_paced() {
         granted(settings, "hay-plugin-test", &[format!("web.test:80={address}")]);
     });
     // Two seconds' worth is free, so the last twenty take a second.
-    let script = places(&[]).replace("for (const place of", "for (let n = 0; n < 60; n++) await connect(w.load, 'web.test', 80); for (const place of");
+    let script = places(&[]).replace(
+        "for (const place of",
+        "for (let n = 0; n < 60; n++) await connect(w.load, 'web.test', 80); for (const place of",
+    );
     let begun = std::time::Instant::now();
     outcome(&house, &house.plugin(&script)).await;
     assert!(begun.elapsed() > Duration::from_millis(800), "{:?}", begun.elapsed());
@@ -128,7 +138,8 @@ async fn connections_end_with_their_worker() {
     let address = listener.local_addr().unwrap();
     let house =
         House::with(|settings| granted(settings, "hay-plugin-test", &[format!("web.test:80={address}")]));
-    let script = places(&[]).replace("for (const place of", "connect(w.load, 'web.test', 80); for (const place of");
+    let script =
+        places(&[]).replace("for (const place of", "connect(w.load, 'web.test', 80); for (const place of");
     let instance = house.plugin(&script);
     outcome(&house, &instance).await;
     let (mut stream, _) = timeout(SOON, listener.accept()).await.unwrap().unwrap();

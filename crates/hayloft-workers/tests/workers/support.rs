@@ -21,10 +21,9 @@ use hayloft_model::{
 };
 use hayloft_sandbox::{Options, Sandbox, Tier};
 use hayloft_workers::{
-    NetworkSettings, Refusal,
     Binding, Deadlines, Gate, GateCaller, GateStream, Launch, LaunchRefused, LaunchSource, LogLimits,
-    McpTransport, Observer, QueueLimits, Resources, RouteLimits, Runtime, Settings, StateChange,
-    WorkerStatus, Workers,
+    McpTransport, NetworkSettings, Observer, QueueLimits, Refusal, Resources, RouteLimits, Runtime, Settings,
+    StateChange, WorkerStatus, Workers,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -20,11 +20,14 @@ pub(crate) fn run(folder: &Path, to: Option<PathBuf>) -> Result<ExitCode, Failur
         output::line(output::plain(&report.to_string()))?;
         return Err(Failure::new(format!("the plugin in `{}` cannot be used", folder.display())));
     };
-    let name = format!("{}-{}.tgz", descriptor.id.as_str().trim_start_matches('@').replace('/', "-"), descriptor.version);
+    let name = format!(
+        "{}-{}.tgz",
+        descriptor.id.as_str().trim_start_matches('@').replace('/', "-"),
+        descriptor.version
+    );
     let to = to.unwrap_or_else(|| PathBuf::from(name));
-    let unwritten = |error: &dyn std::error::Error| {
-        Failure::new(format!("failed to write `{}`: {error}", to.display()))
-    };
+    let unwritten =
+        |error: &dyn std::error::Error| Failure::new(format!("failed to write `{}`: {error}", to.display()));
     // Half an archive is none: what is there now stays until the new one is whole.
     let unfinished = to.with_added_extension("part");
     let file = File::create(&unfinished).map_err(|error| unwritten(&error))?;

@@ -173,7 +173,11 @@ impl<'a> SettingsReader<'a> {
                 match text.parse() {
                     Ok(value) => values.push(value),
                     Err(error) => {
-                        self.wrong(&format!("{key}.\"{name}\""), &origin, format!("`{text}` {}", T::Err::to_string(&error)));
+                        self.wrong(
+                            &format!("{key}.\"{name}\""),
+                            &origin,
+                            format!("`{text}` {}", T::Err::to_string(&error)),
+                        );
                     }
                 }
             }
