@@ -50,6 +50,8 @@ pub(crate) enum Suite {
     Jail,
     /// Tool calls of one organization while a plugin of another does its worst.
     Neighbours,
+    /// The way out of a jail.
+    Egress,
 }
 
 impl Options {

@@ -1,5 +1,6 @@
 //! What is measured, suite by suite.
 
+mod egress;
 mod generator;
 mod jail;
 mod neighbours;
@@ -27,6 +28,9 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     }
     if options.wants(Suite::Jail) {
         metrics.extend(jail::run(options).await?);
+    }
+    if options.wants(Suite::Egress) {
+        metrics.extend(egress::run(options).await?);
     }
     if options.wants(Suite::Neighbours) {
         metrics.extend(neighbours::run(options).await?);

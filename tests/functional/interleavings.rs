@@ -1,7 +1,7 @@
 //! What happens at the same time, or is left half way, ends as if it had come one after the other.
 
 use futures::future::{join, join_all};
-use hayloft_testkit::{Organization, PluginFiles, PluginFolder, TestServer};
+use hayloft_testkit::{Organization, PluginFolder, TestServer};
 use serde_json::{Value, json};
 
 use crate::support::{counting_plugin, fragile_plugin, stdio_plugin, stdio_server, text_of, unjailed, until};
@@ -103,14 +103,14 @@ async fn a_rejected_revision_does_not_start_with_the_next_host() {
     }
 }
 
-/// A plugin whose `onDisable` says that it began, and ends once a file called `gate` is in its folder. Its tool tells
-/// when its process started.
-fn leaving_plugin(plugins: &PluginFolder) -> PluginFiles {
+/// A plugin whose `onDisable` says that it began, and ends once a file called `gate` is in a folder. Its tool tells when
+/// its process started.
+fn leaving_plugin(plugins: &PluginFolder, gates: &PluginFolder) {
     let entry = r#"import { existsSync, watch } from "node:fs";
 import { defineHayPlugin } from "@hay/plugin-sdk";
 const gate = () => new Promise((resolve) => {
-  const open = () => existsSync("gate") && (watcher.close(), resolve());
-  const watcher = watch(".", open);
+  const open = () => existsSync("GATES/gate") && (watcher.close(), resolve());
+  const watcher = watch("GATES", open);
   open();
 });
 export default defineHayPlugin(() => ({
@@ -128,15 +128,20 @@ export default defineHayPlugin(() => ({
   },
 }));
 "#;
-    plugins.hay_package("hay-plugin-leaving", &["mcp"], entry)
+    let entry = entry.replace("GATES", gates.path().to_str().unwrap());
+    plugins.hay_package("hay-plugin-leaving", &["mcp"], &entry);
 }
 
 #[tokio::test]
 async fn a_switch_off_that_nobody_waits_for_does_not_end_what_comes_after_it() {
     const PLUGIN: &str = "plugins/hay-plugin-leaving";
-    let plugins = PluginFolder::new();
-    let plugin = leaving_plugin(&plugins);
-    let server = TestServer::start(plugins.path()).await;
+    let (plugins, gates) = (PluginFolder::new(), PluginFolder::new());
+    leaving_plugin(&plugins, &gates);
+    let server = TestServer::builder()
+        .plugins(plugins.path())
+        .environment("HAYLOFT_JAIL_PATHS", gates.path().to_str().unwrap())
+        .start()
+        .await;
     let acme = server.organization("Acme").await;
     acme.enable("hay-plugin-leaving", json!({})).await;
     let said = async |what: &str| acme.get(&format!("{PLUGIN}/logs")).await.text().contains(what);
@@ -160,7 +165,7 @@ async fn a_switch_off_that_nobody_waits_for_does_not_end_what_comes_after_it() {
             break;
         }
     }
-    plugin.file("gate", "");
+    std::fs::write(gates.path().join("gate"), "").unwrap();
     until("`onDisable` to end", async || said("leaving ends").await).await;
     let on = on.await.unwrap();
     assert_eq!((&on["enabled"], &on["state"]), (&json!(true), &json!("ready")), "{on:#}");

@@ -204,28 +204,30 @@ async fn switching_off_runs_the_hook_and_keeps_the_settings() {
 
 #[tokio::test]
 async fn a_slow_check_is_answered_before_its_verdict() {
-    let plugins = PluginFolder::new();
+    let (plugins, gates) = (PluginFolder::new(), PluginFolder::new());
     let entry = r#"import { existsSync, watch } from "node:fs";
 import { defineHayPlugin } from "@hay/plugin-sdk";
 export default defineHayPlugin(() => ({
   name: "slow",
   onValidateAuth: () => new Promise((resolve) => {
-    const open = () => existsSync("gate") && (watcher.close(), resolve(true));
-    const watcher = watch(".", open);
+    const open = () => existsSync("GATES/gate") && (watcher.close(), resolve(true));
+    const watcher = watch("GATES", open);
     open();
   }),
 }));
 "#;
-    let plugin = plugins.hay_package("hay-plugin-slow", &[], entry);
+    let entry = entry.replace("GATES", gates.path().to_str().unwrap());
+    plugins.hay_package("hay-plugin-slow", &[], &entry);
     let server = TestServer::builder()
         .plugins(plugins.path())
         .environment("HAYLOFT_LIMITS_SAVE_ANSWER", "100ms")
+        .environment("HAYLOFT_JAIL_PATHS", gates.path().to_str().unwrap())
         .start()
         .await;
     let acme = server.organization("Acme").await;
     let pending = acme.put("plugins/hay-plugin-slow", &json!({ "enabled": true })).await.expect(202).json();
     assert_eq!((&pending["state"], &pending["auth"]), (&json!("starting"), &json!(null)), "{pending:#}");
-    plugin.file("gate", "");
+    std::fs::write(gates.path().join("gate"), "").unwrap();
     until("the verdict", async || acme.get("plugins/hay-plugin-slow").await.json()["auth"]["valid"] == true)
         .await;
     until("the plugin to serve", async || {

@@ -46,6 +46,7 @@ async fn a_worker_finds_exactly_this(setup: Setup) {
             (world.plugins.path().file_name().unwrap().display().to_string(), "[plugins]"),
             (home, "[home]"),
             (world.server.folder().display().to_string(), "[server]"),
+            (world.server.folder().file_name().unwrap().display().to_string(), "[server]"),
             (workspace::root().display().to_string(), "[repository]"),
         ],
     };

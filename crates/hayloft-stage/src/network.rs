@@ -35,18 +35,12 @@ pub(crate) fn bring_up() -> Result<(), Errno> {
 /// every address. A more particular address wins, so what comes to the gate's goes there.
 pub(crate) fn open(ports: &[u16]) -> Result<Vec<OwnedFd>, Errno> {
     let names = SocketAddrV4::new(*GATE.ip(), NAMES);
-    let mut sockets = vec![
-        bound(SocketType::STREAM, GATE)?,
-        bound(SocketType::DGRAM, names)?,
-        bound(SocketType::STREAM, names)?,
-    ];
-    for port in ports {
-        sockets.push(bound(SocketType::STREAM, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, *port))?);
-    }
-    Ok(sockets)
+    let own = [(SocketType::STREAM, GATE), (SocketType::DGRAM, names), (SocketType::STREAM, names)];
+    let everywhere = |port: &u16| (SocketType::STREAM, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, *port));
+    own.into_iter().chain(ports.iter().map(everywhere)).map(bound).collect()
 }
 
-fn bound(kind: SocketType, address: SocketAddrV4) -> Result<OwnedFd, Errno> {
+fn bound((kind, address): (SocketType, SocketAddrV4)) -> Result<OwnedFd, Errno> {
     let socket = rustix::net::socket_with(AddressFamily::INET, kind, SocketFlags::CLOEXEC, None)?;
     // Only so can one port be listened to at one address and at all of them.
     sockopt::set_socket_reuseport(&socket, address.port() == GATE.port())?;

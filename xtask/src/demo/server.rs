@@ -52,7 +52,9 @@ impl Server {
             .argument("--data-dir")
             .argument(data)
             .argument("--plugins-dir")
-            .argument(plugins);
+            .argument(plugins)
+            // Who tries it out has plugins that speak to the world.
+            .environment("HAYLOFT_NETWORK_DEFAULT", "public");
         let shown = run.to_string();
         let mut command = run.into_command();
         // In a process group of its own, so that Ctrl-C reaches only this program, which then stops it once.

@@ -48,13 +48,15 @@ const FLOORS: [(&str, &[&str]); 13] = [
 const BESIDE: [&str; 4] = ["hayloft-testkit", "hayloft-tests", "hayloft-benches", "xtask"];
 
 /// Foreign crates that only some of ours may depend on, and why.
-const WRAPPED: [(&str, &[&str], &str); 6] = [
+const WRAPPED: [(&str, &[&str], &str); 8] = [
     ("axum", &["hayloft-server"], "only the web face knows axum"),
     ("sea-orm", &["hayloft-store"], "only the store knows SQL"),
     ("sea-orm-migration", &["hayloft-store"], "only the store knows SQL"),
     ("sqlx", &["hayloft-store"], "only the store knows SQL"),
     ("rmcp", &["hayloft-mcp"], "only one crate knows a protocol revision"),
     ("async-nats", &["hayloft-bus"], "only the bus knows its vendor"),
+    ("hickory-resolver", &["hayloft-egress"], "names are looked up where their addresses are vetted"),
+    ("tokio-rustls", &["hayloft-egress"], "only the way out makes connections"),
 ];
 
 /// Foreign crates that some of ours must never depend on, and why.

@@ -7,6 +7,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::*;
 use crate::{Dial, PrivateGrant, Reach, Resolve, ResolveError};
@@ -191,6 +193,46 @@ async fn nothing_goes_on_without_end() {
     let (address, _) = server(vec![head]).await;
     let error = client(Egress::system(), policy(address), limits).send(get("http://granted.test/")).await;
     assert!(matches!(error, Err(HttpError::Http(_))), "{error:?}");
+}
+
+/// A certificate for `api.outside.test`, which the end-to-end tests use too.
+const CERTIFICATE: &[u8] = include_bytes!("../../../../tests/functional/fixtures/outside-cert.pem");
+const KEY: &[u8] = include_bytes!("../../../../tests/functional/fixtures/outside-key.pem");
+
+#[tokio::test]
+async fn over_tls_the_host_must_be_who_it_says() {
+    let certificate = CertificateDer::from_pem_slice(CERTIFICATE).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(KEY).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let policy =
+        granted(&[("api.outside.test", 443), ("evil.outside.test", 443)], listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(OK.as_bytes()).await;
+        }
+    });
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate).unwrap();
+    let client =
+        HttpClient::new(Egress::system(), Arc::new(policy.clone()), roots, HttpLimits::default()).unwrap();
+    assert_eq!(client.send(get("https://api.outside.test/")).await.unwrap().into_body(), "ok");
+    let error = client.send(get("https://evil.outside.test/")).await.unwrap_err();
+    assert!(matches!(error, HttpError::Tls { .. }), "{error}");
+    // Without that root nobody is trusted.
+    let client = self::client(Egress::system(), policy, HttpLimits::default());
+    let error = client.send(get("https://api.outside.test/")).await.unwrap_err();
+    assert!(matches!(error, HttpError::Tls { .. }), "{error}");
 }
 
 #[tokio::test]

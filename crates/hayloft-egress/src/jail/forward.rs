@@ -19,7 +19,7 @@ const TLS_PORT: u16 = 443;
 const FIRST_WORDS: Duration = Duration::from_secs(10);
 
 /// How much is read at once in one direction, in bytes. A worker may hold as many of these as it has connections.
-const PIECE: usize = 16 << 10;
+const PIECE: usize = 32 << 10;
 
 /// A connection of a jail.
 pub trait JailStream: AsyncRead + AsyncWrite + Send + Unpin {

@@ -19,8 +19,10 @@ pub(crate) struct Enabling(Arc<Mutex<HashMap<InstanceKey, Attempt>>>);
 /// How switching on goes, while the plugin is made ready first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Attempt {
-    /// It goes on.
+    /// The plugin is being made ready.
     Running,
+    /// It is ready, and what was wished for is being saved.
+    Saving,
     /// It failed, in words for a person. Nothing was stored.
     Failed(String),
 }
@@ -55,7 +57,7 @@ impl Enabling {
 impl RunningAttempt {
     /// The plugin is ready; what follows is what follows for every plugin.
     pub(crate) fn prepared(&self) {
-        self.enabling.attempts().remove(&self.key);
+        self.enabling.attempts().insert(self.key.clone(), Attempt::Saving);
     }
 
     /// It is over, and why it failed if it did.
@@ -69,7 +71,7 @@ impl RunningAttempt {
 impl Drop for RunningAttempt {
     fn drop(&mut self) {
         let mut attempts = self.enabling.attempts();
-        if attempts.get(&self.key) == Some(&Attempt::Running) {
+        if matches!(attempts.get(&self.key), Some(Attempt::Running | Attempt::Saving)) {
             attempts.remove(&self.key);
         }
     }

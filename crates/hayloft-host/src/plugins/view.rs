@@ -147,13 +147,17 @@ impl Host {
         let enabling = self.enabling.of(&key);
         let state = match instance {
             _ if enabling == Some(Attempt::Running) => InstanceState::Installing,
+            None if enabling == Some(Attempt::Saving) => InstanceState::Starting,
+            Some(instance) if enabling == Some(Attempt::Saving) && !instance.enabled => {
+                InstanceState::Starting
+            }
             Some(instance) if instance.enabled && plugin.package.is_none() => InstanceState::Failed,
             Some(instance) => instance.state,
             None => InstanceState::Disabled,
         };
         let failed = match enabling {
             Some(Attempt::Failed(reason)) => Some(reason),
-            Some(Attempt::Running) | None => None,
+            Some(Attempt::Running | Attempt::Saving) | None => None,
         };
         PluginSummary {
             id: plugin.id.clone(),

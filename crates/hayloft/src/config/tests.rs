@@ -232,5 +232,16 @@ fn the_network_is_granted_by_plugin_and_everything_wrong_is_said() {
         "#,
         ports.join(", ")
     );
-    insta::assert_snapshot!(check(&file, &[], &[]).unwrap_err());
+    insta::assert_snapshot!(check(&file, &[], &[]).unwrap_err(), @r#"
+    error: hayloft.toml: network.default: must be `deny` or `public`
+    error: hayloft.toml: network.grants: `Bad Name` is not a plugin id (an npm package name: lower-case letters, digits, `-`, `_`, `.`, at most 214 characters, optionally `@scope/name`)
+    error: hayloft.toml: network.grants."hay-plugin-a": `*.example.com` has a wildcard; each host is named by itself
+    error: hayloft.toml: network.grants."hay-plugin-a": `10.0.0.5` is an address; a host is named, and its address is looked up and checked
+    error: hayloft.toml: network.grants."hay-plugin-a": `a.example.com:0` has no port between 1 and 65535 behind its colon
+    error: hayloft.toml: network.grants."hay-plugin-a": `localhost` is the worker's own name for itself or for its host, which needs no entry
+    error: hayloft.toml: network.private."hay-plugin-a": `db.internal=10.0.0.5` must be `HOST:PORT=ADDRESS` or `HOST:PORT=ADDRESS:PORT`
+    error: hayloft.toml: network.private."hay-plugin-a": `*:5432=10.0.0.5` names `*:5432`, which has a wildcard; each host is named by itself
+    error: hayloft.toml: network.private."hay-plugin-a": `db.internal:5432=0.0.0.0` names `0.0.0.0`, which is not the address of one machine
+    error: hayloft.toml: network.grants: `hay-plugin-b` is granted 25 different ports here and in `network.private`; at most 24 can be
+    "#);
 }
