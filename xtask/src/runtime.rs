@@ -1,10 +1,12 @@
 //! `target/runtime`: the program that runs in every Node worker, and the Node that runs it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
 
 use crate::npm;
 use crate::stamp::Stamp;
@@ -40,9 +42,36 @@ pub(crate) fn assemble_locked(workspace: &Workspace) -> Result<()> {
         );
     }
     replace_link(&node, &runtime.join("node"))?;
-    let scope = runtime.join("node_modules/@hay");
-    fs::create_dir_all(&scope).with_context(|| format!("failed to make `{}`", scope.display()))?;
-    replace_link(&workspace.path("packages/plugin-sdk"), &scope.join("plugin-sdk"))
+    provide(workspace, &runtime)
+}
+
+/// What plugins import: our published packages that have a scope, which the host provides to each of them.
+fn provide(workspace: &Workspace, runtime: &Path) -> Result<()> {
+    let mut provided = BTreeMap::new();
+    let packages = workspace.path("packages");
+    for entry in
+        fs::read_dir(&packages).with_context(|| format!("failed to read `{}`", packages.display()))?
+    {
+        let folder = entry?.path();
+        let Ok(manifest) = fs::read(folder.join("package.json")) else { continue };
+        let manifest: Value = serde_json::from_slice(&manifest)
+            .with_context(|| format!("failed to read the manifest of `{}`", folder.display()))?;
+        if let Some(name) = manifest["name"].as_str().filter(|name| name.starts_with('@'))
+            && manifest["private"] != true
+        {
+            provided.insert(name.to_owned(), folder);
+        }
+    }
+    for (name, folder) in &provided {
+        let link = runtime.join("node_modules").join(name);
+        let scope = link.parent().unwrap_or(runtime);
+        fs::create_dir_all(scope).with_context(|| format!("failed to make `{}`", scope.display()))?;
+        replace_link(folder, &link)?;
+    }
+    let names: Vec<_> = provided.keys().collect();
+    let list = runtime.join("provided.json");
+    fs::write(&list, serde_json::to_vec(&names)?)
+        .with_context(|| format!("failed to write `{}`", list.display()))
 }
 
 fn built(workspace: &Workspace, bundle: &str) -> PathBuf {

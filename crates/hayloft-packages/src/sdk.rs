@@ -1,7 +1,7 @@
 //! Packages that the host itself provides, and that npm therefore must not look for.
 //!
 //! Plugins name the SDK as `file:../../../packages/plugin-sdk`, as `workspace:*` or as a version, and all three mean the
-//! one that this host ships. It lies above every plugin's folder, where Node and compilers look last; so while npm works,
+//! one that this host ships, like the other packages of ours that plugins import. It lies above every plugin's folder, where Node and compilers look last; so while npm works,
 //! the plugin's `package.json` and lockfile do not speak of it. What is kept is what the author wrote.
 
 use std::path::PathBuf;

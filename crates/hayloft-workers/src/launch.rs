@@ -18,7 +18,7 @@ use crate::gate;
 use crate::home::Home;
 use crate::http::RouteListener;
 use crate::protocol::{HookDeadlines, HostMessage, Load, LoadedPlugin, VERSION};
-use crate::settings::{Deadlines, Settings};
+use crate::settings::{Deadlines, ProvidedPackage, Settings};
 
 /// Everything that is ready before the jail exists.
 pub(crate) struct Prepared {
@@ -59,7 +59,7 @@ pub(crate) fn prepare(
     };
     let mut paths = vec![package.root.clone(), runtime.runner.clone()];
     paths.extend(Some(gate::preload(&runtime.runner)).filter(|preload| preload.exists()));
-    paths.extend(runtime.sdk.clone());
+    paths.extend(runtime.packages.iter().map(|package| package.path.clone()));
     // What runs isolates is an install of its own beside the runner, which only their workers need.
     if matches!(package.descriptor.runtime, plugin::Runtime::Isolate { .. }) {
         let installed = runtime.runner.with_file_name("node_modules");
@@ -71,13 +71,17 @@ pub(crate) fn prepare(
         name: worker.to_string(),
         paths,
         // Node looks for packages in all folders above the plugin's, and this is above all of them.
-        links: runtime.sdk.iter().map(|sdk| ("/node_modules/@hay/plugin-sdk".into(), sdk.clone())).collect(),
+        links: runtime.packages.iter().map(link).collect(),
         home: home.path().to_owned(),
         ports: policy.ports().into_iter().collect(),
         limits: settings.resources_of(&package.descriptor).of_jail(),
         temporary: Temporary::Data,
     };
     Ok(Prepared { spec, home, code, policy })
+}
+
+fn link(package: &ProvidedPackage) -> (PathBuf, PathBuf) {
+    (Path::new("/node_modules").join(&package.name), package.path.clone())
 }
 
 /// The worker's process.

@@ -52,7 +52,7 @@ pub use network::{DeclaredHosts, NetworkDefault, NetworkSettings};
 pub use observer::{McpTransport, Observer, StateChange};
 pub use pace::{GatePace, Turn};
 pub use settings::{
-    Deadlines, GateLimits, LogLimits, QueueLimits, Resources, RouteLimits, Runtime, Settings,
+    Deadlines, GateLimits, LogLimits, ProvidedPackage, QueueLimits, Resources, RouteLimits, Runtime, Settings,
 };
 pub use source::{Binding, Launch, LaunchRefused, LaunchSource};
 pub use status::WorkerStatus;

@@ -60,8 +60,17 @@ pub struct Runtime {
     pub node: PathBuf,
     /// Absolute path of the bundled runner. What else lies beside it for workers is found by its folder.
     pub runner: PathBuf,
-    /// Absolute path of the SDK's package, which a plugin without its own copy finds.
-    pub sdk: Option<PathBuf>,
+    /// Packages that a plugin without a copy of its own finds.
+    pub packages: Vec<ProvidedPackage>,
+}
+
+/// An npm package that the host provides to plugins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvidedPackage {
+    /// What plugins call it: `@hay/plugin-sdk`.
+    pub name: String,
+    /// Absolute path of its folder.
+    pub path: PathBuf,
 }
 
 /// How long things may take.

@@ -1,16 +1,19 @@
 //! Where the programs inside workers lie: the runner and Node.
 
 use std::collections::HashMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use hayloft_workers::Runtime;
+use hayloft_workers::{ProvidedPackage, Runtime};
 
 use crate::config::RuntimeFiles;
 use crate::failure::Failure;
 
 const RUNNER: &str = "runner.cjs";
 const NODE: &str = "node";
-const SDK: &str = "node_modules/@hay/plugin-sdk";
+const PACKAGES: &str = "node_modules";
+/// Names of those in it that are meant for plugins.
+const PROVIDED: &str = "provided.json";
 const STAGE: &str = "hayloft-stage";
 
 /// Finds both: where the configuration says, else beside this program; Node also in `PATH`.
@@ -33,8 +36,28 @@ pub(crate) fn find(
         None => Failure::new("failed to find Node in the runtime folder and in PATH")
             .hint("install Node 20 or newer, or name its executable with `--node`"),
     })?;
-    let sdk = folders.iter().find_map(|folder| folder.join(SDK).canonicalize().ok());
-    Ok(Runtime { node, runner, sdk })
+    let packages = match folders.iter().find(|folder| folder.join(PROVIDED).exists()) {
+        Some(folder) => provided(folder)?,
+        None => Vec::new(),
+    };
+    Ok(Runtime { node, runner, packages })
+}
+
+/// The packages of a runtime folder that are meant for plugins.
+fn provided(folder: &Path) -> Result<Vec<ProvidedPackage>, Failure> {
+    let list = folder.join(PROVIDED);
+    let failed = |path: &Path| format!("failed to read `{}`", path.display());
+    let text = fs::read(&list).map_err(|error| Failure::caused(failed(&list), &error))?;
+    let names: Vec<String> =
+        serde_json::from_slice(&text).map_err(|error| Failure::caused(failed(&list), &error))?;
+    let package = |name: String| {
+        let path = folder.join(PACKAGES).join(&name);
+        match path.canonicalize() {
+            Ok(path) => Ok(ProvidedPackage { name, path }),
+            Err(error) => Err(Failure::caused(failed(&path), &error).hint("`cargo xtask runtime` makes it")),
+        }
+    };
+    names.into_iter().map(package).collect()
 }
 
 /// The program that becomes a worker's jail, beside this one.
@@ -84,8 +107,6 @@ fn file(path: &Path) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use hayloft_sandbox::Tier;
 
     use super::*;
@@ -119,5 +140,21 @@ mod tests {
         assert_eq!(check(Some("own"), Some("path/node")), Ok(("own/runner.cjs".into(), "path/node".into())));
         assert!(check(Some("path"), None).unwrap_err().contains("runner.cjs"));
         assert!(check(None, Some("nowhere")).unwrap_err().contains("nowhere"));
+    }
+
+    #[test]
+    fn packages_for_plugins_are_those_that_are_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["@scope/listed", "other", "plain"] {
+            fs::create_dir_all(folder.path().join("node_modules").join(name)).unwrap();
+        }
+        let list = |text: &str| {
+            fs::write(folder.path().join("provided.json"), text).unwrap();
+            let found = provided(folder.path()).map_err(|failure| failure.to_string())?;
+            Ok::<_, String>(found.into_iter().map(|package| package.name).collect::<Vec<_>>())
+        };
+        assert_eq!(list(r#"["@scope/listed", "plain"]"#), Ok(vec!["@scope/listed".into(), "plain".into()]));
+        assert!(list(r#"["missing"]"#).unwrap_err().contains("node_modules/missing"));
+        assert!(list("{}").unwrap_err().contains("provided.json"));
     }
 }

@@ -19,7 +19,7 @@ use hayloft_sandbox::{Options as SandboxOptions, Sandbox, Tier};
 use hayloft_server::{Isolation, Metrics, PluginApi, ServerOptions};
 use hayloft_store::journal::{Journal, JournalOptions};
 use hayloft_store::{DataDir, MasterKey, Options, Store};
-use hayloft_workers::{NetworkSettings, Runtime, Settings};
+use hayloft_workers::{NetworkSettings, ProvidedPackage, Runtime, Settings};
 
 use crate::config::{self, Config};
 use crate::failure::Failure;
@@ -29,7 +29,6 @@ use crate::ports::{SystemClock, SystemEntropy};
 const REPLAY_EVERY: Duration = Duration::from_secs(10);
 
 /// What plugins call the SDK.
-const SDK: &str = "@hay/plugin-sdk";
 
 /// How many calls may wait to be written into the journal.
 const JOURNAL_CAPACITY: usize = 8192;
@@ -159,7 +158,9 @@ fn packages(
     let path = environment.get("PATH").map(String::as_str).unwrap_or_default();
     let folders: Vec<PathBuf> =
         path.split(':').filter(|folder| !folder.is_empty()).map(PathBuf::from).collect();
-    let sdk = runtime.sdk.iter().map(|sdk| Provided { name: String::from(SDK), path: sdk.clone() });
+    let provided = runtime.packages.iter();
+    let provided =
+        provided.map(|ProvidedPackage { name, path }| Provided { name: name.clone(), path: path.clone() });
     Packages::open(PackagesOptions {
         shelf: shelf.clone(),
         sandbox: sandbox.clone(),
@@ -167,7 +168,7 @@ fn packages(
             npm: config.packages.npm.clone().or_else(|| find_npm(&runtime.node, &folders)),
             node: runtime.node.clone(),
         },
-        provided: sdk.collect(),
+        provided: provided.collect(),
         dial: Arc::new(RegistryDial::new(&config.packages)),
         registry: config.packages.registry.clone(),
         limits: config.packages.limits,

@@ -125,7 +125,11 @@ impl Fixture {
             packages: packages(folder.path(), &sandbox),
             workers: Settings {
                 // No plugin, no worker.
-                runtime: Runtime { node: "/nonexistent".into(), runner: "/nonexistent".into(), sdk: None },
+                runtime: Runtime {
+                    node: "/nonexistent".into(),
+                    runner: "/nonexistent".into(),
+                    packages: Vec::new(),
+                },
                 sandbox,
                 scratch,
                 gate: Arc::new(PluginApi::new(&*entropy)),

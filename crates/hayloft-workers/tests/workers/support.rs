@@ -188,7 +188,7 @@ fn stage() -> PathBuf {
 
 fn settings(scratch: PathBuf, sandbox: Sandbox) -> Settings {
     Settings {
-        runtime: Runtime { node: node(), runner: fixture("fake-runner.cjs"), sdk: None },
+        runtime: Runtime { node: node(), runner: fixture("fake-runner.cjs"), packages: Vec::new() },
         sandbox,
         scratch,
         gate: Arc::new(ClosedGate),

@@ -39,7 +39,8 @@ pub(crate) async fn as_administrator<T>(
     let executable = std::env::current_exe()
         .map_err(|error| Failure::caused("failed to find this program's own file", &error))?;
     let sandbox = wire::idle_sandbox(runtime_files::stage(&executable)?).await?;
-    let runtime = Runtime { node: "/nonexistent".into(), runner: "/nonexistent".into(), sdk: None };
+    let runtime =
+        Runtime { node: "/nonexistent".into(), runner: "/nonexistent".into(), packages: Vec::new() };
     let locked = lifecycle::lock(data_dir)?;
     let ports = Ports::default();
     let administrator_token = lifecycle::administrator_token(&config, &locked, &ports)?;
