@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use hayloft_model::{Caller, InstanceKey, OrganizationId};
+use hayloft_packages::Needs;
 
 use super::save::SavePlugin;
 use crate::Host;
@@ -21,6 +22,11 @@ impl Host {
         let switched_on = wanted.map(async |plugin| {
             let key = InstanceKey { organization, plugin: plugin.id.clone() };
             let wish = SavePlugin { enabled: Some(true), ..SavePlugin::default() };
+            // What only has to be put in its place is there at once; the rest is switched on when it is installed. What
+            // is wrong with it is said when it is saved.
+            if plugin.needs == Needs::default() {
+                let _ = self.prepare(plugin).await;
+            }
             let saved = self.save_prepared(caller, Arc::clone(plugin), key.clone(), wish, Duration::ZERO);
             if let Err(error) = saved.await {
                 tracing::warn!(instance = %key, %error, "failed to switch on a plugin in a new organization");
