@@ -28,8 +28,6 @@ use crate::ports::{SystemClock, SystemEntropy};
 /// How long the journal grows before its lines become rows.
 const REPLAY_EVERY: Duration = Duration::from_secs(10);
 
-/// What plugins call the SDK.
-
 /// How many calls may wait to be written into the journal.
 const JOURNAL_CAPACITY: usize = 8192;
 
