@@ -1,5 +1,4 @@
 //! The policy of system calls means what it says.
-#![expect(clippy::expect_used, reason = "a test reports by panicking")]
 
 use std::collections::BTreeSet;
 
