@@ -26,6 +26,8 @@ fn server(folder: &PluginFolder) -> TestServerBuilder {
         .plugins(folder.path())
         .environment("HAYLOFT_REGISTRY_ADDRESS", &format!("{REGISTRY}:443={address}:443"))
         .environment("PATH", "/usr/local/bin:/usr/bin:/bin")
+        // Hundreds of modules are loaded, and how busy the machine is is not what is tested.
+        .environment("HAYLOFT_LIMITS_ON_INITIALIZE", "60s")
         .patience(PATIENCE)
 }
 

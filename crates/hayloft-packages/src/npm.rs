@@ -86,7 +86,7 @@ pub(crate) fn settings(registry: &str, proxy: Option<&str>, scripts: Scripts) ->
         ("color", String::from("false")),
         // The address of a package's archive is the registry's word; where it is fetched from is ours.
         ("replace_registry_host", String::from("always")),
-        ("fetch_retries", String::from("1")),
+        ("fetch_retries", String::from("2")),
         ("fetch_retry_mintimeout", String::from("500")),
         ("fetch_timeout", String::from("60000")),
         ("git", String::from("/bin/false")),
