@@ -257,6 +257,27 @@ describe("its life", () => {
     await worker.log(({ message }) => message === "cleaned");
   });
 
+  it("has its routes where its MCP servers cannot be registered", async () => {
+    const asked: Message[] = [];
+    const worker = await TestWorker.bound(
+      plugin(
+        `constructor() { super({ name: "Shop", capabilities: ["routes", "mcp"] }); }
+        onInitialize() { this.registerRoute("GET", "/x", (_, response) => response.send("here")); }
+        registerMCP() { throw new Error("no servers"); }`,
+        {
+          onRequest: async (request, to) => {
+            asked.push(request);
+            await oblige(request, to);
+          },
+        },
+      ),
+    );
+    await expect(worker.hook("start")).rejects.toThrow("no servers");
+    const told = asked.find(({ type }) => type === "updateRegistration");
+    expect(told?.registration).toMatchObject({ routes: [{ method: "GET", path: "/x" }] });
+    expect((await fetchFrom(worker.socketPath, { path: "/x" })).body).toBe("here");
+  });
+
   it("keeps the ids of its MCP servers when it registers them again", async () => {
     let refusals = 1;
     const asked: Message[] = [];

@@ -123,8 +123,12 @@ export class HayClass implements HostedPlugin {
   async #start(): Promise<void> {
     const adopted = await this.#initialize();
     adopted.instance.beginMcp();
-    await this.#run(adopted, "registerMCP");
-    await this.#services.registered(adopted.instance.describe(adopted.plugin));
+    try {
+      await this.#run(adopted, "registerMCP");
+    } finally {
+      // Without its MCP servers it still has its routes and settings.
+      await this.#services.registered(adopted.instance.describe(adopted.plugin));
+    }
   }
 
   /** Constructs the plugin and runs `onInitialize`, once; after a failure, again. */
