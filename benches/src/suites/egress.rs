@@ -29,7 +29,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     let config = folder.path().join("hayloft.toml");
     // The limits are there to be out of the way of what is measured.
     let text = format!(
-        "[network]\nconnections_per_second = 1000000\nbytes_per_second = \"64GiB\"\n\
+        "[network]\nconnections_per_second = 1000000\nlookups_per_second = 1000000\nbytes_per_second = \"64GiB\"\n\
          [network.private]\n{PLUGIN} = [\"echo.bench.test:7000={address}\"]\n"
     );
     std::fs::write(&config, text)?;
