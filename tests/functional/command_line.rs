@@ -67,6 +67,27 @@ fn exit_codes_tell_use_from_failure() {
 }
 
 #[test]
+fn an_archive_is_checked_like_the_folder_that_it_was_made_of() {
+    let plugins = PluginFolder::new();
+    plugins.hay_package("hay-plugin-fine", &["mcp"], "export default 1;");
+    let (folder, archive) = (plugins.path().join("hay-plugin-fine"), plugins.path().join("fine.tgz"));
+    let (folder, archive) = (folder.to_str().unwrap(), archive.to_str().unwrap());
+    let packed = hayloft(&["plugin", "pack", folder, "--to", archive]);
+    assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+    let said = |plugin| hayloft(&["plugin", "check", plugin, "--json"]);
+    let (of_folder, of_archive) = (said(folder), said(archive));
+    assert!(of_archive.status.success(), "{}", String::from_utf8_lossy(&of_archive.stderr));
+    assert_eq!(of_archive.stdout, of_folder.stdout);
+
+    let whole = std::fs::read(archive).unwrap();
+    std::fs::write(archive, &whole[..whole.len() / 2]).unwrap();
+    let broken = said(archive);
+    assert_eq!(broken.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&broken.stderr);
+    assert!(said.contains("archive") && said.contains("cannot be read"), "{said}");
+}
+
+#[test]
 fn a_check_says_everything_that_is_wrong() {
     let plugins = PluginFolder::new();
     mcp_plugin(&plugins, "hay-plugin-fine", &one_tool("return 1"));

@@ -10,7 +10,7 @@ use hayloft_workers::{Binding, Launch, LaunchRefused, LaunchSource};
 
 use crate::config::credentials;
 use crate::config::secrets::secrets;
-use crate::plugins::registry::{KnownPlugin, Preparing};
+use crate::plugins::known::{KnownPlugin, Preparing};
 use crate::{Host, HostInner};
 
 /// The host as the workers ask it. Weak, since the host owns the workers.

@@ -5,6 +5,7 @@ pub mod disable;
 pub mod discover;
 pub mod get;
 pub mod install_log;
+pub(crate) mod known;
 pub(crate) mod limits;
 pub mod list;
 pub mod logs;

@@ -16,9 +16,10 @@ use crate::access::AccessTable;
 use crate::instances::{Instance, InstanceTable};
 use crate::launch::Launcher;
 use crate::observe::Watcher;
+use crate::plugins::known::Preparing;
 use crate::plugins::limits::AllowedLimits;
 use crate::plugins::own::OwnRegistrations;
-use crate::plugins::registry::{PluginRegistry, Preparing};
+use crate::plugins::registry::PluginRegistry;
 use crate::uses::{self, Uses};
 use crate::{Host, HostInner, HostOptions, StoreError, network, relay, upkeep};
 

@@ -1,7 +1,7 @@
 //! What becomes of a plugin's folder before it runs: copied, installed, built, sealed and kept, version beside version.
 //!
 //! [`Packages`] takes a folder that somebody vouches for no further than that it is theirs, makes it ready in a jail
-//! whose only way out is the registry, and puts what came of it on a [`Shelf`] where nothing changes any more. Workers
+//! whose only way out is the registry, and puts what came of it on a shelf where nothing changes any more. Workers
 //! run from there. What an author wrote wrong is never an error of ours: it is a [`Problem`](hayloft_model::Problem)
 //! with its place.
 //!
@@ -30,7 +30,7 @@ pub use error::{InstallError, Phase};
 pub use packages::{InstallState, Needs, Options, Packages, find_npm};
 pub use registry::{Dial, Registry, RegistryStream, UnusableRegistry};
 pub use sdk::Provided;
-pub use shelf::{Shelf, Tampered};
+pub use shelf::Tampered;
 pub use tree::Room;
 pub use watch::Watch;
 pub use workshop::{InstallLimits, Toolchain};

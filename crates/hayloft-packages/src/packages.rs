@@ -202,16 +202,6 @@ impl Packages {
         running.outcome.await
     }
 
-    /// Removes all versions of a plugin that nobody runs any more.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub async fn remove(&self, plugin: &PluginId) -> io::Result<()> {
-        let (inner, plugin) = (Arc::clone(&self.0), plugin.clone());
-        inner.known.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, _), _| *known != plugin);
-        tokio::task::spawn_blocking(move || inner.shelf.remove(&plugin)).await.map_err(io::Error::other)?
-    }
-
     fn begin(&self, package: Package) -> Running {
         let (log, progress) = (Arc::new(RunLog::default()), Arc::<Mutex<Progress>>::default());
         let inner = Arc::clone(&self.0);

@@ -21,7 +21,7 @@ const STAGING: &str = ".staging";
 
 /// The folder of versions. Only the host's user can enter it.
 #[derive(Clone, Debug)]
-pub struct Shelf {
+pub(crate) struct Shelf {
     root: PathBuf,
 }
 
@@ -66,7 +66,7 @@ impl Shelf {
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn open(root: &Path) -> io::Result<Self> {
+    pub(crate) fn open(root: &Path) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(root)?;
         let staging = root.join(STAGING);
         remove(&staging)?;
@@ -76,33 +76,16 @@ impl Shelf {
 
     /// A version that is whole.
     #[must_use]
-    pub fn find(&self, plugin: &PluginId, hash: ContentHash) -> Option<PathBuf> {
+    pub(crate) fn find(&self, plugin: &PluginId, hash: ContentHash) -> Option<PathBuf> {
         let version = self.version(plugin, hash);
         (seal_of(&version).is_file() && version.is_dir()).then_some(version)
-    }
-
-    /// All whole versions of a plugin.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn versions(&self, plugin: &PluginId) -> io::Result<BTreeSet<ContentHash>> {
-        let entries = match fs::read_dir(self.plugin(plugin)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-            entries => entries?,
-        };
-        let mut versions = BTreeSet::new();
-        for entry in entries {
-            let hash = entry?.file_name().to_str().and_then(|name| name.parse().ok());
-            versions.extend(hash.filter(|hash| self.find(plugin, *hash).is_some()));
-        }
-        Ok(versions)
     }
 
     /// Whether a version is what was sealed. Looks at every file of it, so it blocks.
     ///
     /// # Errors
     /// The first file that is not.
-    pub fn verify(&self, plugin: &PluginId, hash: ContentHash) -> Result<(), Tampered> {
+    pub(crate) fn verify(&self, plugin: &PluginId, hash: ContentHash) -> Result<(), Tampered> {
         let version = self.version(plugin, hash);
         let sealed = fs::read_to_string(seal_of(&version)).unwrap_or_default();
         let found = facts(&version).unwrap_or_default();
@@ -115,14 +98,6 @@ impl Shelf {
         };
         let at = differing(&found, &sealed).or_else(|| differing(&sealed, &found)).unwrap_or_default();
         Err(Tampered { at })
-    }
-
-    /// Removes all versions of a plugin, and what is known of failed ones.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn remove(&self, plugin: &PluginId) -> io::Result<()> {
-        remove(&self.plugin(plugin))
     }
 
     /// A new folder to write a version in.
@@ -335,7 +310,6 @@ mod tests {
         assert_eq!(shelf.find(plugin, *hash), None);
         let version = fixture.publish();
         assert_eq!(shelf.find(plugin, *hash), Some(version.clone()));
-        assert_eq!(shelf.versions(plugin).unwrap(), BTreeSet::from([*hash]));
         assert_eq!(fixture.verify(), Ok(()));
         let mode = |name: &str| fs::metadata(version.join(name)).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode("."), mode("dist"), mode("package.json")), (0o555, 0o555, 0o444));
@@ -346,8 +320,6 @@ mod tests {
         assert!(fixture.verify().is_err());
         fixture.publish();
         assert_eq!(fixture.verify(), Ok(()));
-        shelf.remove(plugin).unwrap();
-        assert_eq!(shelf.find(plugin, *hash), None);
     }
 
     #[test]

@@ -240,10 +240,11 @@ pub(crate) struct MigrateArgs {
 /// Commands about plugins.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
-    /// Check a plugin's folder without running any of its code.
+    /// Check a plugin's folder, or its archive, without running any of its code.
     Check {
-        /// The folder.
-        folder: PathBuf,
+        /// The folder, or the archive that `plugin pack` or `npm pack` made of it.
+        #[arg(value_name = "DIR|ARCHIVE")]
+        plugin: PathBuf,
         #[command(flatten)]
         format: FormatArgs,
     },

@@ -140,7 +140,7 @@ async fn dispatch(context: &Context<'_>, command: Command) -> Result<ExitCode, F
 
 async fn plugin(context: &Context<'_>, command: PluginCommand) -> Result<ExitCode, Failure> {
     match command {
-        PluginCommand::Check { folder, format } => return plugin_check::run(&folder, format),
+        PluginCommand::Check { plugin, format } => return plugin_check::run(&plugin, format),
         PluginCommand::Pack { folder, to } => return plugin_pack::run(&folder, to),
         PluginCommand::List { org, connection, format } => {
             plugin_list::run(context, &org, &connection, format).await?;

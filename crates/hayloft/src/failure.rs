@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt::{self, Write as _};
 
 use hayloft_model::Problems;
+use hayloft_packages::archive::ArchiveError;
 
 /// The exit code for wrong use.
 const WRONG_USE: u8 = 2;
@@ -15,6 +16,15 @@ pub(crate) struct Failure {
     problems: Problems,
     hint: Option<String>,
     code: u8,
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Refused(problems) => Self::new(problems.to_string()),
+            host @ ArchiveError::Host { .. } => Self::new(chain(&host)),
+        }
+    }
 }
 
 impl Failure {

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use hayloft_model::{InstanceKey, Problems};
 use hayloft_packages::Watch;
 
-use super::registry::{KnownPlugin, KnownPlugins, PluginKey, Preparing};
+use super::known::{KnownPlugin, Preparing};
+use super::registry::{KnownPlugins, PluginKey};
 use crate::Host;
 
 impl Host {

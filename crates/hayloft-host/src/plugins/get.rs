@@ -2,7 +2,7 @@
 
 use hayloft_model::{Caller, OrganizationId, PluginId, Scope};
 
-use super::registry::Preparing;
+use super::known::Preparing;
 use super::view::PluginDetail;
 use crate::access::Denied;
 use crate::{Host, StoreError};

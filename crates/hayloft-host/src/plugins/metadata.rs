@@ -2,7 +2,7 @@
 
 use hayloft_model::{Caller, InstanceKey, OrganizationId, PluginId, Problems, Registration, Scope};
 
-use super::registry::Preparing;
+use super::known::Preparing;
 use crate::Host;
 use crate::access::Denied;
 

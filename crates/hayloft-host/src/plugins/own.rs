@@ -13,7 +13,7 @@ use hayloft_workers::Refusal;
 use hayloft_workers::protocol::FailureReason;
 use serde_json::value::RawValue;
 
-use super::registry::{KnownPlugin, Registered};
+use super::known::{KnownPlugin, Registered};
 use crate::Host;
 
 /// How often one worker may change its mind. Each change is a write.

@@ -9,7 +9,7 @@ use hayloft_packages::{InstallError, Tampered};
 use hayloft_store::audit::NewAuditEntry;
 use serde_json::json;
 
-use super::registry::{Asked, KnownPlugin};
+use super::known::{Asked, KnownPlugin};
 use crate::Host;
 
 /// Instances that are switched on as soon as their plugin is ready, and those for which that failed.

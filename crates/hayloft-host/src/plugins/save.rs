@@ -13,7 +13,7 @@ use hayloft_model::{
 use hayloft_store::configurations::{Current, NewConfiguration, SaveError};
 use hayloft_store::instances::{AuthVerdict, InstanceChange};
 
-use super::registry::{KnownPlugin, Preparing};
+use super::known::{KnownPlugin, Preparing};
 use super::view::PluginDetail;
 use crate::access::Denied;
 use crate::config::credentials;

@@ -12,8 +12,8 @@ use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::known::KnownPlugin;
 use super::prepare::Attempt;
-use super::registry::KnownPlugin;
 use crate::instances::Instance;
 use crate::{Host, StoreError};
 

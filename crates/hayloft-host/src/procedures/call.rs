@@ -11,7 +11,7 @@ use hayloft_workers::{HookError, Unavailable};
 use serde_json::value::RawValue;
 
 use crate::Host;
-use crate::plugins::registry::{KnownPlugin, Preparing};
+use crate::plugins::known::{KnownPlugin, Preparing};
 use crate::workers::told_to_people;
 
 /// A call as it came from outside.

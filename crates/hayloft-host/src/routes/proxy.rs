@@ -12,7 +12,7 @@ use http::{Method, Request, Response};
 
 use super::headers;
 use crate::Host;
-use crate::plugins::registry::{KnownPlugin, Preparing};
+use crate::plugins::known::{KnownPlugin, Preparing};
 use crate::workers::told_to_people;
 
 /// A request for a plugin's route.

@@ -10,7 +10,7 @@ use hayloft_workers::KeptServer;
 use super::environment;
 use super::handed::RemoteServer;
 use crate::Host;
-use crate::plugins::registry::KnownPlugin;
+use crate::plugins::known::KnownPlugin;
 
 impl Host {
     /// What the processes of a plugin's servers find in their environment.

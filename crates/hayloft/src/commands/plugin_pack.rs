@@ -5,9 +5,9 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use hayloft_packages::archive::{self, ArchiveError};
+use hayloft_packages::archive;
 
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
 use crate::output;
 
 /// Packs a plugin's folder into one file: the same bytes for the same files.
@@ -37,10 +37,7 @@ pub(crate) fn run(folder: &Path, to: Option<PathBuf>) -> Result<ExitCode, Failur
         Err(error) => {
             // It is the error that a person must read, whatever becomes of the rest.
             let _ = std::fs::remove_file(&unfinished);
-            return Err(match error {
-                ArchiveError::Refused(problems) => Failure::new(problems.to_string()),
-                host @ ArchiveError::Host { .. } => Failure::new(chain(&host)),
-            });
+            return Err(error.into());
         }
     };
     std::fs::rename(&unfinished, &to).map_err(|error| unwritten(&error))?;

@@ -1,0 +1,295 @@
+//! One plugin of this host: what its folder says, and what its code registers once it ran.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
+use hayloft_manifest::registration;
+use hayloft_model::plugin::{Package, Runtime};
+use hayloft_model::{OrganizationId, PluginDescriptor, PluginId, Problem, Problems, Registration};
+use hayloft_packages::{InstallState, Needs, Packages};
+use hayloft_store::Store;
+use hayloft_store::registrations::StoredRegistration;
+use hayloft_workers::Workers;
+
+use super::registry::{KnownPlugins, PluginKey};
+
+/// How long a plugin whose code could not be asked is left alone. Its code is the same then, so asking again at once
+/// would only cost another process.
+const REFUSED_FOR: Duration = Duration::from_secs(30);
+
+/// A plugin of this host, usable or not.
+pub(crate) struct KnownPlugin {
+    /// Its id; of one whose manifest cannot be read, its folder's name.
+    pub(crate) id: PluginId,
+    /// The only organization that sees it; every one, if there is none.
+    pub(crate) owner: Option<OrganizationId>,
+    /// What its folder says. Absent when that cannot be used.
+    pub(crate) package: Option<Package>,
+    /// What is wrong with its folder.
+    pub(crate) problems: Problems,
+    /// What its folder needs before it can run.
+    pub(crate) needs: Needs,
+    /// Why a newer content of the folder is not the one that runs.
+    newer: Mutex<Problems>,
+    registered: OnceLock<Arc<Registered>>,
+    asking: Mutex<Option<Asking>>,
+}
+
+/// The question to a plugin's code that goes on, or that was refused a moment ago.
+struct Asking {
+    answer: Shared<BoxFuture<'static, Result<Arc<Registered>, Problems>>>,
+    asked_at: Instant,
+}
+
+/// What a plugin's code registered.
+pub(crate) struct Registered {
+    pub(crate) registration: Registration,
+    pub(crate) problems: Problems,
+}
+
+impl KnownPlugin {
+    pub(crate) fn new(
+        id: PluginId,
+        owner: Option<OrganizationId>,
+        package: Option<Package>,
+        problems: Problems,
+        needs: Needs,
+    ) -> Self {
+        Self {
+            id,
+            owner,
+            package,
+            problems,
+            needs,
+            newer: Mutex::default(),
+            registered: OnceLock::new(),
+            asking: Mutex::default(),
+        }
+    }
+
+    /// Whether an organization may know of it.
+    pub(crate) fn is_seen_by(&self, organization: OrganizationId) -> bool {
+        self.owner.is_none_or(|owner| owner == organization)
+    }
+
+    /// Notes why a newer content of its folder does not run. What runs is not touched by that.
+    pub(crate) fn note_newer(&self, problems: Problems) {
+        *self.newer.lock().unwrap_or_else(PoisonError::into_inner) = problems
+            .into_iter()
+            .map(|problem| {
+                let message = format!("its newer version is not used: {}", problem.message);
+                let warning = Problem::warning(problem.at, message);
+                problem.hint.into_iter().fold(warning, Problem::hint)
+            })
+            .collect();
+    }
+
+    pub(crate) fn descriptor(&self) -> Option<&PluginDescriptor> {
+        self.package.as_ref().map(|package| &package.descriptor)
+    }
+
+    /// Whether this is one of its other names.
+    pub(super) fn answers_to(&self, name: &PluginId) -> bool {
+        self.descriptor().is_some_and(|descriptor| descriptor.aliases.contains(name))
+    }
+
+    /// What stands before the names of its procedures, if it has any.
+    pub(super) fn namespace(&self) -> Option<&str> {
+        Some(&self.descriptor()?.procedures.as_ref()?.namespace)
+    }
+
+    /// Gives up other names that are the ids of plugins: an id always leads to its own. Who sees it sees those.
+    pub(super) fn leave_ids_alone(&mut self, ids: &BTreeSet<PluginKey>) {
+        let Some(package) = &mut self.package else { return };
+        let (problems, owner) = (&mut self.problems, self.owner);
+        package.descriptor.aliases.retain(|alias| {
+            let taken = [None, owner].into_iter().any(|owner| ids.contains(&(alias.clone(), owner)));
+            if taken {
+                let message = format!("its other name `{alias}` is the id of a plugin");
+                problems.push(Problem::warning("plugin", message).hint("use the plugin's id"));
+            }
+            !taken
+        });
+    }
+
+    /// Gives way where an earlier plugin has the same names already. What leads to two plugins leads to the first.
+    pub(super) fn give_way(&mut self, earlier: &KnownPlugins) {
+        let owner = self.owner;
+        let earlier =
+            || earlier.values().filter(move |plugin| plugin.owner.is_none() || plugin.owner == owner);
+        let Some(descriptor) = self.package.as_mut().map(|package| &mut package.descriptor) else { return };
+        let problems = &mut self.problems;
+        descriptor.aliases.retain(|alias| {
+            let other = earlier().find(|plugin| plugin.answers_to(alias));
+            if let Some(other) = other {
+                let message = format!("the name `{alias}` leads to the plugin `{}` already", other.id);
+                problems.push(Problem::warning("plugin", message).hint("use the plugin's id"));
+            }
+            other.is_none()
+        });
+        let namespace = descriptor.procedures.as_ref().map(|procedures| procedures.namespace.clone());
+        let other = namespace
+            .as_ref()
+            .and_then(|namespace| earlier().find(|plugin| plugin.namespace() == Some(namespace)));
+        if let (Some(namespace), Some(other)) = (namespace, other) {
+            let message = format!(
+                "its procedures would be called `{namespace}`, as those of the plugin `{}` are",
+                other.id
+            );
+            problems.push(Problem::error("plugin", message).hint("give one of the two another id"));
+            self.package = None;
+        }
+    }
+
+    /// Whether its folder says something that can be used.
+    pub(crate) const fn is_readable(&self) -> bool {
+        self.package.is_some()
+    }
+
+    /// Takes over what its code registered in an earlier run of the host.
+    pub(super) fn recall(&self, stored: &StoredRegistration) {
+        self.registered.get_or_init(|| {
+            Arc::new(Registered {
+                registration: stored.registration.clone(),
+                problems: stored.problems.clone(),
+            })
+        });
+    }
+
+    /// Whether an organization must give it a value before it can start, or the host a variable.
+    pub(crate) fn has_requirements(&self) -> bool {
+        let needs_variables =
+            self.descriptor().is_some_and(|descriptor| !descriptor.requirements.env.is_empty());
+        needs_variables
+            || self.registered().is_some_and(|registered| {
+                let fields = &registered.registration.config_schema.fields;
+                fields.values().any(|field| field.required && field.default.is_none())
+            })
+    }
+
+    /// What its code registered, if that is known already.
+    pub(crate) fn registered(&self) -> Option<&Arc<Registered>> {
+        self.registered.get()
+    }
+
+    /// Everything that is known to be wrong with it.
+    pub(crate) fn all_problems(&self) -> Problems {
+        let mut all = self.problems.clone();
+        match self.registered() {
+            Some(registered) => all.extend(registered.problems.clone()),
+            None => all.extend(self.refusal().unwrap_or_default()),
+        }
+        all.extend(self.newer.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        all
+    }
+
+    /// Whether its code can be asked without first fetching or building anything.
+    fn is_at_hand(&self, package: &Package, packages: &Packages) -> bool {
+        self.needs == Needs::default() || packages.state(package) == InstallState::Installed
+    }
+
+    /// What its code registered: from memory, else from the store, else from a worker that is started for it without
+    /// any organization. However many ask at the same time, the code is asked once, and after a refusal it is left
+    /// alone for a while. Only who switches it on has it installed for that.
+    pub(crate) async fn register(
+        &self,
+        Asked { store, workers, packages }: Asked<'_>,
+        preparing: Preparing,
+    ) -> Result<Arc<Registered>, Problems> {
+        if let Some(registered) = self.registered() {
+            return Ok(Arc::clone(registered));
+        }
+        let Some(package) = &self.package else { return Err(self.problems.clone()) };
+        if preparing == Preparing::AsItIs && !self.is_at_hand(package, packages) {
+            let problem =
+                Problem::warning("plugin", "is not installed yet, so what it registers is not known");
+            return Err(problem.hint("switch it on: that installs it").into());
+        }
+        let answer = {
+            let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+            let recent = asking
+                .as_ref()
+                .filter(|asking| asking.answer.peek().is_none() || asking.asked_at.elapsed() < REFUSED_FOR);
+            match recent {
+                Some(recent) => recent.answer.clone(),
+                None => {
+                    let (package, packages) = (package.clone(), packages.clone());
+                    let (store, workers) = (store.clone(), workers.clone());
+                    let answer =
+                        async move { learn(&package, &store, &workers, &packages).await }.boxed().shared();
+                    // A task of its own, so that it goes on when the first who asked goes away.
+                    tokio::spawn(answer.clone());
+                    *asking = Some(Asking { answer: answer.clone(), asked_at: Instant::now() });
+                    answer
+                }
+            }
+        };
+        let registered = answer.await?;
+        Ok(Arc::clone(self.registered.get_or_init(|| registered)))
+    }
+
+    /// Why its code could not be asked, the last time that it was.
+    fn refusal(&self) -> Option<Problems> {
+        let asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        asking.as_ref()?.answer.peek()?.as_ref().err().cloned()
+    }
+}
+
+/// Whom a plugin's registration is asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) workers: &'a Workers,
+    pub(crate) packages: &'a Packages,
+}
+
+/// Whether a plugin may be installed only to be asked what it registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Preparing {
+    /// No: it is asked as it is, or not at all.
+    AsItIs,
+    /// Yes: somebody wants it to run.
+    Installed,
+}
+
+async fn learn(
+    package: &Package,
+    store: &Store,
+    workers: &Workers,
+    packages: &Packages,
+) -> Result<Arc<Registered>, Problems> {
+    let internal = |error: &dyn std::fmt::Display| {
+        tracing::error!(plugin = %package.descriptor.id, %error, "failed to read a plugin's registration");
+        Problems::from(Problem::error(
+            "plugin",
+            "its registration could not be read, for a reason of the host",
+        ))
+    };
+    match store.registrations().get(package.content_hash).await {
+        Ok(Some(stored)) => {
+            return Ok(Arc::new(Registered { registration: stored.registration, problems: stored.problems }));
+        }
+        Ok(None) => {}
+        Err(error) => return Err(internal(&error)),
+    }
+    // Where none of the plugin's own code runs, its folder has said everything.
+    if package.descriptor.runtime == Runtime::Servers {
+        return Ok(Arc::new(Registered {
+            registration: package.descriptor.declared.clone(),
+            problems: Problems::new(),
+        }));
+    }
+    let package = &packages.install(package).await.map_err(|error| error.problems())?;
+    let raw = workers
+        .probe(package)
+        .await
+        .map_err(|error| Problems::from(Problem::error("plugin", format!("failed to {error}"))))?;
+    let (registration, problems) = registration::read(&raw, &package.descriptor);
+    if let Err(error) = store.registrations().put(package.content_hash, &registration, &problems).await {
+        return Err(internal(&error));
+    }
+    Ok(Arc::new(Registered { registration, problems }))
+}
