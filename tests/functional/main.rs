@@ -9,6 +9,7 @@ mod defaults;
 mod endpoint;
 mod first_call;
 mod hatago;
+mod held_back;
 mod interleavings;
 mod jail_features;
 mod mcp_servers;

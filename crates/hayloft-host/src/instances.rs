@@ -125,6 +125,11 @@ fn difference(before: &Instance, after: &Instance) -> InstanceChange {
     if before.auth_verdict != after.auth_verdict {
         change = change.auth_verdict(after.auth_verdict.clone());
     }
+    if let Some(hash) = after.content_hash
+        && before.content_hash != after.content_hash
+    {
+        change = change.content_hash(hash);
+    }
     match after.active_revision {
         Some(revision) if before.active_revision != after.active_revision => change.active_revision(revision),
         _ => change,

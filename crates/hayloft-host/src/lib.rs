@@ -80,6 +80,7 @@ pub use plugins::list::ListPluginsError;
 pub use plugins::logs::PluginLogsError;
 pub use plugins::metadata::PluginMetadataError;
 pub use plugins::purge::PurgeConfigurationError;
+pub use plugins::restart::RestartPluginError;
 pub use plugins::save::{SaveOutcome, SavePlugin, SavePluginError};
 pub use plugins::view::{AuthView, McpServerView, MissingView, PluginDetail, PluginSummary};
 pub use procedures::call::{CallProcedure, CallProcedureError};

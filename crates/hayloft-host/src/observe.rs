@@ -154,6 +154,17 @@ impl Host {
                 }
             }
             StateChange::Stopped => self.worker_ended(key, InstanceState::Stopped, |_| {}),
+            StateChange::Crashed { quarantine: Some(reason), .. } => {
+                metrics::counter!("hayloft_worker_crashes_total").increment(1);
+                metrics::counter!("hayloft_quarantines_total").increment(1);
+                tracing::error!(instance = %key, reason, "a plugin is held back until somebody releases it");
+                self.worker_ended(key, InstanceState::Quarantined, |instance| {
+                    instance.last_error = Some(reason.clone());
+                    instance.hold_reason = Some(reason);
+                    // Other code than this is not held back.
+                    instance.content_hash = Some(status.content_hash);
+                });
+            }
             StateChange::Crashed { error, .. } => {
                 metrics::counter!("hayloft_worker_crashes_total").increment(1);
                 self.worker_ended(key, InstanceState::Backoff, |instance| instance.last_error = Some(error));

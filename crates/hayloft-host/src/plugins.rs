@@ -14,5 +14,6 @@ pub(crate) mod own;
 pub(crate) mod prepare;
 pub mod purge;
 pub(crate) mod registry;
+pub mod restart;
 pub mod save;
 pub mod view;

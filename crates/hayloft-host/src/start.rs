@@ -113,6 +113,15 @@ impl Host {
                 self.instances.change(&instance.key, |instance| instance.state = state);
             }
         }
+        for instance in self.instances.all() {
+            let plugin = self.plugins.get(instance.key.organization, &instance.key.plugin);
+            let hash = plugin.and_then(|plugin| Some(plugin.package.as_ref()?.content_hash));
+            // What crashed too often was other code than there is now.
+            if instance.state == InstanceState::Quarantined && hash.is_some() && hash != instance.content_hash
+            {
+                self.release(&instance.key, "its plugin has a newer version").await;
+            }
+        }
         self.load_all_tools().await?;
         for instance in self.instances.all().into_iter().filter(|instance| instance.enabled) {
             let plugin = self.plugins.get(instance.key.organization, &instance.key.plugin);
@@ -211,6 +220,8 @@ fn after_restart(instance: &Instance) -> Option<InstanceState> {
     use InstanceState as S;
     match instance.state {
         _ if !instance.enabled => (instance.state != S::Disabled).then_some(S::Disabled),
+        // New settings were being tried to release it, and nobody knows what came of that.
+        S::Starting if instance.hold_reason.is_some() => Some(S::Quarantined),
         S::Starting | S::Ready | S::Degraded | S::Draining | S::Backoff | S::Installing => Some(S::Stopped),
         S::Disabled => Some(S::Stopped),
         S::Stopped | S::Unconfigured | S::Quarantined | S::Failed => None,

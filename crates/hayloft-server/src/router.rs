@@ -38,8 +38,9 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         // /v1/orgs/{org}/plugins /v1/orgs/{org}/plugins/{plugin}
         .routes(routes!(plugins::list::list))
         .routes(routes!(plugins::get::get, plugins::save::save, plugins::disable::disable))
-        // /v1/orgs/{org}/plugins/{plugin}/configuration …/metadata …/logs
+        // /v1/orgs/{org}/plugins/{plugin}/configuration …/restart …/metadata …/logs
         .routes(routes!(plugins::purge::purge))
+        .routes(routes!(plugins::restart::restart))
         .routes(routes!(plugins::metadata::metadata))
         .routes(routes!(plugins::logs::logs))
         // …/installation/log

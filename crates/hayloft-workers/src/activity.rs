@@ -13,16 +13,27 @@ pub(crate) struct Activity {
     origin: Instant,
     /// Milliseconds from `origin`.
     last: AtomicU64,
+    /// Milliseconds from `origin`; zero before the first time.
+    asked: AtomicU64,
+    /// For so long after it has asked for something it is not idle.
+    after_asking: Duration,
     in_flight: AtomicUsize,
     closed: AtomicBool,
     quiet: Notify,
 }
 
 impl Activity {
-    pub(crate) fn new() -> Arc<Self> {
+    /// How exactly times are noted.
+    pub(crate) const PRECISION: Duration = Duration::from_millis(1);
+    /// Whoever finds a worker begins a call on it within that time.
+    pub(crate) const SETTLED: Duration = Duration::from_millis(100);
+
+    pub(crate) fn new(after_asking: Duration) -> Arc<Self> {
         Arc::new(Self {
             origin: Instant::now(),
             last: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
+            after_asking,
             in_flight: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             quiet: Notify::new(),
@@ -31,8 +42,31 @@ impl Activity {
 
     /// Notes that something happened now.
     pub(crate) fn touch(&self) {
-        let now = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last.fetch_max(now, Ordering::AcqRel);
+        self.last.fetch_max(self.now(), Ordering::AcqRel);
+    }
+
+    /// Notes that the worker asked the host for something now.
+    pub(crate) fn asked(&self) {
+        self.asked.fetch_max(self.now().max(1), Ordering::AcqRel);
+        self.touch();
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// When nobody uses it any more, unless somebody comes until then.
+    pub(crate) fn settled_at(&self) -> Instant {
+        let settled = self.last() + Self::SETTLED;
+        self.busy_until().map_or(settled, |busy| busy.max(settled))
+    }
+
+    /// Until when it is not idle because of what it asked for.
+    pub(crate) fn busy_until(&self) -> Option<Instant> {
+        match self.asked.load(Ordering::Acquire) {
+            0 => None,
+            asked => Some(self.origin + Duration::from_millis(asked) + self.after_asking),
+        }
     }
 
     pub(crate) fn last(&self) -> Instant {
@@ -45,7 +79,9 @@ impl Activity {
 
     /// Whether nothing was done for so long and nothing is being done.
     pub(crate) fn is_idle(&self, idle: Duration) -> bool {
-        self.in_flight() == 0 && self.last().elapsed() >= idle
+        self.in_flight() == 0
+            && self.last().elapsed() >= idle
+            && self.busy_until().is_none_or(|until| until <= Instant::now())
     }
 
     /// From now on the worker takes nothing.
@@ -98,7 +134,7 @@ mod tests {
 
     #[tokio::test]
     async fn quiet_comes_with_the_last_call() {
-        let activity = Activity::new();
+        let activity = Activity::new(Duration::ZERO);
         let (first, second) = (ActivityGuard::new(&activity), ActivityGuard::new(&activity));
         let waiting = tokio::spawn({
             let activity = Arc::clone(&activity);
@@ -110,5 +146,16 @@ mod tests {
         waiting.await.unwrap();
         assert!(activity.is_idle(Duration::ZERO));
         assert!(!activity.is_idle(Duration::from_secs(60)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asked_for_something_is_not_idle_for_a_while() {
+        let activity = Activity::new(Duration::from_secs(30));
+        assert!(activity.is_idle(Duration::ZERO));
+        activity.asked();
+        tokio::time::advance(Duration::from_secs(29)).await;
+        assert!(!activity.is_idle(Duration::from_secs(1)));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(activity.is_idle(Duration::from_secs(1)));
     }
 }

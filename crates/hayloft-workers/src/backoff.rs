@@ -1,8 +1,12 @@
-//! How long an instance waits after a crash before it may start again.
+//! How long an instance waits after a crash before it may start again, and when it crashed too often.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
+use hayloft_model::Entropy;
 use tokio::time::Instant;
+
+use crate::CrashLimits;
 
 /// A worker that lived so long did not crash because of its start.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
@@ -14,11 +18,14 @@ const LONGEST: Duration = Duration::from_secs(30);
 pub(crate) struct Backoff {
     crashes: u32,
     until: Option<Instant>,
+    /// When it crashed lately, however long it had lived.
+    lately: VecDeque<Instant>,
 }
 
 impl Backoff {
-    /// Notes a crash; gives the pause that follows: none after the first, then twice as long each time.
-    pub(crate) fn crashed(&mut self, uptime: Duration) -> Duration {
+    /// Notes a crash; gives the pause that follows: none after the first, then twice as long each time, and up to a
+    /// quarter more by chance, so that what fell together does not get up together.
+    pub(crate) fn crashed(&mut self, uptime: Duration, chance: &dyn Entropy) -> Duration {
         if uptime >= FORGIVEN_AFTER {
             self.crashes = 0;
         }
@@ -26,9 +33,26 @@ impl Backoff {
             0 => Duration::ZERO,
             crashes => FIRST.saturating_mul(1_u32.checked_shl(crashes - 1).unwrap_or(u32::MAX)).min(LONGEST),
         };
+        let mut random = [0];
+        chance.fill(&mut random);
+        let pause = pause + pause / 4 * u32::from(random[0]) / 256;
         self.crashes = self.crashes.saturating_add(1);
-        self.until = Some(Instant::now() + pause);
+        let now = Instant::now();
+        self.until = Some(now + pause);
+        self.lately.push_back(now);
         pause
+    }
+
+    /// Whether it crashed as often in a while as it must not.
+    pub(crate) fn is_too_often(&mut self, limits: &CrashLimits) -> bool {
+        while self.lately.front().is_some_and(|crash| crash.elapsed() > limits.within) {
+            self.lately.pop_front();
+        }
+        let count = limits.count.get();
+        while self.lately.len() > count {
+            self.lately.pop_front();
+        }
+        self.lately.len() >= count
     }
 
     /// How long calls are still refused, if they are.
@@ -57,26 +81,70 @@ impl Backoff {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use super::*;
+
+    /// A random source that always says the same.
+    struct Always(u8);
+
+    impl Entropy for Always {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill(self.0);
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn pauses_grow_and_are_forgiven() {
         let mut backoff = Backoff::default();
-        let pauses: Vec<_> = (0..9).map(|_| backoff.crashed(Duration::ZERO).as_secs_f64()).collect();
+        let crashed = |backoff: &mut Backoff, uptime| backoff.crashed(uptime, &Always(0));
+        let pauses: Vec<_> = (0..9).map(|_| crashed(&mut backoff, Duration::ZERO).as_secs_f64()).collect();
         assert_eq!(pauses, [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]);
         assert_eq!(backoff.left(), Some(LONGEST));
         tokio::time::advance(LONGEST).await;
         assert_eq!(backoff.left(), None);
-        assert_eq!(backoff.crashed(FORGIVEN_AFTER), Duration::ZERO);
+        assert_eq!(crashed(&mut backoff, FORGIVEN_AFTER), Duration::ZERO);
         assert_eq!(backoff.left(), None);
-        assert_eq!(backoff.crashed(Duration::ZERO), FIRST);
+        assert_eq!(crashed(&mut backoff, Duration::ZERO), FIRST);
         backoff.ended(Duration::ZERO);
         assert!(!backoff.is_clear());
         backoff.ended(FORGIVEN_AFTER);
         assert!(backoff.is_clear());
-        backoff.crashed(Duration::ZERO);
+        crashed(&mut backoff, Duration::ZERO);
         backoff.reset();
         assert!(backoff.is_clear());
         assert_eq!(backoff.left(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_fell_together_does_not_get_up_together() {
+        let pauses = [0, 128, 255].map(|random| {
+            let mut backoff = Backoff::default();
+            backoff.crashed(Duration::ZERO, &Always(random));
+            let second = backoff.crashed(Duration::ZERO, &Always(random));
+            assert_eq!(backoff.left(), Some(second));
+            second
+        });
+        assert!(pauses[0] == FIRST && pauses[0] < pauses[1] && pauses[1] < pauses[2], "{pauses:?}");
+        assert!(pauses[2] < FIRST * 5 / 4, "{pauses:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn too_often_is_so_many_in_a_while_however_long_each_lived() {
+        let limits = CrashLimits { count: NonZeroUsize::new(3).unwrap(), within: Duration::from_secs(600) };
+        let mut backoff = Backoff::default();
+        let crash = |backoff: &mut Backoff| {
+            backoff.crashed(FORGIVEN_AFTER, &Always(0));
+            backoff.is_too_often(&limits)
+        };
+        assert!(!crash(&mut backoff));
+        tokio::time::advance(Duration::from_secs(599)).await;
+        assert!(!crash(&mut backoff));
+        // The first one is forgotten by now.
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(!crash(&mut backoff));
+        assert!(crash(&mut backoff));
+        backoff.reset();
+        assert!(!crash(&mut backoff));
     }
 }

@@ -7,22 +7,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures::future::OptionFuture;
 use hayloft_model::entropy::sortable_id;
 use hayloft_model::plugin::Package;
-use hayloft_model::{ContentHash, InstanceKey, InstanceState, ServerId, WorkerId, WorkerState};
+use hayloft_model::{ContentHash, InstanceKey, InstanceState, ServerId, WorkerId};
 use metrics::counter;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
 
 use crate::activity::Activity;
 use crate::backoff::Backoff;
 use crate::directory::Directory;
 use crate::events::{Cause, Ending, Event, Facts, Order, Report};
 use crate::http::{RouteClient, RouteListener};
+use crate::line::Line;
 use crate::logs::{KeptLogs, Logs, WorkerLog};
 use crate::notices::Notices;
+use crate::places::Places;
 use crate::settings::Settings;
+use crate::slots::Slots;
 use crate::unit::{self, Birth};
 use crate::worker::{Inner, Worker};
 use crate::{
@@ -30,8 +35,12 @@ use crate::{
     StartFailure, StateChange, Unavailable, WorkerStatus, home,
 };
 
+mod admission;
 mod ends;
 mod starts;
+mod statuses;
+
+use admission::Start;
 
 /// What everybody in this crate may read.
 pub(crate) struct Shared {
@@ -75,6 +84,12 @@ pub(crate) struct Dispatcher {
     instances: HashMap<InstanceKey, Instance>,
     units: HashMap<WorkerId, Unit>,
     attempts: u64,
+    /// Those who wait for a place or a slot.
+    line: Line<Start>,
+    places: Places,
+    slots: Slots,
+    /// When to look at the line again although nothing happened.
+    line_due: Option<Instant>,
     closing: Option<Vec<oneshot::Sender<()>>>,
     /// What the observer is still told of instances that were dropped.
     farewells: HashMap<InstanceKey, JoinHandle<()>>,
@@ -90,6 +105,8 @@ struct Instance {
     disabling: Option<Disabling>,
     stopping: Vec<Stop>,
     backoff: Backoff,
+    /// Why it is held back, if it crashed too often.
+    quarantine: Option<String>,
     crashed: bool,
     restarts: u32,
     last_error: Option<String>,
@@ -105,19 +122,34 @@ struct Stop {
 enum Starting {
     /// The source is being asked.
     Asking(u64),
+    /// It stands in the line.
+    Waiting(u64),
     Unit(WorkerId),
+}
+
+impl Starting {
+    /// Whether a start has begun that has no worker yet.
+    const fn is_only_wanted(&self) -> bool {
+        matches!(self, Self::Asking(_) | Self::Waiting(_))
+    }
 }
 
 impl Instance {
     fn is_unused(&self) -> bool {
-        // A pause that somebody took away leaves the state as it was, since there is no worker to tell of.
-        matches!(self.state, InstanceState::Stopped | InstanceState::Backoff)
+        // Somebody who took a pause or a quarantine away left the state as it was, since there is no worker to tell of.
+        matches!(self.state, InstanceState::Stopped | InstanceState::Backoff | InstanceState::Quarantined)
             && self.backoff.is_clear()
             && self.serving.is_none()
             && self.starting.is_none()
             && self.disabling.is_none()
             && self.waiting.is_empty()
             && self.stopping.is_empty()
+    }
+
+    /// Forgets its crashes: a person, new values or new code gave it a fresh start.
+    fn forgive(&mut self) {
+        self.backoff.reset();
+        self.quarantine = None;
     }
 }
 
@@ -135,6 +167,8 @@ struct Unit {
     activity: Arc<Activity>,
     started_at: DateTime<Utc>,
     content_hash: ContentHash,
+    /// Whether it says when nobody uses it.
+    tells_quiet: bool,
 }
 
 /// What a unit is for.
@@ -155,6 +189,7 @@ impl Dispatcher {
     pub(crate) fn start(shared: Arc<Shared>, commands: mpsc::UnboundedReceiver<Command>) {
         let (reporter, reports) = mpsc::unbounded_channel();
         let (outcome_sender, outcomes) = mpsc::unbounded_channel();
+        let slots = Slots::new(shared.settings.starts);
         let dispatcher = Self {
             shared,
             commands,
@@ -165,6 +200,10 @@ impl Dispatcher {
             instances: HashMap::new(),
             units: HashMap::new(),
             attempts: 0,
+            line: Line::default(),
+            places: Places::default(),
+            slots,
+            line_due: None,
             closing: None,
             farewells: HashMap::new(),
         };
@@ -174,6 +213,7 @@ impl Dispatcher {
     async fn run(mut self) {
         self.clear_scratch().await;
         loop {
+            let line_due = OptionFuture::from(self.line_due.map(sleep_until));
             tokio::select! {
                 // What happened goes before what is asked, so that answers are about the present.
                 biased;
@@ -184,6 +224,7 @@ impl Dispatcher {
                     // The units see their orders end and kill what they have.
                     None => return,
                 },
+                Some(()) = line_due => self.admit(),
             }
         }
     }
@@ -229,7 +270,7 @@ impl Dispatcher {
         }
         instance.starting = None;
         match result {
-            Ok(launch) => self.start_serving(&key, launch),
+            Ok(launch) => self.line_up(&key, attempt, launch),
             Err(refused) => {
                 self.not_started(&key, &refused.into());
                 self.drop_if_unused(&key);
@@ -244,6 +285,7 @@ impl Dispatcher {
             Event::Started(result) => self.on_started(worker, result),
             Event::Health(result) => self.on_health(worker, result),
             Event::Idle => self.on_idle(worker),
+            Event::Quiet => self.on_quiet(worker),
             Event::Gone(ending) => self.on_gone(worker, ending),
         }
     }
@@ -258,6 +300,7 @@ impl Dispatcher {
             disabling: None,
             stopping: Vec::new(),
             backoff: Backoff::default(),
+            quarantine: None,
             crashed: false,
             restarts: 0,
             last_error: None,
@@ -290,7 +333,7 @@ impl Dispatcher {
         let (orders, order_inbox) = mpsc::unbounded_channel();
         let (requests, request_inbox) = mpsc::channel(64);
         let (facts_sender, facts) = watch::channel(Facts::new());
-        let activity = Activity::new();
+        let activity = Activity::new(settings.deadlines.after_asking);
         let routes = RouteListener::default();
         let revision = match &purpose {
             Purpose::Serve(launch) | Purpose::Candidate(launch, _) => Some(launch.binding.revision),
@@ -321,9 +364,22 @@ impl Dispatcher {
             requests: request_inbox,
             reports: self.reporter.clone(),
         }));
-        let content_hash = package.content_hash;
-        let unit = Unit { purpose, orders, worker, ending: false, facts, activity, started_at, content_hash };
+        let unit = Unit {
+            purpose,
+            orders,
+            worker,
+            ending: false,
+            facts,
+            activity,
+            started_at,
+            content_hash: package.content_hash,
+            tells_quiet: false,
+        };
         self.units.insert(id, unit);
+        self.slots.take(id, key.map(|key| key.organization), Instant::now());
+        if let Some(key) = key {
+            self.places.take(key);
+        }
         id
     }
 
@@ -357,48 +413,6 @@ impl Dispatcher {
         if let Some(status) = self.units.get(&worker).and_then(|unit| self.status(worker, unit)) {
             self.instance(key).notices.changed(status, change);
         }
-    }
-
-    fn statuses(&self) -> Vec<WorkerStatus> {
-        let mut statuses: Vec<_> =
-            self.units.iter().filter_map(|(worker, unit)| self.status(*worker, unit)).collect();
-        statuses.sort_by_key(|status| status.worker_id);
-        statuses
-    }
-
-    fn status(&self, worker_id: WorkerId, unit: &Unit) -> Option<WorkerStatus> {
-        let worker = unit.worker.as_ref()?;
-        let instance = self.instances.get(worker.key())?;
-        let facts = unit.facts.borrow().clone();
-        let now = self.shared.settings.clock.now();
-        let quiet = chrono::Duration::from_std(unit.activity.last().elapsed()).unwrap_or_default();
-        let current = instance.serving == Some(worker_id)
-            || matches!(instance.starting, Some(Starting::Unit(starting)) if starting == worker_id);
-        let instance_state = match facts.state {
-            _ if current => instance.state,
-            WorkerState::Draining => InstanceState::Draining,
-            WorkerState::Gone => instance.state,
-            _ => InstanceState::Starting,
-        };
-        Some(WorkerStatus {
-            key: worker.key().clone(),
-            worker_id,
-            content_hash: unit.content_hash,
-            revision: worker.revision(),
-            instance_state,
-            state: facts.state,
-            pid: facts.pid,
-            started_at: unit.started_at,
-            last_activity_at: (now - quiet).max(unit.started_at),
-            in_flight: unit.activity.in_flight(),
-            restarts: instance.restarts,
-            rss_bytes: facts.memory.and_then(|memory| memory.bytes()),
-            isolation: self.shared.settings.sandbox.isolation().tier,
-            mcp_servers: facts.servers,
-            secrets_in_environment: facts.secrets_in_environment,
-            stalled_since: facts.stalled_since,
-            last_error: instance.last_error.clone(),
-        })
     }
 }
 

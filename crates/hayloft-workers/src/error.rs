@@ -30,12 +30,16 @@ pub enum Unavailable {
     QueueFull {
         /// How many may wait.
         limit: usize,
+        /// How long a call is expected to wait.
+        retry_after: Duration,
     },
     /// The start took longer than a call may wait.
     #[error("start the plugin within {:.0} s", after.as_secs_f64())]
     Timeout {
         /// How long was waited.
         after: Duration,
+        /// How long a call is expected to wait.
+        retry_after: Duration,
     },
     /// It was stopped while the call waited.
     #[error("start the plugin: it was stopped ({reason})")]
@@ -53,8 +57,9 @@ impl Unavailable {
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Backoff { retry_after, .. } => Some(*retry_after),
-            Self::QueueFull { .. } | Self::Timeout { .. } => Some(Duration::from_secs(1)),
+            Self::Backoff { retry_after, .. }
+            | Self::QueueFull { retry_after, .. }
+            | Self::Timeout { retry_after, .. } => Some(*retry_after),
             Self::Refused(_) | Self::StartFailed(_) | Self::Stopped { .. } | Self::ShuttingDown => None,
         }
     }

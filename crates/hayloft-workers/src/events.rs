@@ -22,6 +22,8 @@ pub(crate) enum Order {
     Keep(Box<KeptServer>, oneshot::Sender<Result<(), KeepRefused>>),
     /// The session with a server that is kept up is over although its process runs.
     Revive(ServerId),
+    /// Say when nobody uses it.
+    TellQuiet,
     /// Take nothing new, let the calls in flight end for so long, then end.
     Drain {
         /// How long calls may take.
@@ -51,6 +53,8 @@ pub(crate) enum Event {
     Health(Result<(), String>),
     /// Nobody has used it for long.
     Idle,
+    /// Nobody uses it right now. Said once after it was asked.
+    Quiet,
     /// Nothing of it is left. The last report.
     Gone(Ending),
 }

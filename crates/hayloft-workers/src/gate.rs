@@ -24,6 +24,7 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::activity::Activity;
 use crate::http::by_descriptor;
 use crate::pace::{GatePace, Paced};
 use crate::settings::GateLimits;
@@ -255,8 +256,9 @@ impl OpenGate {
         gate: Arc<dyn Gate>,
         caller: GateCaller,
         limits: GateLimits,
+        activity: Option<Arc<Activity>>,
     ) -> Self {
-        let serving = tokio::spawn(serve(listener, gate, caller.clone(), limits));
+        let serving = tokio::spawn(serve(listener, gate, caller.clone(), limits, activity));
         Self { caller, _serving: AbortOnDropHandle::new(serving) }
     }
 
@@ -268,8 +270,14 @@ impl OpenGate {
 
 /// All connections of a worker share one task, so that together they have one turn among everybody's, however many
 /// they are and however much they ask.
-async fn serve(listener: GateListener, gate: Arc<dyn Gate>, caller: GateCaller, limits: GateLimits) {
-    let pace = GatePace::new(&limits);
+async fn serve(
+    listener: GateListener,
+    gate: Arc<dyn Gate>,
+    caller: GateCaller,
+    limits: GateLimits,
+    activity: Option<Arc<Activity>>,
+) {
+    let pace = GatePace::noting(&limits, activity);
     let mut due = Instant::now();
     let mut connections = FuturesUnordered::new();
     loop {
@@ -336,7 +344,8 @@ mod tests {
         let (echo, begun) = mpsc::unbounded_channel();
         let caller =
             GateCaller::new(format!("wrk_{:032x}", 7).parse().unwrap(), "hay-plugin-a".parse().unwrap());
-        Fixture { open: OpenGate::new(listener, Arc::new(Echo(echo)), caller.clone(), limits), begun, caller }
+        let open = OpenGate::new(listener, Arc::new(Echo(echo)), caller.clone(), limits, None);
+        Fixture { open, begun, caller }
     }
 
     fn folder_listener(home: &Path, first: u32) -> GateListener {

@@ -21,14 +21,17 @@ mod http;
 mod kept;
 mod launch;
 mod life;
+mod line;
 mod logs;
 mod network;
 mod notices;
 mod observer;
 mod pace;
+mod places;
 pub mod protocol;
 mod queue;
 mod settings;
+mod slots;
 mod source;
 mod status;
 mod stdio;
@@ -52,7 +55,8 @@ pub use network::{DeclaredHosts, NetworkDefault, NetworkSettings};
 pub use observer::{McpTransport, Observer, StateChange};
 pub use pace::{GatePace, Turn};
 pub use settings::{
-    Deadlines, GateLimits, LogLimits, ProvidedPackage, QueueLimits, Resources, RouteLimits, Runtime, Settings,
+    CrashLimits, Deadlines, GateLimits, LogLimits, PoolLimits, ProvidedPackage, QueueLimits, Resources,
+    RouteLimits, Runtime, Settings, StartLimits,
 };
 pub use source::{Binding, Launch, LaunchRefused, LaunchSource};
 pub use status::WorkerStatus;

@@ -129,6 +129,9 @@ pub enum StateChange {
         failure: Option<StartFailure>,
         /// How long calls are refused from now on.
         backoff: Duration,
+        /// Why it is held back from now on, if it crashed too often. Nothing but a stop, a candidate that takes over
+        /// or forgetting the instance ends that here.
+        quarantine: Option<String>,
     },
 }
 

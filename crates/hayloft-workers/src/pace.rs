@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::activity::Activity;
 use crate::settings::GateLimits;
 
 /// What is paid for reading once from a connection, however much that gives. A request comes with one as a rule, and a
@@ -38,6 +39,8 @@ struct Allowance {
     whole: Mutex<Instant>,
     /// Requests that may be worked on at once.
     places: Semaphore,
+    /// Where it is noted that the worker asks for something.
+    activity: Option<Arc<Activity>>,
 }
 
 /// A request's turn. The next one waits until it is dropped, if there are too many at once.
@@ -51,12 +54,18 @@ impl GatePace {
     /// A full allowance.
     #[must_use]
     pub fn new(limits: &GateLimits) -> Self {
+        Self::noting(limits, None)
+    }
+
+    /// A full allowance of a worker whose requests are its activity.
+    pub(crate) fn noting(limits: &GateLimits, activity: Option<Arc<Activity>>) -> Self {
         let interval = Duration::from_secs(1) / limits.rate.get() / TURN;
         Self(Arc::new(Allowance {
             interval,
             ahead: interval.saturating_mul(limits.burst.saturating_mul(TURN)),
             whole: Mutex::new(Instant::now()),
             places: Semaphore::new(limits.requests.get().min(Semaphore::MAX_PERMITS)),
+            activity,
         }))
     }
 
@@ -64,6 +73,9 @@ impl GatePace {
     pub async fn turn(&self) -> Turn<'_> {
         // It is never closed, and without a place nobody would be answered.
         let place = self.0.places.acquire().await.ok();
+        if let Some(activity) = &self.0.activity {
+            activity.asked();
+        }
         sleep_until(self.spend(TURN)).await;
         Turn { _place: place }
     }

@@ -1,6 +1,6 @@
 //! What the binary decides about workers: where the runtime is, limits and deadlines.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,6 +39,12 @@ pub struct Settings {
     pub logs: LogLimits,
     /// Who may wait for a start.
     pub queue: QueueLimits,
+    /// How many workers a plugin has.
+    pub pools: PoolLimits,
+    /// How many workers start at once.
+    pub starts: StartLimits,
+    /// How often an instance may crash.
+    pub crashes: CrashLimits,
     /// What a route may answer.
     pub routes: RouteLimits,
     /// What a worker may ask of the host.
@@ -103,6 +109,9 @@ pub struct Deadlines {
     pub stop: Duration,
     /// A worker without activity for so long is stopped.
     pub idle: Duration,
+    /// A worker that has asked the host for something is not taken for idle for so long: it may be at work on something
+    /// that it has already answered.
+    pub after_asking: Duration,
     /// Between two pings.
     pub ping: Duration,
     /// For the answer to a ping.
@@ -125,6 +134,7 @@ impl Default for Deadlines {
             drain: Duration::from_secs(10),
             stop: Duration::from_secs(2),
             idle: Duration::from_secs(300),
+            after_asking: Duration::from_secs(30),
             ping: Duration::from_secs(15),
             pong: Duration::from_secs(5),
         }
@@ -238,6 +248,73 @@ pub struct QueueLimits {
 impl Default for QueueLimits {
     fn default() -> Self {
         Self { per_organization: 100, deadline: Duration::from_secs(30) }
+    }
+}
+
+/// How many workers there may be of a plugin, over all organizations.
+#[derive(Clone, Debug)]
+pub struct PoolLimits {
+    /// For a plugin about which nothing is said.
+    pub workers: NonZeroUsize,
+    /// For single plugins, by the operator.
+    pub by_plugin: HashMap<PluginId, NonZeroUsize>,
+    /// The plugins whose workers are never stopped because nobody uses them: they wait for something that no call tells.
+    pub keep_alive: HashSet<PluginId>,
+}
+
+impl Default for PoolLimits {
+    fn default() -> Self {
+        Self {
+            workers: const { NonZeroUsize::new(10).unwrap() },
+            by_plugin: HashMap::new(),
+            keep_alive: HashSet::new(),
+        }
+    }
+}
+
+impl PoolLimits {
+    /// How many workers of this plugin there may be.
+    pub(crate) fn of(&self, plugin: &PluginId) -> usize {
+        self.by_plugin.get(plugin).copied().unwrap_or(self.workers).get()
+    }
+}
+
+/// How many workers start at once, and how many of one organization in a while.
+#[derive(Clone, Copy, Debug)]
+pub struct StartLimits {
+    /// Plugins that are loaded at once. One organization has half of that.
+    pub at_once: NonZeroUsize,
+    /// A start that takes longer does not count any more.
+    pub slot: Duration,
+    /// Starts of an organization in a second.
+    pub rate: NonZeroU32,
+    /// Starts of an organization at once, after a while in which there were none.
+    pub burst: NonZeroU32,
+}
+
+impl Default for StartLimits {
+    fn default() -> Self {
+        Self {
+            at_once: const { NonZeroUsize::new(4).unwrap() },
+            slot: Duration::from_secs(1),
+            rate: const { NonZeroU32::new(10).unwrap() },
+            burst: const { NonZeroU32::new(100).unwrap() },
+        }
+    }
+}
+
+/// How often an instance may crash before it is held back until a person, new settings or a new version release it.
+#[derive(Clone, Copy, Debug)]
+pub struct CrashLimits {
+    /// With so many crashes it is held back.
+    pub count: NonZeroUsize,
+    /// Older crashes do not count.
+    pub within: Duration,
+}
+
+impl Default for CrashLimits {
+    fn default() -> Self {
+        Self { count: const { NonZeroUsize::new(8).unwrap() }, within: Duration::from_secs(600) }
     }
 }
 

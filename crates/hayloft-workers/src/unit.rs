@@ -38,12 +38,14 @@ use crate::{Fault, StartFailure, StartStage};
 
 mod ending;
 mod hooks;
+mod idle;
 mod kept;
 mod requests;
 mod servers;
 mod start;
 
 use hooks::Pending;
+use idle::Idleness;
 use kept::Start;
 use servers::{Server, ServerTask};
 use start::{Process, Runner, start};
@@ -130,7 +132,7 @@ struct Unit {
     fatal: Option<StartFailure>,
     drain: Option<Drain>,
     health: Health,
-    idle_check: Instant,
+    idleness: Idleness,
 
     next_request: u64,
     pending: HashMap<u64, Pending>,
@@ -185,7 +187,7 @@ impl Unit {
             gauge: StateGauge::new(&package.descriptor.id, WorkerState::Starting),
             introduction: process.runner.as_ref().map(|_| now + deadlines.spawn),
             health: Health::new(deadlines.ping, deadlines.pong),
-            idle_check: now + deadlines.idle,
+            idleness: Idleness::new(now + deadlines.idle),
             shared,
             worker,
             package,
@@ -247,7 +249,10 @@ impl Unit {
                 alarm.as_mut().reset(wake);
             }
             let readable = self.blocked.is_none() && self.paused.is_none() && self.last_words.is_none();
-            let waits_for_calls = self.drain.as_ref().is_some_and(|drain| drain.kill_at.is_none());
+            let waits_for_calls = match &self.drain {
+                Some(drain) => drain.kill_at.is_none(),
+                None => self.idleness.waits_for_calls(),
+            };
             let step = tokio::select! {
                 exit = &mut exited => ControlFlow::Break(self.after_exit(exit).await),
                 order = self.orders.recv() => match order {
@@ -262,7 +267,10 @@ impl Unit {
                     self.deliver_blocked();
                     ON
                 }
-                () = activity.quiet(), if waits_for_calls => self.send_shutdown(),
+                () = activity.quiet(), if waits_for_calls => match self.drain {
+                    Some(_) => self.send_shutdown(),
+                    None => self.on_quiet(),
+                },
                 () = &mut alarm => self.on_time(),
             };
             if let ControlFlow::Break(cause) = step {
@@ -281,7 +289,7 @@ impl Unit {
             self.paused,
             drain,
             self.health.due().filter(|_| bound && self.process.runner.is_some()),
-            Some(self.idle_check).filter(|_| bound),
+            Some(self.idleness.due()).filter(|_| bound),
             self.start_due(),
         ]
         .into_iter()
@@ -348,20 +356,6 @@ impl Unit {
         }
     }
 
-    fn check_idle(&mut self, now: Instant) {
-        let idle = self.shared.settings.deadlines.idle;
-        if self.idle_check > now {
-            return;
-        }
-        if self.activity.is_idle(idle) {
-            self.report(Event::Idle);
-            self.idle_check = now + idle;
-        } else {
-            let last = if self.activity.in_flight() > 0 { now } else { self.activity.last() };
-            self.idle_check = last + idle;
-        }
-    }
-
     fn obey(&mut self, order: Order) -> Step {
         match order {
             Order::Bind(binding) => self.bind(&binding),
@@ -373,6 +367,10 @@ impl Unit {
             }
             Order::Revive(server) => {
                 self.revive(&server);
+                ON
+            }
+            Order::TellQuiet => {
+                self.tell_quiet();
                 ON
             }
             Order::Drain { calls, reason } => {
@@ -459,6 +457,16 @@ impl Unit {
             WorkerMessage::Pong { .. } | WorkerMessage::Result { .. } | WorkerMessage::Failure { .. }
         ) {
             self.charge();
+        }
+        if matches!(
+            message,
+            WorkerMessage::OpenMcp { .. }
+                | WorkerMessage::UpdateAuth { .. }
+                | WorkerMessage::UpdateRegistration { .. }
+                | WorkerMessage::RegisterMcp { .. }
+                | WorkerMessage::Kv { .. }
+        ) {
+            self.activity.asked();
         }
         match message {
             WorkerMessage::Hello(hello) => {

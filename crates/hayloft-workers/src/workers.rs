@@ -59,7 +59,7 @@ impl Workers {
         match tokio::time::timeout(after, answer).await {
             Ok(Some(answer)) => answer,
             Ok(None) => Err(Unavailable::ShuttingDown),
-            Err(_) => Err(Unavailable::Timeout { after }),
+            Err(_) => Err(Unavailable::Timeout { after, retry_after: self.queue.expected(key.organization) }),
         }
     }
 

@@ -292,6 +292,17 @@ pub(crate) enum PluginCommand {
         #[command(flatten)]
         format: FormatArgs,
     },
+    /// Start a plugin anew. One that is held back because it crashed too often is released.
+    Restart {
+        /// The plugin's id.
+        plugin: PluginId,
+        #[command(flatten)]
+        org: OrgArgs,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
     /// Call a tool and print its result. The exit code is 1 when the tool says no.
     Call {
         /// The tool's public name, such as `shopify__get_order`.

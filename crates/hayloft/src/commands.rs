@@ -27,6 +27,7 @@ mod plugin_get;
 mod plugin_list;
 mod plugin_logs;
 mod plugin_pack;
+mod plugin_restart;
 mod serve;
 mod token_create;
 mod token_list;
@@ -151,6 +152,9 @@ async fn plugin(context: &Context<'_>, command: PluginCommand) -> Result<ExitCod
         PluginCommand::Enable(args) => plugin_enable::run(context, args).await?,
         PluginCommand::Disable { plugin, org, purge, connection, format } => {
             plugin_disable::run(context, &plugin, &org, purge, &connection, format).await?;
+        }
+        PluginCommand::Restart { plugin, org, connection, format } => {
+            plugin_restart::run(context, &plugin, &org, &connection, format).await?;
         }
         PluginCommand::Call { tool, org, arguments, connection, format } => {
             return plugin_call::run(context, &tool, &org, &arguments, &connection, format).await;

@@ -19,7 +19,7 @@ use hayloft_sandbox::{Options as SandboxOptions, Sandbox, Tier};
 use hayloft_server::{Isolation, Metrics, PluginApi, ServerOptions};
 use hayloft_store::journal::{Journal, JournalOptions};
 use hayloft_store::{DataDir, MasterKey, Options, Store};
-use hayloft_workers::{NetworkSettings, ProvidedPackage, Runtime, Settings};
+use hayloft_workers::{NetworkSettings, PoolLimits, ProvidedPackage, Runtime, Settings};
 
 use crate::config::{self, Config};
 use crate::failure::Failure;
@@ -120,6 +120,13 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
             plugin_limits: config.plugins.limits.clone(),
             logs: config.limits.logs,
             queue: config.limits.queue,
+            pools: PoolLimits {
+                workers: config.limits.workers_per_plugin,
+                by_plugin: config.plugins.workers.clone(),
+                keep_alive: config.plugins.keep_alive.clone(),
+            },
+            starts: config.limits.starts,
+            crashes: config.limits.crashes,
             routes: config.limits.routes,
             gates: config.limits.gates,
         },

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use hayloft_model::{InstanceKey, Problems};
+use hayloft_model::{InstanceKey, InstanceState, Problems};
 use hayloft_packages::Watch;
 
 use super::known::{KnownPlugin, Preparing};
@@ -90,6 +90,11 @@ impl Host {
         }
         self.plugins.put(&newer);
         for key in self.enabled_instances(&(newer.id.clone(), newer.owner)) {
+            if self.instances.get(&key).is_some_and(|instance| instance.state == InstanceState::Quarantined) {
+                let _turn = self.turns.take(&key).await;
+                self.release(&key, "its plugin has a newer version").await;
+                continue;
+            }
             // What does not run at the moment is started from the newer content the next time.
             if self.workers.serving(&key).is_none() {
                 continue;

@@ -271,7 +271,10 @@ impl Host {
         if self.workers.serving(key).is_some() {
             self.instances.change(key, |instance| instance.last_error = Some(reason));
         } else {
-            self.instances.step(key, InstanceState::Failed, |instance| instance.last_error = Some(reason));
+            // What is held back stays so: these settings did not help.
+            let held = self.instances.get(key).is_some_and(|instance| instance.hold_reason.is_some());
+            let state = if held { InstanceState::Quarantined } else { InstanceState::Failed };
+            self.instances.step(key, state, |instance| instance.last_error = Some(reason));
         }
     }
 

@@ -110,14 +110,36 @@ impl Host {
         if !problems.is_empty() {
             return Err(ToolFailure::BadArguments { problems: problems.into_iter().collect() }.into());
         }
+        let begun = Instant::now();
+        let answered = self.call_once(tool, &call, Duration::ZERO).await;
+        match answered {
+            // Nobody knows how far the call came, and this one may come twice.
+            Err(CallToolError::Failed(ToolFailure::Broke { reason: BreakReason::Crashed, .. }))
+                if tool.may_be_repeated && !call.cancelled.is_cancelled() =>
+            {
+                metrics::counter!("hayloft_tool_calls_repeated_total").increment(1);
+                self.call_once(tool, &call, begun.elapsed()).await
+            }
+            answered => answered,
+        }
+    }
+
+    /// Calls the tool in the worker that serves. So much of the time for the whole call is over.
+    async fn call_once(
+        &self,
+        tool: &ToolEntry,
+        call: &CallTool,
+        spent: Duration,
+    ) -> Result<Box<RawValue>, CallToolError> {
         let (worker, upstream) = self.session(tool).await?;
         let _in_flight = worker.activity();
+        let deadline = self.tool_deadline();
         let call = UpstreamCall {
             name: &tool.tool,
             arguments: call.arguments.as_deref(),
             meta: call.meta.as_deref(),
-            progress: call.progress,
-            deadline: self.tool_deadline(),
+            progress: call.progress.clone(),
+            deadline: CallDeadline { total: deadline.total.saturating_sub(spent), ..deadline },
             cancelled: &call.cancelled,
         };
         Ok(upstream.call_tool(call).await.map_err(ToolFailure::from)?)
@@ -235,11 +257,12 @@ pub(crate) fn unavailable(error: Unavailable) -> CallToolError {
     let reason = match &error {
         Unavailable::Refused(LaunchRefused::Quarantined { .. }) => BreakReason::Quarantined,
         Unavailable::QueueFull { .. } => BreakReason::Overloaded,
-        Unavailable::Timeout { .. } => BreakReason::Timeout,
         Unavailable::Backoff { .. } | Unavailable::StartFailed(_) => BreakReason::Crashed,
-        Unavailable::Refused(_) | Unavailable::Stopped { .. } | Unavailable::ShuttingDown => {
-            BreakReason::Unavailable
-        }
+        // Not the tool took too long: its turn to start did not come.
+        Unavailable::Refused(_)
+        | Unavailable::Timeout { .. }
+        | Unavailable::Stopped { .. }
+        | Unavailable::ShuttingDown => BreakReason::Unavailable,
     };
     CallToolError::Unavailable { reason, message: told_to_people(&error), retry_after: error.retry_after() }
 }

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use hayloft_mcp::{Change, ToolDefinition, tools_array};
 use hayloft_model::{InstanceKey, OrganizationId, PluginId, ServerId};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::broadcast;
 
@@ -29,11 +30,14 @@ pub(crate) struct ToolEntry {
     pub(crate) definition: Box<RawValue>,
     /// What its arguments must be.
     pub(crate) arguments: ArgumentCheck,
+    /// Whether it says of itself that a call that comes twice does no more than one.
+    pub(crate) may_be_repeated: bool,
 }
 
 impl ToolEntry {
     pub(crate) fn new(key: InstanceKey, server: ServerId, name: String, definition: &ToolDefinition) -> Self {
         Self {
+            may_be_repeated: may_be_repeated(definition.fields().annotations),
             arguments: ArgumentCheck::new(definition.fields().input_schema),
             definition: definition.renamed(&name),
             tool: definition.name().to_owned(),
@@ -42,6 +46,20 @@ impl ToolEntry {
             server,
         }
     }
+}
+
+/// Whether a tool's hints say that it changes nothing, or nothing more the second time. Hints that cannot be read say
+/// nothing.
+fn may_be_repeated(annotations: Option<&RawValue>) -> bool {
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Hints {
+        read_only_hint: bool,
+        idempotent_hint: bool,
+    }
+    let hints: Option<Hints> =
+        annotations.and_then(|annotations| serde_json::from_str(annotations.get()).ok());
+    hints.is_some_and(|hints| hints.read_only_hint || hints.idempotent_hint)
 }
 
 /// An organization's tools at one moment.

@@ -8,4 +8,5 @@ pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod metadata;
 pub(crate) mod purge;
+pub(crate) mod restart;
 pub(crate) mod save;

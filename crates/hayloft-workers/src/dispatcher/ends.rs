@@ -1,5 +1,6 @@
 //! How workers end: idle, told to, or by themselves.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
@@ -11,6 +12,9 @@ use crate::StartStage;
 impl Dispatcher {
     pub(super) fn on_idle(&mut self, worker: WorkerId) {
         let Some(key) = self.key_of(worker) else { return };
+        if self.shared.settings.pools.keep_alive.contains(&key.plugin) {
+            return;
+        }
         let idle = self.shared.settings.deadlines.idle;
         if self.shared.directory.withdraw_idle(&key, worker, idle) {
             let calls = self.shared.settings.deadlines.drain;
@@ -20,7 +24,7 @@ impl Dispatcher {
 
     /// Takes the serving worker, or the one that is to serve, out of service; it ends when its calls have. From now on
     /// its end concerns nobody but those who wait for exactly that.
-    fn end_current(&mut self, key: &InstanceKey, worker: WorkerId, calls: Duration, reason: &str) {
+    pub(super) fn end_current(&mut self, key: &InstanceKey, worker: WorkerId, calls: Duration, reason: &str) {
         self.shared.directory.withdraw(key, worker);
         self.drain(worker, calls, reason);
         self.enter(key, worker, InstanceState::Draining, StateChange::Draining);
@@ -46,7 +50,7 @@ impl Dispatcher {
 
     pub(super) fn forget(&mut self, key: &InstanceKey) {
         if let Some(instance) = self.instances.get_mut(key) {
-            instance.backoff.reset();
+            instance.forgive();
             self.drop_if_unused(key);
         }
     }
@@ -54,14 +58,14 @@ impl Dispatcher {
     pub(super) fn stop(&mut self, key: &InstanceKey, reason: &str, reply: oneshot::Sender<()>) {
         let calls = self.shared.settings.deadlines.drain;
         let instance = self.instance(key);
-        instance.backoff.reset();
+        instance.forgive();
         instance.crashed = false;
         instance.last_error = None;
         instance.disabling = None;
         let waiting = std::mem::take(&mut instance.waiting);
         let starting = match instance.starting.take() {
             Some(Starting::Unit(worker)) => Some(worker),
-            Some(Starting::Asking(_)) | None => None,
+            Some(Starting::Asking(_) | Starting::Waiting(_)) | None => None,
         };
         if let Some(worker) = instance.serving.or(starting) {
             self.end_current(key, worker, calls, reason);
@@ -73,16 +77,18 @@ impl Dispatcher {
         }
         self.instance(key).stopping.push(Stop { left, reply });
         answer_all(waiting, &Err(Unavailable::Stopped { reason: reason.to_owned() }));
+        self.call_off_candidates(key, reason);
         self.settle(key);
         self.drop_if_unused(key);
     }
 
     pub(super) fn shutdown(&mut self, calls: Duration, reply: oneshot::Sender<()>) {
         self.closing.get_or_insert_default().push(reply);
+        self.close_line();
         for key in self.instances.keys().cloned().collect::<Vec<_>>() {
             let instance = self.instance(&key);
             let waiting = std::mem::take(&mut instance.waiting);
-            instance.starting.take_if(|starting| matches!(starting, Starting::Asking(_)));
+            instance.starting.take_if(|starting| starting.is_only_wanted());
             if let Some(worker) = instance.serving {
                 self.end_current(&key, worker, calls, "the host is shutting down");
             }
@@ -103,6 +109,10 @@ impl Dispatcher {
         if let Some(unit) = self.units.remove(&worker) {
             answer_purpose(unit.purpose, &ending);
         }
+        self.slots.give_back(worker);
+        if let Some(key) = &key {
+            self.places.give_back(key);
+        }
         if let Some(key) = &key {
             self.settle(key);
             let instance = self.instance(key);
@@ -112,6 +122,7 @@ impl Dispatcher {
             }
             self.drop_if_unused(key);
         }
+        self.admit();
         self.finish_closing();
     }
 
@@ -159,14 +170,27 @@ impl Dispatcher {
         failure: Option<StartFailure>,
     ) {
         let error = ending.message();
+        let (entropy, limits) = (Arc::clone(&self.shared.settings.entropy), self.shared.settings.crashes);
         let instance = self.instance(key);
-        let backoff = instance.backoff.crashed(ending.uptime);
+        let backoff = instance.backoff.crashed(ending.uptime, &*entropy);
         instance.crashed = true;
         instance.last_error = Some(error.clone());
-        tracing::warn!(instance = %key, %worker, error, pause = ?backoff, "a worker failed");
-        let change = StateChange::Crashed { error: error.clone(), failure: failure.clone(), backoff };
-        self.enter(key, worker, InstanceState::Backoff, change);
-        if let Some(failure) = failure {
+        let quarantine = instance.backoff.is_too_often(&limits).then(|| {
+            let (count, minutes) = (limits.count, limits.within.as_secs_f64() / 60.0);
+            format!("it failed {count} times within {minutes:.0} minutes, the last time so: {error}")
+        });
+        instance.quarantine.clone_from(&quarantine);
+        let held = quarantine.is_some();
+        tracing::warn!(instance = %key, %worker, error, pause = ?backoff, quarantined = held, "a worker failed");
+        let state = if held { InstanceState::Quarantined } else { InstanceState::Backoff };
+        let refused = quarantine.clone().map(|reason| LaunchRefused::Quarantined { reason });
+        let failure_told = failure.clone();
+        let change =
+            StateChange::Crashed { error: error.clone(), failure: failure_told, backoff, quarantine };
+        self.enter(key, worker, state, change);
+        if let Some(refused) = refused {
+            self.not_started(key, &refused.into());
+        } else if let Some(failure) = failure {
             self.not_started(key, &Unavailable::StartFailed(failure));
         } else if let Some(retry_after) = self.instance(key).backoff.left() {
             self.not_started(key, &Unavailable::Backoff { retry_after, last_error: error });

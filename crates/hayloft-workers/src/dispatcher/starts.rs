@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{
     CandidateError, Command, Dispatcher, InstanceKey, InstanceState, Launch, LaunchRefused, Order, Outcome,
-    Package, ProbeError, Purpose, RawValue, Starting, StateChange, Unavailable, Worker, WorkerId, answer_all,
-    counter, oneshot,
+    Package, ProbeError, Purpose, RawValue, Start, Starting, StateChange, Unavailable, Worker, WorkerId,
+    answer_all, counter, oneshot,
 };
 
 impl Dispatcher {
@@ -16,6 +16,8 @@ impl Dispatcher {
             Ok(worker)
         } else if self.instance(key).disabling.is_some() {
             Err(LaunchRefused::NotEnabled.into())
+        } else if let Some(reason) = self.instance(key).quarantine.clone() {
+            Err(LaunchRefused::Quarantined { reason }.into())
         } else if let Some(retry_after) = self.instance(key).backoff.left() {
             let last_error = self.instance(key).last_error.clone().unwrap_or_default();
             Err(Unavailable::Backoff { retry_after, last_error })
@@ -75,7 +77,7 @@ impl Dispatcher {
             let _ = reply.send(Err(ProbeError::ShuttingDown));
             return;
         }
-        self.launch(package, None, Purpose::Probe(Some(reply)));
+        self.join(Start::Probe(Box::new(package.clone()), reply));
     }
 
     pub(super) fn candidate(
@@ -88,8 +90,7 @@ impl Dispatcher {
             let _ = reply.send(Err(CandidateError::ShuttingDown));
             return;
         }
-        let package = launch.package.clone();
-        self.launch(&package, Some(key), Purpose::Candidate(launch, Some(reply)));
+        self.join(Start::Candidate(key.clone(), launch, reply));
     }
 
     pub(super) fn promote(
@@ -132,6 +133,8 @@ impl Dispatcher {
     }
 
     pub(super) fn on_warm(&mut self, worker: WorkerId, registration: Box<RawValue>) {
+        self.slots.give_back(worker);
+        self.admit();
         let Some(unit) = self.units.get_mut(&worker) else { return };
         let binding = match &mut unit.purpose {
             Purpose::Serve(launch) | Purpose::Candidate(launch, _) => launch.binding.clone(),
@@ -177,7 +180,7 @@ impl Dispatcher {
             }
             Purpose::Promotion(reply) => {
                 self.replace_by(&key, worker);
-                self.instance(&key).backoff.reset();
+                self.instance(&key).forgive();
                 self.serve(&key, &handle, result);
                 let _ = reply.send(Ok(handle));
             }
@@ -218,6 +221,8 @@ impl Dispatcher {
         }
         self.enter_serving(key, worker.id(), started);
         answer_all(waiting, &Ok(worker.clone()));
+        // Whoever waits for a place may get this one, once nobody uses it.
+        self.admit();
     }
 
     /// Clears the place for a promoted candidate.

@@ -127,7 +127,7 @@ impl Supervisor {
                 Attempt::Stopped => break,
                 Attempt::Unreached(error) | Attempt::Ended(error) => self.log.masked(&error),
             };
-            let pause = self.jittered(backoff.crashed(begun.elapsed()));
+            let pause = backoff.crashed(begun.elapsed(), &*self.shared.settings.entropy);
             let id = &self.server.id;
             metrics::counter!("hayloft_mcp_server_failures_total").increment(1);
             let message =
@@ -148,13 +148,6 @@ impl Supervisor {
     fn tell(&self, health: Option<ServerHealth>) {
         // A unit that is gone has no use for news.
         let _ = self.news.send(News { server: self.server.id.clone(), serial: self.serial, health });
-    }
-
-    /// Up to a quarter more, so that what fell together does not get up together.
-    fn jittered(&self, pause: Duration) -> Duration {
-        let mut random = [0];
-        self.shared.settings.entropy.fill(&mut random);
-        pause + pause / 4 * u32::from(random[0]) / 256
     }
 
     /// Runs the server until it is down. The way that led to it is the first one the next time.

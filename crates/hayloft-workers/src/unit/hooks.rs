@@ -218,7 +218,7 @@ impl Unit {
     fn on_bound(&mut self) {
         if self.life.bound() {
             self.activity.touch();
-            self.idle_check = Instant::now() + self.shared.settings.deadlines.idle;
+            self.begin_idleness();
             self.started_serving();
             self.show_state();
             self.report(Event::Bound);

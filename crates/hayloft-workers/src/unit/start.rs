@@ -73,7 +73,8 @@ pub(super) async fn start(birth: &Birth) -> Result<Process, StartFailure> {
         let watcher =
             Watcher { shared: Arc::clone(&birth.shared), log: birth.log.clone(), caller: caller.clone() };
         let network = OpenNetwork::new(network, policy, watcher);
-        let gate = OpenGate::new(gate, Arc::clone(&settings.gate), caller, settings.gates);
+        let activity = Some(Arc::clone(&birth.activity));
+        let gate = OpenGate::new(gate, Arc::clone(&settings.gate), caller, settings.gates, activity);
         let Some(Code { channel, descriptors }) = code else { return Ok((gate, network, None)) };
         let command = launch::runner(settings, &birth.package, &jail, descriptors);
         Ok((gate, network, Some((jail.spawn(command).await.map_err(refused)?, channel))))

@@ -2,6 +2,7 @@
 //! this machine has. Beside this program, others run the same tests in weaker ones.
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod any_order;
 mod candidates;
 mod crashes;
 mod ends;
@@ -12,6 +13,7 @@ mod kept;
 mod leaving;
 mod memory;
 mod network;
+mod pool;
 mod processes;
 mod requests;
 mod routes;

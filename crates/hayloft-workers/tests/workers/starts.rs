@@ -107,8 +107,10 @@ async fn a_queue_is_bounded_in_number_and_time() {
     let house = House::with(|settings| settings.queue = limits);
     let instance = house.plugin("exports.start = (w) => w.hang();");
     let answers = join_all((0..5).map(|_| house.workers.ensure(&instance))).await;
-    let full =
-        answers.iter().filter(|answer| matches!(answer, Err(Unavailable::QueueFull { limit: 3 }))).count();
+    let full = answers
+        .iter()
+        .filter(|answer| matches!(answer, Err(Unavailable::QueueFull { limit: 3, .. })))
+        .count();
     let late = answers.iter().filter(|answer| matches!(answer, Err(Unavailable::Timeout { .. }))).count();
     assert_eq!((full, late), (2, 3));
     house.close().await;

@@ -17,15 +17,16 @@ use hayloft_egress::Egress;
 use hayloft_model::config::{ConfigValues, Credentials};
 use hayloft_model::plugin::{FormatName, Package, Runtime as PluginRuntime};
 use hayloft_model::{
-    Clock, ContentHash, Entropy, InstanceKey, OrganizationId, PluginDescriptor, Problem, Revision, ServerId,
-    WorkerId,
+    Clock, ContentHash, Entropy, InstanceKey, InstanceState, OrganizationId, PluginDescriptor, Problem,
+    Revision, ServerId, WorkerId,
 };
 use hayloft_sandbox::{Options, Sandbox, Tier};
 use hayloft_workers::protocol::{CapabilityUse, FailureReason, KvOperation};
 use hayloft_workers::{
-    Binding, Deadlines, Gate, GateCaller, GateLimits, GatePace, GateStream, Launch, LaunchRefused,
-    LaunchSource, LogLimits, McpTransport, NetworkRefusal, NetworkSettings, Observer, QueueLimits, Refusal,
-    Resources, RouteLimits, Runtime, Settings, StateChange, WorkerStatus, Workers,
+    Binding, CrashLimits, Deadlines, Gate, GateCaller, GateLimits, GatePace, GateStream, Launch,
+    LaunchRefused, LaunchSource, LogLimits, McpTransport, NetworkRefusal, NetworkSettings, Observer,
+    PoolLimits, QueueLimits, Refusal, Resources, RouteLimits, Runtime, Settings, StartLimits, StateChange,
+    WorkerStatus, Workers,
 };
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -200,6 +201,9 @@ fn settings(scratch: PathBuf, sandbox: Sandbox) -> Settings {
         plugin_limits: Default::default(),
         logs: LogLimits::default(),
         queue: QueueLimits::default(),
+        pools: PoolLimits::default(),
+        starts: StartLimits::default(),
+        crashes: CrashLimits::default(),
         routes: RouteLimits::default(),
         gates: GateLimits::default(),
     }
@@ -303,6 +307,8 @@ pub(crate) struct Recorder {
     ends: Mutex<Vec<(WorkerId, String)>>,
     /// Servers of these names are never initialized.
     pub(crate) ignored: Mutex<Vec<String>>,
+    /// The state that each word about an instance made of it.
+    pub(crate) steps: Mutex<Vec<(InstanceKey, InstanceState)>>,
     /// What was refused to whom.
     pub(crate) refused: Mutex<Vec<(Option<InstanceKey>, NetworkRefusal)>>,
 }
@@ -398,6 +404,16 @@ impl Observer for Recorder {
 
     fn state_changed(&self, key: &InstanceKey, worker: &WorkerStatus, change: StateChange) {
         assert_eq!(*key, worker.key);
+        let state = match &change {
+            StateChange::Starting => InstanceState::Starting,
+            StateChange::Ready => InstanceState::Ready,
+            StateChange::Degraded { .. } => InstanceState::Degraded,
+            StateChange::Draining => InstanceState::Draining,
+            StateChange::Stopped => InstanceState::Stopped,
+            StateChange::Crashed { quarantine: Some(_), .. } => InstanceState::Quarantined,
+            StateChange::Crashed { .. } => InstanceState::Backoff,
+        };
+        self.steps.lock().unwrap().push((key.clone(), state));
         if change == StateChange::Stopped
             && let Some(held) = self.stopped.lock().unwrap().take()
         {
@@ -409,8 +425,10 @@ impl Observer for Recorder {
             StateChange::Degraded { error } => format!("degraded: {error}"),
             StateChange::Draining => "draining".to_owned(),
             StateChange::Stopped => "stopped".to_owned(),
+            StateChange::Crashed { quarantine: Some(reason), .. } => format!("quarantined: {reason}"),
             StateChange::Crashed { error, backoff, .. } => {
-                format!("crashed ({} ms): {error}", backoff.as_millis())
+                let pause = if backoff.is_zero() { "at once" } else { "later" };
+                format!("crashed ({pause}): {error}")
             }
         };
         self.note(change);

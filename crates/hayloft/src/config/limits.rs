@@ -1,9 +1,14 @@
 //! `[limits]`: limits and deadlines. The defaults are those of the crates that keep them.
 
+use std::num::NonZeroUsize;
+
 use hayloft_host::{HostDeadlines, ValueQuota};
 use hayloft_model::plugin::{LimitName, PluginLimits};
 use hayloft_server::ServerLimits;
-use hayloft_workers::{Deadlines, GateLimits, LogLimits, QueueLimits, Resources, RouteLimits};
+use hayloft_workers::{
+    CrashLimits, Deadlines, GateLimits, LogLimits, PoolLimits, QueueLimits, Resources, RouteLimits,
+    StartLimits,
+};
 
 use super::reader::SettingsReader;
 use super::setting::Setting;
@@ -35,6 +40,12 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("limits.connections_per_address", "HAYLOFT_LIMITS_CONNECTIONS_PER_ADDRESS"),
     Setting::new("limits.queue", "HAYLOFT_LIMITS_QUEUE"),
     Setting::new("limits.queue_per_organization", "HAYLOFT_LIMITS_QUEUE_PER_ORGANIZATION"),
+    Setting::new("limits.workers_per_plugin", "HAYLOFT_LIMITS_WORKERS_PER_PLUGIN"),
+    Setting::new("limits.starts_at_once", "HAYLOFT_LIMITS_STARTS_AT_ONCE"),
+    Setting::new("limits.start_rate", "HAYLOFT_LIMITS_START_RATE"),
+    Setting::new("limits.start_burst", "HAYLOFT_LIMITS_START_BURST"),
+    Setting::new("limits.crashes", "HAYLOFT_LIMITS_CRASHES"),
+    Setting::new("limits.crashes_within", "HAYLOFT_LIMITS_CRASHES_WITHIN"),
     Setting::new("limits.log_line", "HAYLOFT_LIMITS_LOG_LINE"),
     Setting::new("limits.log_buffer", "HAYLOFT_LIMITS_LOG_BUFFER"),
     Setting::new("limits.gate_rate", "HAYLOFT_LIMITS_GATE_RATE"),
@@ -72,6 +83,12 @@ pub(crate) struct Limits {
     pub(crate) logs: LogLimits,
     /// Of waiting for a start.
     pub(crate) queue: QueueLimits,
+    /// Workers of one plugin, where nothing is said about it.
+    pub(crate) workers_per_plugin: NonZeroUsize,
+    /// Of starts.
+    pub(crate) starts: StartLimits,
+    /// Of crashes.
+    pub(crate) crashes: CrashLimits,
     /// Of a plugin's routes.
     pub(crate) routes: RouteLimits,
     /// Of what a worker asks of the host.
@@ -133,6 +150,20 @@ impl Limits {
             deadline: settings.duration("limits.queue", defaults.deadline),
             per_organization: settings.count("limits.queue_per_organization", defaults.per_organization),
         };
+        let workers_per_plugin =
+            settings.positive("limits.workers_per_plugin", PoolLimits::default().workers);
+        let defaults = StartLimits::default();
+        let starts = StartLimits {
+            at_once: settings.positive("limits.starts_at_once", starts_at_once()),
+            rate: settings.positive("limits.start_rate", defaults.rate),
+            burst: settings.positive("limits.start_burst", defaults.burst),
+            ..defaults
+        };
+        let defaults = CrashLimits::default();
+        let crashes = CrashLimits {
+            count: settings.positive("limits.crashes", defaults.count),
+            within: settings.duration("limits.crashes_within", defaults.within),
+        };
         let defaults = LogLimits::default();
         let logs = LogLimits {
             line: settings.size("limits.log_line", defaults.line),
@@ -168,8 +199,28 @@ impl Limits {
             file_size: settings.size("limits.worker_file_size", defaults.file_size),
             ..defaults
         };
-        Self { workers, resources, maximum, logs, queue, routes, gates, host, values, server }
+        Self {
+            workers,
+            resources,
+            maximum,
+            logs,
+            queue,
+            workers_per_plugin,
+            starts,
+            crashes,
+            routes,
+            gates,
+            host,
+            values,
+            server,
+        }
     }
+}
+
+/// Two for each processor: a start waits for the disk and the kernel about as long as it computes.
+fn starts_at_once() -> NonZeroUsize {
+    let processors = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    processors.saturating_mul(const { NonZeroUsize::new(2).unwrap() })
 }
 
 const fn maximum_key(name: LimitName) -> &'static str {

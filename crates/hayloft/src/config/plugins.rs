@@ -1,6 +1,7 @@
 //! `[plugins]`: where plugins come from, and what of the host they may see.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use hayloft_model::PluginId;
@@ -15,6 +16,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("plugins.dirs", "HAYLOFT_PLUGINS_DIR"),
     Setting::new("plugins.environment_grants", "HAYLOFT_ENVIRONMENT_GRANTS"),
     Setting::new("plugins.limits", "HAYLOFT_PLUGIN_LIMITS"),
+    Setting::new("plugins.workers", "HAYLOFT_PLUGIN_WORKERS"),
+    Setting::new("plugins.keep_alive", "HAYLOFT_PLUGIN_KEEP_ALIVE"),
 ];
 
 /// Where plugins come from, and what they may see.
@@ -26,6 +29,10 @@ pub(crate) struct Plugins {
     pub(crate) environment_grants: HashMap<PluginId, BTreeSet<String>>,
     /// How much of the machine single plugins get, whatever they ask for.
     pub(crate) limits: HashMap<PluginId, PluginLimits>,
+    /// How many workers single plugins have.
+    pub(crate) workers: HashMap<PluginId, NonZeroUsize>,
+    /// The plugins whose workers go on although nobody uses them.
+    pub(crate) keep_alive: HashSet<PluginId>,
 }
 
 impl Plugins {
@@ -35,6 +42,8 @@ impl Plugins {
         let environment_grants =
             grants.into_iter().map(|(plugin, names)| (plugin, names.into_iter().collect())).collect();
         let limits = settings.limits_by_plugin("plugins.limits", |name| limits::bound(maximum, name));
-        Self { dirs, environment_grants, limits }
+        let workers = settings.counts_by_name("plugins.workers");
+        let keep_alive = settings.list("plugins.keep_alive", &[]).into_iter().collect();
+        Self { dirs, environment_grants, limits, workers, keep_alive }
     }
 }

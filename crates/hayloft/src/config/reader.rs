@@ -268,11 +268,42 @@ impl<'a> SettingsReader<'a> {
         all
     }
 
+    /// Whole numbers that are not 0, by name.
+    pub(super) fn counts_by_name<K, T>(&mut self, key: &'static str) -> HashMap<K, T>
+    where
+        K: FromStr<Err: Display> + Eq + Hash,
+        T: FromStr + Display,
+    {
+        let mut counts = HashMap::new();
+        let Some(value) = self.value(key) else {
+            self.show(key, None, DEFAULT.to_owned());
+            return counts;
+        };
+        let origin = self.origin_of(&value);
+        let mut shown = Vec::new();
+        for (name, value) in self.table(key, &origin, value) {
+            match (name.parse(), text_of(&value).and_then(|text| text.parse::<T>().ok())) {
+                (Ok(known), Some(count)) => {
+                    shown.push(format!("{name}: {count}"));
+                    counts.insert(known, count);
+                }
+                (Ok(_), None) => {
+                    let expected = "must be a whole number of at least 1 that is not too large";
+                    self.wrong(&format!("{key}.\"{name}\""), &origin, expected.to_owned());
+                }
+                (Err(error), _) => self.wrong(key, &origin, K::Err::to_string(&error)),
+            }
+        }
+        self.show(key, Some(shown.join("; ")), origin);
+        counts
+    }
+
     /// The entries of a table, in order.
     fn table(&mut self, key: &str, origin: &str, value: Value) -> Vec<(String, Value)> {
         let ValueKind::Table(table) = value.kind else {
-            let expected = "must be a table, such as `\"hay-plugin-a\" = { memory = \"2GiB\" }`";
-            self.wrong(key, origin, expected.to_owned());
+            let entry = if key == "plugins.workers" { "20" } else { "{ memory = \"2GiB\" }" };
+            let expected = format!("must be a table, such as `\"hay-plugin-a\" = {entry}`");
+            self.wrong(key, origin, expected);
             return Vec::new();
         };
         let mut entries: Vec<_> = table.into_iter().collect();

@@ -1,0 +1,75 @@
+//! Start a plugin anew in an organization: what a person does with one that hangs, or that is held back.
+
+use hayloft_model::{Caller, InstanceKey, InstanceState, OrganizationId, PluginId, Scope};
+use hayloft_store::instances::InstanceChange;
+
+use super::view::PluginDetail;
+use crate::access::Denied;
+use crate::uninterrupted::uninterrupted;
+use crate::{Host, StoreError};
+
+/// Why it was not started anew.
+#[derive(Debug, thiserror::Error)]
+pub enum RestartPluginError {
+    /// The caller may not.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// This host has no such plugin.
+    #[error("there is no plugin `{0}`")]
+    UnknownPlugin(PluginId),
+    /// It is switched off.
+    #[error("the plugin `{0}` is switched off")]
+    NotEnabled(PluginId),
+    /// We broke.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Host {
+    /// Ends the plugin's worker once its calls have ended, forgets its crashes, and starts it anew. The answer tells what
+    /// came of it: a start that failed is no error of this.
+    ///
+    /// # Errors
+    /// See [`RestartPluginError`].
+    pub async fn restart_plugin(
+        &self,
+        caller: &Caller,
+        organization: OrganizationId,
+        id: &PluginId,
+    ) -> Result<PluginDetail, RestartPluginError> {
+        self.authorize(caller, organization, Scope::PluginsWrite)?;
+        let plugin = self.plugins.named(organization, id);
+        let plugin = plugin.ok_or_else(|| RestartPluginError::UnknownPlugin(id.clone()))?;
+        let key = InstanceKey { organization, plugin: plugin.id.clone() };
+        let (host, caller) = (self.clone(), caller.clone());
+        uninterrupted(async move {
+            let _turn = host.turns.take(&key).await;
+            if !host.instances.get(&key).is_some_and(|instance| instance.enabled) {
+                return Err(RestartPluginError::NotEnabled(key.plugin));
+            }
+            // Who released it is taken down with the row, and the row is changed after all that came before.
+            host.instances.flush().await;
+            let released = InstanceChange::new().hold_reason(None);
+            let changed = host.store.instances().change(&key, released, Some(&caller)).await;
+            changed.map_err(StoreError::from)?;
+            host.release(&key, "a person starts it anew").await;
+            if let Err(error) = host.workers.ensure(&key).await {
+                tracing::warn!(instance = %key, %error, "a plugin that was to start anew did not");
+            }
+            host.instances.flush().await;
+            let instance = host.instances.get(&key);
+            Ok(host.plugin_detail(organization, &plugin, instance.as_deref()).await?)
+        })
+        .await
+    }
+
+    /// Ends what runs of an instance and lets it start again, whatever kept it from that.
+    pub(crate) async fn release(&self, key: &InstanceKey, reason: &str) {
+        self.workers.stop(key, reason).await;
+        let held = [InstanceState::Quarantined, InstanceState::Backoff, InstanceState::Failed];
+        if self.instances.get(key).is_some_and(|instance| held.contains(&instance.state)) {
+            self.instances.step(key, InstanceState::Stopped, |_| {});
+        }
+        self.instances.change(key, |instance| instance.hold_reason = None);
+    }
+}

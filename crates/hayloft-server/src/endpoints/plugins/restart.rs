@@ -1,0 +1,73 @@
+//! `POST /v1/orgs/{org}/plugins/{plugin}/restart`
+
+use axum::Json;
+use axum::extract::State;
+use hayloft_host::RestartPluginError;
+use http::StatusCode;
+
+use super::body::DetailBody;
+use crate::auth::OnPlugin;
+use crate::openapi::refusals::Inaccessible;
+use crate::problem::{ProblemBody, ProblemDetails};
+use crate::state::AppState;
+
+impl From<RestartPluginError> for ProblemDetails {
+    fn from(error: RestartPluginError) -> Self {
+        match error {
+            RestartPluginError::Denied(denied) => denied.into(),
+            RestartPluginError::UnknownPlugin(_) => Self::unknown_plugin(),
+            RestartPluginError::NotEnabled(_) => Self::new(
+                StatusCode::CONFLICT,
+                "plugin-disabled",
+                "The plugin is switched off",
+                "switch the plugin on; that starts it",
+            ),
+            RestartPluginError::Store(error) => Self::internal(&error),
+        }
+    }
+}
+
+/// Start a plugin anew.
+///
+/// Its worker ends once its calls have ended, its crashes are forgotten, and a new worker starts. A plugin that was
+/// quarantined because it crashed too often is released. The answer's `state` and `lastError` tell what came of it.
+#[utoipa::path(
+    post,
+    path = "/v1/orgs/{org}/plugins/{plugin}/restart",
+    operation_id = "restartPlugin",
+    tag = "plugins",
+    security(("bearer" = [])),
+    params(
+        ("org" = String, Path, description = "The organization's id"),
+        ("plugin" = String, Path, description = "The plugin's id, percent-encoded if scoped: `@acme%2Ftickets`"),
+    ),
+    responses(
+        (status = OK, body = DetailBody, description = "The plugin, as it is after the start."),
+        (status = CONFLICT, body = ProblemBody, content_type = "application/problem+json",
+            description = "The plugin is switched off."),
+        Inaccessible,
+    )
+)]
+pub(crate) async fn restart(
+    State(state): State<AppState>,
+    OnPlugin { caller, organization, plugin }: OnPlugin,
+) -> Result<Json<DetailBody>, ProblemDetails> {
+    Ok(Json(state.host.restart_plugin(&caller, organization, &plugin).await?.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_failure_has_its_status() {
+        let plugin = || "hay-plugin-a".parse().unwrap();
+        let table = [
+            (RestartPluginError::UnknownPlugin(plugin()), 404),
+            (RestartPluginError::NotEnabled(plugin()), 409),
+        ];
+        for (error, status) in table {
+            assert_eq!(ProblemDetails::from(error).status(), status);
+        }
+    }
+}

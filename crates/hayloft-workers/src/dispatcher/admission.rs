@@ -1,0 +1,214 @@
+//! Who may start now: a worker needs a place in its plugin's pool and a slot among all starts. Who has to wait stands in a
+//! line, and the line moves when something ends, never because somebody looks.
+
+use std::collections::HashMap;
+
+use hayloft_model::PluginId;
+
+use super::{
+    Activity, CandidateError, Dispatcher, InstanceKey, Instant, Launch, Order, Package, ProbeError, Purpose,
+    RawValue, Starting, Unit, Worker, WorkerId, oneshot,
+};
+
+/// Somebody who waits for a start.
+pub(super) enum Start {
+    /// An instance that somebody needs; the number is that of its attempt.
+    Serve(InstanceKey, u64, Box<Launch>),
+    /// New values that are to be tried.
+    Candidate(InstanceKey, Box<Launch>, oneshot::Sender<Result<Worker, CandidateError>>),
+    /// A plugin that is to say what it registers.
+    Probe(Box<Package>, oneshot::Sender<Result<Box<RawValue>, ProbeError>>),
+}
+
+impl Start {
+    pub(super) const fn key(&self) -> Option<&InstanceKey> {
+        match self {
+            Self::Serve(key, ..) | Self::Candidate(key, ..) => Some(key),
+            Self::Probe(..) => None,
+        }
+    }
+}
+
+impl Dispatcher {
+    /// The source has said what to start for an instance.
+    pub(super) fn line_up(&mut self, key: &InstanceKey, attempt: u64, launch: Box<Launch>) {
+        self.instance(key).starting = Some(Starting::Waiting(attempt));
+        self.join(Start::Serve(key.clone(), attempt, launch));
+    }
+
+    /// Adds somebody to the line, who starts at once if that is possible.
+    pub(super) fn join(&mut self, start: Start) {
+        self.line.join(start.key().map(|key| key.organization), start);
+        self.admit();
+    }
+
+    /// Starts everybody who may start now, and sees to it that there will be room for the others.
+    pub(super) fn admit(&mut self) {
+        self.line_due = None;
+        if self.line.is_empty() || self.closing.is_some() {
+            return;
+        }
+        self.drop_unwanted();
+        let now = Instant::now();
+        self.slots.end_overdue(now);
+        while let Some(start) = self.next_start(now) {
+            match start {
+                Start::Serve(key, _, launch) => self.start_serving(&key, launch),
+                Start::Candidate(key, launch, reply) => {
+                    let package = launch.package.clone();
+                    self.launch(&package, Some(&key), Purpose::Candidate(launch, Some(reply)));
+                }
+                Start::Probe(package, reply) => {
+                    self.launch(&package, None, Purpose::Probe(Some(reply)));
+                }
+            }
+        }
+        self.make_room();
+        let waits = self.line.iter().filter_map(|(organization, _)| self.slots.wait_of(organization, now));
+        self.line_due = waits.min();
+    }
+
+    fn next_start(&mut self, now: Instant) -> Option<Start> {
+        let Self { line, slots, places, instances, shared, .. } = self;
+        line.next(|organization, start| {
+            let has_place = start.key().is_none_or(|key| {
+                // Whoever is to be switched off gets a worker to do it with, however full the pool is.
+                places.has(key)
+                    || places.of(&key.plugin) < shared.settings.pools.of(&key.plugin)
+                    || instances.get(key).is_some_and(|instance| instance.disabling.is_some())
+            });
+            has_place && slots.are_free_for(organization, now)
+        })
+    }
+
+    /// Takes those out of the line whom nobody waits for any more.
+    fn drop_unwanted(&mut self) {
+        let instances = &mut self.instances;
+        let unwanted = self.line.leave(|start| match start {
+            Start::Serve(key, attempt, _) => {
+                let Some(instance) = instances.get_mut(key) else { return true };
+                if !matches!(instance.starting, Some(Starting::Waiting(current)) if current == *attempt) {
+                    return true;
+                }
+                instance.waiting.retain(|reply| !reply.is_closed());
+                instance.waiting.is_empty() && !matches!(instance.disabling, Some(Some(_)))
+            }
+            Start::Candidate(_, _, reply) => reply.is_closed(),
+            Start::Probe(_, reply) => reply.is_closed(),
+        });
+        for start in unwanted {
+            let Start::Serve(key, attempt, _) = start else { continue };
+            if let Some(instance) = self.instances.get_mut(&key) {
+                instance.starting.take_if(
+                    |starting| matches!(starting, Starting::Waiting(current) if *current == attempt),
+                );
+            }
+            self.drop_if_unused(&key);
+        }
+    }
+
+    /// Stops the workers that were used least recently and that nobody uses, one for each that waits for its place. Where
+    /// all are in use, they say when that ends.
+    fn make_room(&mut self) {
+        let full = |key: &InstanceKey| {
+            !self.places.has(key) && self.places.of(&key.plugin) >= self.shared.settings.pools.of(&key.plugin)
+        };
+        let wanted: Vec<InstanceKey> =
+            self.line.iter().filter_map(|(_, start)| start.key()).filter(|key| full(key)).cloned().collect();
+        for key in &wanted {
+            let plugin = &key.plugin;
+            let waiting = wanted.iter().filter(|other| other.plugin == *plugin).count();
+            let leaving = self.leaving(plugin);
+            let over = self.places.of(plugin).saturating_sub(self.shared.settings.pools.of(plugin));
+            if leaving >= waiting + over || self.shared.settings.pools.keep_alive.contains(plugin) {
+                continue;
+            }
+            if !self.stop_least_recently_used(key) {
+                self.ask_for_quiet(key);
+            }
+        }
+    }
+
+    /// Stops the worker of the plugin that nobody has used for the longest time. Gives whether there was one.
+    fn stop_least_recently_used(&mut self, wanting: &InstanceKey) -> bool {
+        let mut idle: Vec<_> = self
+            .units
+            .iter()
+            .filter(|(_, unit)| unit.activity.is_idle(Activity::SETTLED))
+            .filter_map(|(id, unit)| {
+                let key = self.serves(*id, unit)?;
+                (key.plugin == wanting.plugin).then(|| (unit.activity.last(), *id, key.clone()))
+            })
+            .collect();
+        idle.sort();
+        // Whoever found it in this very moment still has the time of a drain.
+        let calls = self.shared.settings.deadlines.drain;
+        for (_, worker, key) in idle {
+            if self.shared.directory.withdraw_idle(&key, worker, Activity::SETTLED) {
+                self.end_current(&key, worker, calls, "another organization needs its place");
+                return true;
+            }
+        }
+        false
+    }
+
+    /// How many places of a plugin's pool will be free without anything being done.
+    fn leaving(&self, plugin: &PluginId) -> usize {
+        let of_plugin =
+            self.units.values().filter_map(|unit| Some((unit.worker.as_ref()?.key(), unit.ending)));
+        let mut leaving = HashMap::new();
+        for (key, ending) in of_plugin.filter(|(key, _)| key.plugin == *plugin) {
+            *leaving.entry(key.organization).or_insert(true) &= ending;
+        }
+        leaving.into_values().filter(|leaving| *leaving).count()
+    }
+
+    /// Whose serving worker it is, if it is one.
+    fn serves<'a>(&self, worker: WorkerId, unit: &'a Unit) -> Option<&'a InstanceKey> {
+        let key = unit.worker.as_ref()?.key();
+        let serves = self.instances.get(key).is_some_and(|instance| instance.serving == Some(worker));
+        (serves && !unit.ending).then_some(key)
+    }
+
+    fn ask_for_quiet(&mut self, wanting: &InstanceKey) {
+        let used = self
+            .units
+            .iter()
+            .filter(|(_, unit)| !unit.tells_quiet)
+            .filter(|(id, unit)| self.serves(**id, unit).is_some_and(|key| key.plugin == wanting.plugin));
+        for worker in used.map(|(id, _)| *id).collect::<Vec<_>>() {
+            if let Some(unit) = self.units.get_mut(&worker) {
+                unit.tells_quiet = true;
+            }
+            self.order(worker, Order::TellQuiet);
+        }
+    }
+
+    pub(super) fn on_quiet(&mut self, worker: WorkerId) {
+        if let Some(unit) = self.units.get_mut(&worker) {
+            unit.tells_quiet = false;
+        }
+        self.admit();
+    }
+
+    /// Sends everybody away who waits for a place or a slot.
+    pub(super) fn close_line(&mut self) {
+        for start in self.line.leave(|_| true) {
+            match start {
+                // Those who wait for it are answered as all who wait for the instance.
+                Start::Serve(..) => {}
+                Start::Candidate(_, _, reply) => drop(reply.send(Err(CandidateError::ShuttingDown))),
+                Start::Probe(_, reply) => drop(reply.send(Err(ProbeError::ShuttingDown))),
+            }
+        }
+    }
+
+    /// Calls off the candidates of an instance that wait for a place or a slot.
+    pub(super) fn call_off_candidates(&mut self, key: &InstanceKey, reason: &str) {
+        for start in self.line.leave(|start| matches!(start, Start::Candidate(of, ..) if of == key)) {
+            if let Start::Candidate(_, _, reply) = start {
+                let _ = reply.send(Err(CandidateError::Gone { reason: reason.to_owned() }));
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! How many workers are started at once, and how many by one organization.
+//!
+//! A start has a slot until its plugin is loaded, and no longer than a moment: what takes longer waits for something
+//! and needs no processor, or is kept from one by its own limit. So a plugin that never loads holds up nobody. Of all
+//! slots an organization has half, and no more starts in a while than its allowance: a storm of its own workers, that
+//! crash or are restarted, costs it alone.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use hayloft_model::{OrganizationId, WorkerId};
+use tokio::time::Instant;
+
+use crate::StartLimits;
+
+/// What is being started, and what each organization has started lately.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    limits: StartLimits,
+    /// Who has a slot, and until when at most.
+    taken: HashMap<WorkerId, (Option<OrganizationId>, Instant)>,
+    /// When all that an organization has spent will have come back.
+    whole: HashMap<OrganizationId, Instant>,
+}
+
+impl Slots {
+    pub(crate) fn new(limits: StartLimits) -> Self {
+        Self { limits, taken: HashMap::new(), whole: HashMap::new() }
+    }
+
+    /// Whether this organization may start another worker now.
+    pub(crate) fn are_free_for(&self, organization: Option<OrganizationId>, now: Instant) -> bool {
+        self.wait_of(organization, now).is_none()
+    }
+
+    /// When that is worth asking again, if it is not now. A slot that is given back is said beside that.
+    pub(crate) fn wait_of(&self, organization: Option<OrganizationId>, now: Instant) -> Option<Instant> {
+        let at_once = self.limits.at_once.get();
+        let own = self.taken.values().filter(|(of, _)| *of == organization).map(|(_, until)| *until);
+        let by_slot = if self.taken.len() >= at_once {
+            self.taken.values().map(|(_, until)| *until).min()
+        } else if own.clone().count() >= at_once.div_ceil(2) {
+            own.min()
+        } else {
+            None
+        };
+        let ahead = self.interval() * self.limits.burst.get().saturating_sub(1);
+        let whole = organization.and_then(|organization| self.whole.get(&organization));
+        let by_allowance = whole.and_then(|whole| whole.checked_sub(ahead)).filter(|due| *due > now);
+        by_slot.max(by_allowance)
+    }
+
+    /// Gives a start its slot.
+    pub(crate) fn take(&mut self, worker: WorkerId, organization: Option<OrganizationId>, now: Instant) {
+        self.taken.insert(worker, (organization, now + self.limits.slot));
+        let interval = self.interval();
+        if let Some(organization) = organization {
+            // What has come back whole needs not be remembered.
+            self.whole.retain(|_, whole| *whole > now);
+            let whole = self.whole.entry(organization).or_insert(now);
+            *whole = (*whole).max(now) + interval;
+        }
+    }
+
+    /// Takes back the slot of a worker that is loaded, or gone.
+    pub(crate) fn give_back(&mut self, worker: WorkerId) {
+        self.taken.remove(&worker);
+    }
+
+    /// Takes back the slots whose time is over.
+    pub(crate) fn end_overdue(&mut self, now: Instant) {
+        self.taken.retain(|_, (_, until)| *until > now);
+    }
+
+    fn interval(&self) -> Duration {
+        Duration::from_secs(1) / self.limits.rate.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::{NonZeroU32, NonZeroUsize};
+
+    use super::*;
+
+    fn slots(at_once: usize, burst: u32) -> Slots {
+        Slots::new(StartLimits {
+            at_once: NonZeroUsize::new(at_once).unwrap(),
+            slot: Duration::from_secs(1),
+            rate: NonZeroU32::new(2).unwrap(),
+            burst: NonZeroU32::new(burst).unwrap(),
+        })
+    }
+
+    fn organization(number: u8) -> Option<OrganizationId> {
+        Some(format!("org_{number:032x}").parse().unwrap())
+    }
+
+    fn worker(number: u8) -> WorkerId {
+        format!("wrk_{number:032x}").parse().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_organization_has_half_of_the_slots() {
+        let (mut slots, now) = (slots(4, 100), Instant::now());
+        slots.take(worker(1), organization(1), now);
+        slots.take(worker(2), organization(1), now);
+        assert!(!slots.are_free_for(organization(1), now));
+        assert!(slots.are_free_for(organization(2), now) && slots.are_free_for(None, now));
+        slots.take(worker(3), organization(2), now);
+        slots.take(worker(4), None, now);
+        assert_eq!(slots.wait_of(organization(2), now), Some(now + Duration::from_secs(1)));
+        slots.give_back(worker(1));
+        assert!(slots.are_free_for(organization(1), now));
+        // A single slot is everybody's.
+        assert!(self::slots(1, 1).are_free_for(organization(1), now));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_that_hangs_gives_its_slot_back() {
+        let (mut slots, now) = (slots(1, 100), Instant::now());
+        slots.take(worker(1), organization(1), now);
+        let due = slots.wait_of(organization(2), now).unwrap();
+        slots.end_overdue(due);
+        assert!(slots.are_free_for(organization(2), due));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn starts_of_one_organization_are_paced() {
+        let (mut slots, begun) = (slots(2, 3), Instant::now());
+        let mut now = begun;
+        for number in 0..7 {
+            if let Some(due) = slots.wait_of(organization(1), now) {
+                now = due;
+            }
+            slots.take(worker(number), organization(1), now);
+            slots.give_back(worker(number));
+        }
+        // Three at once, and four more at two a second.
+        assert_eq!(now - begun, Duration::from_secs(2));
+        assert!(slots.are_free_for(organization(2), begun));
+        // What was not spent comes back, up to the burst.
+        let later = now + Duration::from_secs(60);
+        for number in 0..3 {
+            assert!(slots.are_free_for(organization(1), later));
+            slots.take(worker(number), organization(1), later);
+            slots.give_back(worker(number));
+        }
+        assert!(!slots.are_free_for(organization(1), later));
+        assert_eq!(slots.whole.len(), 1);
+    }
+}

@@ -1,0 +1,183 @@
+//! Whatever happens to instances, in whatever order: each goes from state to state as the drawing says, everybody gets an
+//! answer, and in the end no process is left.
+
+use std::time::Duration;
+
+use hayloft_model::{InstanceKey, InstanceState};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use crate::support::{House, SOON, quick};
+
+/// Scripts of plugins that behave, and of those that do not.
+const SCRIPTS: [&str; 7] = [
+    "",
+    "exports.start = () => { throw new Error('weak'); };",
+    "process.exit(0);",
+    "exports.initialize = (w) => w.hang();",
+    "exports.enable = () => process.exit(1); process.on('SIGTERM', () => {}); exports.shutdown = () => {};",
+    "exports.start = (w) => { setTimeout(() => w.raw(Buffer.alloc(64, 255)), 20); };",
+    "require('node:child_process').spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' }).unref();
+     exports.bind = () => setTimeout(() => process.exit(3), 30);",
+];
+
+#[derive(Clone, Debug)]
+enum Event {
+    Ensure(usize),
+    Use(usize),
+    Stop(usize),
+    Retire(usize),
+    Disable(usize),
+    Candidate(usize, Fate),
+    Kill(usize),
+    Forget(usize),
+}
+
+#[derive(Clone, Debug)]
+enum Fate {
+    Promoted,
+    Discarded,
+    Abandoned,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let plugin = 0..SCRIPTS.len();
+    prop_oneof![
+        4 => plugin.clone().prop_map(Event::Ensure),
+        2 => plugin.clone().prop_map(Event::Use),
+        2 => plugin.clone().prop_map(Event::Stop),
+        1 => plugin.clone().prop_map(Event::Retire),
+        1 => plugin.clone().prop_map(Event::Disable),
+        2 => (plugin.clone(), prop_oneof![Just(Fate::Promoted), Just(Fate::Discarded), Just(Fate::Abandoned)])
+            .prop_map(|(plugin, fate)| Event::Candidate(plugin, fate)),
+        1 => plugin.clone().prop_map(Event::Kill),
+        1 => plugin.prop_map(Event::Forget),
+    ]
+}
+
+#[test]
+fn any_order_of_events_ends_in_a_legal_state_and_an_empty_process_table() {
+    let config = Config { cases: 6, max_shrink_iters: 20, failure_persistence: None, ..Config::default() };
+    let orders = prop::collection::vec((event(), any::<bool>()), 1..25);
+    TestRunner::new(config)
+        .run(&orders, |order| {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+            runtime.block_on(live(order));
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// Lets it all happen. What need not be waited for happens beside the rest.
+async fn live(order: Vec<(Event, bool)>) {
+    let house = House::with(|settings| {
+        settings.deadlines = quick();
+        settings.pools.workers = std::num::NonZeroUsize::new(1).unwrap();
+        settings.starts.at_once = std::num::NonZeroUsize::new(2).unwrap();
+        settings.crashes.count = std::num::NonZeroUsize::new(3).unwrap();
+        settings.queue.deadline = Duration::from_secs(3);
+    });
+    // Two organizations share the only place of each plugin.
+    let keys: Vec<InstanceKey> = SCRIPTS
+        .iter()
+        .enumerate()
+        .flat_map(|(index, script)| {
+            [1, 2].map(|of| house.switched_on(of, &format!("hay-plugin-{index}"), script))
+        })
+        .collect();
+    let mut beside = Vec::new();
+    for (number, (event, waits)) in order.into_iter().enumerate() {
+        let happening = tokio::spawn(happen(&house, &keys, event, number % 2));
+        if waits {
+            tokio::time::timeout(SOON, happening).await.expect("an answer").unwrap();
+        } else {
+            beside.push(happening);
+        }
+    }
+    for happening in beside {
+        tokio::time::timeout(SOON, happening).await.expect("an answer").unwrap();
+    }
+    // At rest: what serves is what runs, and nothing else does.
+    for key in &keys {
+        tokio::time::timeout(SOON, house.workers.stop(key, "the end")).await.expect("a stop");
+    }
+    while !house.workers.statuses().await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    follow(&house.observer.steps.lock().unwrap());
+    house.nothing_is_left();
+    house.close().await;
+}
+
+fn happen(
+    house: &House,
+    keys: &[InstanceKey],
+    event: Event,
+    of: usize,
+) -> impl Future<Output = ()> + Send + 'static {
+    let workers = house.workers.clone();
+    let key_of = |plugin: usize| keys[2 * plugin + of].clone();
+    let plugin = match &event {
+        Event::Ensure(plugin)
+        | Event::Use(plugin)
+        | Event::Stop(plugin)
+        | Event::Retire(plugin)
+        | Event::Disable(plugin)
+        | Event::Candidate(plugin, _)
+        | Event::Kill(plugin)
+        | Event::Forget(plugin) => *plugin,
+    };
+    let key = key_of(plugin);
+    let launch = house.source.launch_of(&key);
+    async move {
+        match event {
+            Event::Ensure(_) => drop(workers.ensure(&key).await),
+            Event::Use(_) => {
+                if let Ok(worker) = workers.ensure(&key).await {
+                    let _ = worker.call_hook(hayloft_workers::HookCall::Enable).await;
+                }
+            }
+            Event::Stop(_) => workers.stop(&key, "a test says so").await,
+            Event::Retire(_) => {
+                if let Some(worker) = workers.serving(&key) {
+                    workers.retire(&key, worker.id(), "a test says so").await;
+                }
+            }
+            Event::Disable(_) => workers.disable(&key).await,
+            Event::Candidate(_, fate) => {
+                // With the only place in use it waits in the line, as long as somebody waits for it.
+                let candidate = tokio::time::timeout(Duration::from_secs(3), workers.candidate(&key, launch));
+                if let Ok(Ok(candidate)) = candidate.await {
+                    match fate {
+                        Fate::Promoted => drop(candidate.promote().await),
+                        Fate::Discarded => candidate.discard(),
+                        Fate::Abandoned => drop(tokio::spawn(candidate.promote())),
+                    }
+                }
+            }
+            Event::Kill(_) => {
+                let statuses = workers.statuses().await;
+                for pid in statuses.iter().filter(|status| status.key == key).filter_map(|status| status.pid)
+                {
+                    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+                    // It may have ended meanwhile.
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                }
+            }
+            Event::Forget(_) => workers.forget(&key),
+        }
+    }
+}
+
+/// The state that the last word about each instance made of it, checked step by step.
+fn follow(steps: &[(InstanceKey, InstanceState)]) {
+    let mut states = std::collections::HashMap::new();
+    for (key, to) in steps {
+        let from = states.insert(key, *to).unwrap_or(InstanceState::Stopped);
+        assert!(from.step(*to).is_ok(), "{key} went from {from} to {to}");
+    }
+    for (key, state) in states {
+        let still = [InstanceState::Stopped, InstanceState::Backoff, InstanceState::Quarantined];
+        assert!(still.contains(&state), "{key} is left in {state}");
+    }
+}

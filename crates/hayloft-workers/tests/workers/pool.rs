@@ -1,0 +1,267 @@
+//! Who gets a worker when there cannot be one for everybody, and when all want one at once.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use futures::future::join_all;
+use hayloft_model::{InstanceKey, WorkerState};
+use hayloft_workers::{LaunchRefused, QueueLimits, Settings, Unavailable, Worker};
+
+use crate::support::{House, SOON, key, quick};
+
+const PLUGIN: &str = "hay-plugin-test";
+
+fn some(count: usize) -> NonZeroUsize {
+    NonZeroUsize::new(count).unwrap()
+}
+
+/// A house in which a plugin has so many workers.
+fn house(places: usize, change: impl FnOnce(&mut Settings)) -> House {
+    House::with(|settings| {
+        settings.pools.by_plugin.insert(PLUGIN.parse().unwrap(), some(places));
+        change(settings);
+    })
+}
+
+async fn ensure(house: &House, key: &InstanceKey) -> Worker {
+    tokio::time::timeout(SOON, house.workers.ensure(key)).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_full_pool_stops_the_idle_worker_that_was_used_least_recently() {
+    let house = house(2, |settings| settings.queue.deadline = SOON);
+    let keys = [1, 2, 3].map(|organization| house.plugin_of(organization, ""));
+    let neighbour = house.plugin_named("hay-plugin-other", "");
+    let other = ensure(&house, &neighbour).await;
+    let (one, two) = (ensure(&house, &keys[0]).await, ensure(&house, &keys[1]).await);
+    // The first one is used once more, so the second one has to go.
+    let used = one.activity();
+    drop(used);
+    let three = ensure(&house, &keys[2]).await;
+    assert!(three.is_alive() && one.is_alive() && other.is_alive());
+    assert!(!two.is_alive());
+    // It makes way before another one begins: the pool is never larger.
+    assert_eq!(house.observer.events().iter().filter(|event| *event == "stopped").count(), 1);
+    let statuses = house.workers.statuses().await;
+    assert_eq!(statuses.iter().filter(|status| status.key.plugin == keys[0].plugin).count(), 2);
+    // Whoever made way comes back when there is room again.
+    house.workers.stop(&keys[0], "a test says so").await;
+    let again = ensure(&house, &keys[1]).await;
+    assert!(three.is_alive() && again.is_alive());
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_worker_in_use_is_not_stopped_and_its_place_is_given_when_that_ends() {
+    let limits = QueueLimits { deadline: Duration::from_secs(3), ..QueueLimits::default() };
+    let house = house(1, |settings| settings.queue = limits);
+    let (first, second) = (house.plugin_of(1, ""), house.plugin_of(2, ""));
+    let worker = ensure(&house, &first).await;
+    let call = worker.activity();
+    // Its time passes in the line, and it is told how long others wait.
+    let Err(Unavailable::Timeout { retry_after, .. }) = house.workers.ensure(&second).await else {
+        panic!("there was no place")
+    };
+    assert!(retry_after >= Duration::from_secs(1), "{retry_after:?}");
+    assert!(worker.is_alive());
+
+    let waiting = {
+        let (workers, second) = (house.workers.clone(), second.clone());
+        // Whoever is told that his time is over comes again.
+        tokio::spawn(async move {
+            loop {
+                match workers.ensure(&second).await {
+                    Ok(worker) => return worker,
+                    Err(Unavailable::Timeout { .. }) => {}
+                    Err(other) => panic!("{other}"),
+                }
+            }
+        })
+    };
+    drop(call);
+    let next = tokio::time::timeout(SOON, waiting).await.unwrap().unwrap();
+    assert!(next.is_alive() && !worker.is_alive());
+    house.close().await;
+}
+
+#[tokio::test]
+async fn new_settings_need_a_place_and_a_switch_off_needs_none() {
+    let house = house(1, |settings| settings.deadlines = quick());
+    let (first, second) = (house.plugin_of(1, ""), house.plugin_of(2, ""));
+    let worker = ensure(&house, &first).await;
+    // Beside the own worker there is room; for another organization the idle one makes way.
+    let candidate = house.workers.candidate(&first, house.source.launch_of(&first)).await.unwrap();
+    assert!(worker.is_alive());
+    candidate.discard();
+    let launch = house.source.launch_of(&second);
+    let candidate = tokio::time::timeout(SOON, house.workers.candidate(&second, launch)).await.unwrap();
+    let second_worker = candidate.unwrap().promote().await.unwrap();
+    assert!(!worker.is_alive());
+    // With the only place in use, the first one is switched off all the same.
+    let _call = second_worker.activity();
+    house.source.set(&first, Ok(house.source.launch_of(&second)));
+    let mut launch = house.source.launch_of(&first);
+    launch.binding = crate::support::binding(1);
+    launch.package = house.package(PLUGIN, "exports.disable = () => console.log('disabled');");
+    house.source.set(&first, Ok(launch));
+    tokio::time::timeout(SOON, house.workers.disable(&first)).await.unwrap();
+    assert!(house.workers.logs(&first, 10).iter().any(|line| line.message == "disabled"));
+    assert!(second_worker.is_alive());
+    house.close().await;
+}
+
+#[tokio::test]
+async fn workers_that_are_kept_alive_do_not_idle_out() {
+    let house = House::with(|settings| {
+        settings.deadlines.idle = Duration::from_millis(100);
+        settings.pools.keep_alive.insert(PLUGIN.parse().unwrap());
+    });
+    let kept = ensure(&house, &house.plugin("")).await;
+    // Another one that came later is stopped for idleness meanwhile, twice.
+    for name in ["hay-plugin-a", "hay-plugin-b"] {
+        let other = house.plugin_named(name, "");
+        ensure(&house, &other).await;
+        while house.workers.serving(&other).is_some() {
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
+    }
+    assert!(kept.is_alive());
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_asked_the_host_for_something_is_not_idle_for_a_while() {
+    let script = "exports.start = (w) => w.request({ type: 'kv', op: 'get', key: 'a' });";
+    let house = House::with(|settings| {
+        settings.deadlines.idle = Duration::from_millis(50);
+        settings.deadlines.after_asking = Duration::from_secs(3600);
+    });
+    let (asking, silent) = (house.plugin(script), house.plugin_named("hay-plugin-silent", ""));
+    let worker = ensure(&house, &asking).await;
+    let other = ensure(&house, &silent).await;
+    house.observer.event("stopped").await;
+    assert!(worker.is_alive() && !other.is_alive());
+    house.close().await;
+
+    let house = House::with(|settings| {
+        settings.deadlines.idle = Duration::from_millis(50);
+        settings.deadlines.after_asking = Duration::ZERO;
+    });
+    let worker = ensure(&house, &house.plugin(script)).await;
+    house.observer.event("stopped").await;
+    assert!(!worker.is_alive());
+    house.close().await;
+}
+
+#[tokio::test]
+async fn no_more_plugins_are_loaded_at_once_than_the_machine_has_processors_for() {
+    let house = House::with(|settings| {
+        settings.starts.at_once = some(2);
+        settings.starts.slot = SOON;
+    });
+    let slow = "exports.initialize = () => new Promise((done) => setTimeout(done, 100));";
+    let keys: Vec<_> = (1..=8).map(|organization| house.plugin_of(organization, slow)).collect();
+    let mut most = 0;
+    let watch = async {
+        loop {
+            let statuses = house.workers.statuses().await;
+            most = most.max(statuses.iter().filter(|one| one.state == WorkerState::Starting).count());
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = watch => {}
+        started = join_all(keys.iter().map(|key| house.workers.ensure(key))) => {
+            assert!(started.iter().all(Result::is_ok));
+        }
+    }
+    assert!((1..=2).contains(&most), "{most} at once");
+    house.close().await;
+}
+
+/// One organization starts what never comes up, and starts it again and again: others get their workers meanwhile.
+#[tokio::test]
+async fn a_storm_of_one_organization_costs_itself() {
+    let house = House::with(|settings| {
+        settings.starts.at_once = some(2);
+        // Nothing but the shares of organizations helps the others here.
+        settings.starts.slot = 10 * SOON;
+        settings.deadlines.on_initialize = 10 * SOON;
+        settings.starts.rate = NonZeroU32::new(1).unwrap();
+        settings.starts.burst = NonZeroU32::new(6).unwrap();
+    });
+    let hanging = "exports.initialize = (w) => { console.log('hangs'); return w.hang(); };";
+    let crashing = "process.exit(1)";
+    let mut storm: Vec<_> = Vec::new();
+    for (index, script) in [hanging, crashing].into_iter().cycle().take(10).enumerate() {
+        storm.push(house.plugin_named(&format!("hay-plugin-{index}"), script));
+    }
+    let victims: Vec<_> = (2..=5).map(|organization| house.plugin_of(organization, "")).collect();
+    let raging = join_all(storm.iter().map(async |key| {
+        loop {
+            // A person who restarts it takes each pause away.
+            let _ = house.workers.ensure(key).await;
+            house.workers.stop(key, "once more").await;
+        }
+    }));
+    let served = async {
+        for victim in &victims {
+            ensure(&house, victim).await;
+        }
+    };
+    tokio::select! {
+        _ = raging => {}
+        served = tokio::time::timeout(SOON, served) => served.unwrap(),
+    }
+    house.close().await;
+}
+
+#[tokio::test]
+async fn who_crashes_too_often_is_held_back_until_a_person_comes() {
+    let house = House::with(|settings| settings.crashes.count = some(3));
+    let instance = house.plugin("process.exit(7)");
+    let neighbour = house.plugin_named("hay-plugin-neighbour", "");
+    let crash = async || loop {
+        match house.workers.ensure(&instance).await {
+            Err(Unavailable::Backoff { retry_after, .. }) => tokio::time::sleep(retry_after).await,
+            Err(other) => return other,
+            Ok(_) => panic!("it runs"),
+        }
+    };
+    for _ in 0..2 {
+        assert!(matches!(crash().await, Unavailable::StartFailed(_)));
+    }
+    let held = crash().await;
+    let Unavailable::Refused(LaunchRefused::Quarantined { reason }) = &held else { panic!("{held}") };
+    assert!(reason.starts_with("it failed 3 times within 10 minutes, the last time so: "), "{reason}");
+    assert!(reason.ends_with("it ended with exit code 7"), "{reason}");
+    house.observer.event("quarantined: it failed 3 times").await;
+    // From now on everybody is told why at once, and nothing is started.
+    let asked = house.source.asked.load(std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(house.workers.ensure(&instance).await.unwrap_err(), held);
+    assert_eq!(house.source.asked.load(std::sync::atomic::Ordering::SeqCst), asked);
+    assert!(house.workers.ensure(&neighbour).await.is_ok());
+
+    house.workers.stop(&instance, "a person restarts it").await;
+    assert!(matches!(house.workers.ensure(&instance).await, Err(Unavailable::StartFailed(_))));
+    house.workers.stop(&instance, "a person mends it").await;
+    let mended = house.plugin("");
+    assert!(house.workers.ensure(&mended).await.is_ok());
+    house.close().await;
+}
+
+#[tokio::test]
+async fn new_settings_release_what_was_held_back() {
+    let house = House::with(|settings| settings.crashes.count = some(1));
+    let instance = house.plugin("exports.start = (w) => { if (!w.bound.config.good) process.exit(1); };");
+    let held = house.workers.ensure(&instance).await.unwrap_err();
+    assert!(matches!(held, Unavailable::Refused(LaunchRefused::Quarantined { .. })), "{held}");
+    let mut launch = house.source.launch_of(&key(1, PLUGIN));
+    launch.binding.config = crate::support::values(serde_json::json!({ "good": true }));
+    let candidate = house.workers.candidate(&instance, launch).await.unwrap();
+    // It does not help before it took over.
+    assert_eq!(house.workers.ensure(&instance).await.unwrap_err(), held);
+    let worker = candidate.promote().await.unwrap();
+    assert_eq!(house.workers.ensure(&instance).await.unwrap().id(), worker.id());
+    house.close().await;
+}
