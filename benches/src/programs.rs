@@ -102,6 +102,8 @@ impl Hayloft {
             .binary(&options.hayloft)
             .plugins(plugins.path())
             .plugins(workspace::example_plugins())
+            // What is measured here is not how organizations make way for each other.
+            .environment("HAYLOFT_LIMITS_WORKERS_PER_PLUGIN", "1000")
             .start()
             .await;
         let organization = server.organization("bench").await;

@@ -98,7 +98,9 @@ async fn new_settings_release_it_and_what_is_off_is_not_started() {
 async fn a_new_version_releases_it() {
     let (plugins, _server, acme) = frail().await;
     hold_back(&acme).await;
-    mcp_plugin(&plugins, "hay-plugin-frail", &SERVER.replace("\"alive\"", "\"mended\""));
+    let entry = plugins.path().join("hay-plugin-frail/index.js");
+    let mended = std::fs::read_to_string(&entry).unwrap().replace("\"alive\"", "\"mended\"");
+    std::fs::write(&entry, mended).unwrap();
     until("the newer version to be taken", async || {
         acme.get(FRAIL).await.expect(200).json()["state"] != "quarantined"
     })

@@ -51,6 +51,36 @@ async fn two_saves_at_once_are_two_revisions_and_the_later_one_serves() {
 }
 
 #[tokio::test]
+async fn saves_that_come_quickly_are_tried_together() {
+    let plugins = PluginFolder::new();
+    let entry = r#"import { defineHayPlugin } from "@hay/plugin-sdk";
+export default defineHayPlugin(({ register }) => ({
+  name: "telling",
+  onInitialize() { register.config({ n: { type: "number", default: 0 } }); },
+  onEnable({ logger }) { logger.info("switched on"); },
+  onStart({ config, logger }) { logger.info("started with " + config.get("n")); },
+}));
+"#;
+    plugins.hay_package("hay-plugin-telling", &["config"], entry);
+    let server = TestServer::start(plugins.path()).await;
+    let acme = server.organization("Acme").await;
+    let path = "plugins/hay-plugin-telling";
+    acme.enable("hay-plugin-telling", json!({ "n": 0 })).await;
+    let save = async |n: u64| acme.put(path, &json!({ "config": { "n": n } })).await.expect(200).json();
+    let answers = join_all((1..=8).map(save)).await;
+    let detail = acme.get(path).await.expect(200).json();
+    assert_eq!((&detail["revision"], &detail["activeRevision"]), (&json!(9), &json!(9)), "{detail:#}");
+    assert_eq!(detail["state"], "ready", "{detail:#}");
+    // Each was stored, and each answer knows what came of it.
+    assert!(answers.iter().all(|answer| answer["state"] == "ready"), "{answers:#?}");
+    let logs = acme.get(&format!("{path}/logs?tail=500")).await.expect(200).text();
+    assert!(logs.contains(&format!("started with {}", detail["config"]["n"])), "{logs}");
+    assert_eq!(logs.matches("switched on").count(), 1, "{logs}");
+    // The first start, the last one, and one that may have been over before the next save came.
+    assert!(logs.matches("started with").count() <= 3, "{logs}");
+}
+
+#[tokio::test]
 async fn a_save_and_a_switch_off_at_once_leave_one_clear_state() {
     let (_plugins, server, acme) = counting().await;
     for round in 0..6u64 {

@@ -49,4 +49,5 @@ mod processes;
 mod requirements;
 mod secrets;
 mod servers;
+mod storms;
 mod supply;

@@ -38,6 +38,7 @@ mod network;
 mod observe;
 pub mod plugins;
 pub mod procedures;
+mod reconcile;
 mod relay;
 pub mod routes;
 pub mod servers;
@@ -161,7 +162,11 @@ pub struct HostInner {
     pub(crate) handed: servers::handed::HandedServers,
     pub(crate) outbound: Option<Arc<dyn Outbound>>,
     pub(crate) catalogues: tools::catalogue::Catalogues,
+    /// Orders what is done with the processes of an instance.
     pub(crate) turns: Arc<turns::Turns>,
+    /// Orders what is written of an instance. Who holds a turn of the processes may take one of these, never the other way.
+    pub(crate) writing: turns::Turns,
+    pub(crate) applied: reconcile::Applied,
     /// Orders what is told of an instance's tools.
     pub(crate) publishing: turns::Turns,
     /// Orders what is registered for an instance.

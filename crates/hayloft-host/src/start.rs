@@ -77,6 +77,8 @@ impl Host {
             outbound: options.outbound,
             catalogues: Default::default(),
             turns: Default::default(),
+            writing: Default::default(),
+            applied: Default::default(),
             publishing: Default::default(),
             registering: Default::default(),
             keeping: Default::default(),

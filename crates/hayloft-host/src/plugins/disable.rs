@@ -42,13 +42,15 @@ impl Host {
         let key = InstanceKey { organization, plugin: plugin.id.clone() };
         let (host, caller) = (self.clone(), caller.clone());
         uninterrupted(async move {
-            let _turn = host.turns.take(&key).await;
+            let writing = host.writing.take(&key).await;
             if host.instances.get(&key).is_some_and(|instance| instance.enabled) {
                 let off = InstanceChange::new().enabled(false);
                 let changed = host.store.instances().change(&key, off, Some(&caller)).await;
+                host.applied.before(&key, true);
                 host.instances.saved(changed.map_err(StoreError::from)?);
-                host.switch_off(&key, true).await?;
             }
+            drop(writing);
+            host.reconcile(&key).await;
             let instance = host.instances.get(&key);
             Ok(host.plugin_detail(organization, &plugin, instance.as_deref()).await?)
         })

@@ -10,6 +10,7 @@ use hayloft_packages::Watch;
 
 use super::known::{KnownPlugin, Preparing};
 use super::registry::{KnownPlugins, PluginKey};
+use super::save::Swap;
 use crate::Host;
 
 impl Host {
@@ -104,7 +105,8 @@ impl Host {
                 continue;
             };
             if let Some(revision) = instance.active_revision.or(instance.desired_revision) {
-                self.swap_in(&key, revision, true).await;
+                // A newer revision is tried by whoever saved it.
+                let _ = self.swap_in(&key, revision, true, Swap::ForNewer).await;
             }
         }
     }

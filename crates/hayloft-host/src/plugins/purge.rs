@@ -40,6 +40,7 @@ impl Host {
         let (host, caller) = (self.clone(), caller.clone());
         uninterrupted(async move {
             let _turn = host.turns.take(&key).await;
+            let _writing = host.writing.take(&key).await;
             let Some(instance) = host.instances.get(&key) else {
                 return Err(PurgeConfigurationError::NothingSaved(key.plugin));
             };
@@ -54,6 +55,7 @@ impl Host {
             });
             host.instances.flush().await;
             host.own.forget(&key);
+            host.applied.forget(&key);
             host.workers.forget(&key);
             Ok(())
         })

@@ -3,6 +3,7 @@
 //! All problems of the values are found at once and then nothing is stored. Otherwise the values become a revision,
 //! and a candidate worker shows whether they work: it takes over, or it is thrown away and the old one stays.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,13 +13,13 @@ use hayloft_model::{
 };
 use hayloft_store::configurations::{Current, NewConfiguration, SaveError};
 use hayloft_store::instances::{AuthVerdict, InstanceChange};
+use hayloft_workers::LaunchRefused;
 
 use super::known::{KnownPlugin, Preparing};
 use super::view::PluginDetail;
 use crate::access::Denied;
 use crate::config::credentials;
 use crate::tools::publish::Others;
-use crate::turns::Turn;
 use crate::uninterrupted::uninterrupted;
 use crate::{Host, StoreError};
 
@@ -134,7 +135,7 @@ impl Host {
         }
     }
 
-    /// Saves when it is the instance's turn, and waits for so long for the plugin to run on it.
+    /// Writes what is wished when it is the instance's turn, and waits for so long for the plugin to run on it.
     async fn save_in_turn(
         &self,
         caller: &Caller,
@@ -143,7 +144,7 @@ impl Host {
         wish: SavePlugin,
         wait: Duration,
     ) -> Result<SaveOutcome, SavePluginError> {
-        let turn = self.turns.take(key).await;
+        let writing = self.writing.take(key).await;
         let before = self.instances.get(key);
         let was_enabled = before.as_ref().is_some_and(|instance| instance.enabled);
         let enabled = wish.enabled.unwrap_or(was_enabled);
@@ -170,27 +171,17 @@ impl Host {
                 SaveError::Configuration(error) => StoreError::from(error).into(),
                 SaveError::Instance(error) => StoreError::from(error).into(),
             })?;
-        let values = saved.configuration.values;
-        let revision = saved.configuration.revision;
+        self.applied.before(key, was_enabled);
         self.instances.saved(saved.instance);
+        drop(writing);
 
         if enabled && !self.declared_tools(key).is_empty() {
             // What is declared is listed before anything runs, and even if nothing can.
             self.load_tools(key).await?;
         }
-        let pending = if enabled {
-            let missing = self.missing_settings(plugin, &registered.registration, &values);
-            if missing.is_empty() {
-                self.try_out(key.clone(), revision, was_enabled, turn, wait).await
-            } else {
-                let names = missing.into_iter().map(|requirement| requirement.field);
-                self.unconfigure(key, revision, names.collect()).await;
-                false
-            }
-        } else {
-            self.switch_off(key, was_enabled).await?;
-            false
-        };
+        // What is off is told when it is off; a plugin that is on has so long to show whether it works.
+        let wait = enabled.then_some(wait);
+        let pending = self.follow(key.clone(), wait).await;
         let instance = self.instances.get(key);
         Ok(SaveOutcome {
             detail: self.plugin_detail(key.organization, plugin, instance.as_deref()).await?,
@@ -198,23 +189,16 @@ impl Host {
         })
     }
 
-    /// Lets a candidate show whether the revision works. Gives whether that is still open after the waiting time.
-    async fn try_out(
-        &self,
-        key: InstanceKey,
-        revision: Revision,
-        was_enabled: bool,
-        turn: Turn,
-        wait: Duration,
-    ) -> bool {
+    /// Has the processes follow the row. Gives whether that is still open after the waiting time, if there is one.
+    async fn follow(&self, key: InstanceKey, wait: Option<Duration>) -> bool {
         let host = self.clone();
-        // A task of its own, so that the waiting time does not end it half way. The turn goes with it.
-        let work = tokio::spawn(async move {
-            host.swap_in(&key, revision, was_enabled).await;
-            host.instances.flush().await;
-            drop(turn);
-        });
-        match tokio::time::timeout(wait, work).await {
+        // A task of its own, so that the waiting time does not end it half way.
+        let work = tokio::spawn(async move { host.reconcile(&key).await });
+        let ended = match wait {
+            Some(wait) => tokio::time::timeout(wait, work).await,
+            None => Ok(work.await),
+        };
+        match ended {
             Ok(Ok(())) => false,
             Ok(Err(error)) => {
                 tracing::error!(%error, "the trial of a configuration ended early");
@@ -224,18 +208,47 @@ impl Host {
         }
     }
 
-    pub(crate) async fn swap_in(&self, key: &InstanceKey, revision: Revision, was_enabled: bool) {
+    /// Lets a candidate show whether the revision works: it takes over, or what served goes on. It breaks when that is
+    /// decided, and goes on when a newer revision is to be tried in its place.
+    pub(crate) async fn swap_in(
+        &self,
+        key: &InstanceKey,
+        revision: Revision,
+        was_enabled: bool,
+        given_up: Swap,
+    ) -> ControlFlow<()> {
+        const DECIDED: ControlFlow<()> = ControlFlow::Break(());
+        let is_old = || {
+            let instance = self.instances.get(key);
+            let desired = instance.and_then(|instance| instance.desired_revision);
+            given_up == Swap::ForNewer && desired > Some(revision)
+        };
+        let launch = match self.launch_revision(key, Some(revision)).await {
+            Ok(launch) => launch,
+            Err(LaunchRefused::Unconfigured { missing }) => {
+                self.unconfigure(key, revision, missing).await;
+                return DECIDED;
+            }
+            Err(refused) => {
+                self.reject(key, refused.to_string());
+                return DECIDED;
+            }
+        };
         if self.workers.serving(key).is_none() {
             self.instances.step(key, InstanceState::Starting, |_| {});
         }
-        let launch = match self.launch_revision(key, Some(revision)).await {
-            Ok(launch) => launch,
-            Err(refused) => return self.reject(key, refused.to_string()),
-        };
         let candidate = match self.workers.candidate(key, launch).await {
             Ok(candidate) => candidate,
-            Err(error) => return self.reject(key, error.to_string()),
+            Err(_) if is_old() => return ControlFlow::Continue(()),
+            Err(error) => {
+                self.reject(key, error.to_string());
+                return DECIDED;
+            }
         };
+        if is_old() {
+            candidate.discard();
+            return ControlFlow::Continue(());
+        }
         if !was_enabled && let Err(error) = candidate.enable().await {
             tracing::warn!(instance = %key, %error, "the plugin's `onEnable` failed");
         }
@@ -263,6 +276,7 @@ impl Host {
             }
             Err(error) => self.reject(key, error.to_string()),
         }
+        DECIDED
     }
 
     /// The candidate did not come up. What served goes on serving.
@@ -288,6 +302,15 @@ impl Host {
         self.workers.stop(key, "a required setting has no value").await;
         self.instances.flush().await;
     }
+}
+
+/// Whether the trial of a revision is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Swap {
+    /// When a newer one was saved meanwhile, as long as the plugin was told nothing that it would have to be told again.
+    ForNewer,
+    /// Once begun it is finished.
+    Never,
 }
 
 /// What becomes of settings that the plugin's schema does not name.
