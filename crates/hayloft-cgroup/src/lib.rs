@@ -10,6 +10,7 @@
 mod folders;
 mod place;
 mod processes;
+mod processor;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -21,6 +22,8 @@ use std::time::Instant;
 use folders::{children, explain, lock, make_folder, remove_folder, tolerate, write};
 use place::{ENABLE, enter_leaf, own_folder};
 use processes::{PATIENCE, clear, kill};
+
+pub use processor::Priority;
 
 /// What all processes of a group may use together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,13 @@ const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
 const MEMORY: usize = 0;
 const PIDS: usize = 1;
 const CPU: usize = 2;
+/// Where processor time is counted: in the split layout by a controller of its own.
+const ACCOUNT: usize = 3;
+const ACCOUNTANT: &str = "cpuacct";
+
+/// The folders of one group: of each of [`CONTROLLERS`] and of what counts; several may be the same.
+type Folders = [PathBuf; 4];
+
 /// What to do when the host has no groups that it may divide.
 pub const DELEGATE: &str = "run the host alone in a systemd unit with `Delegate=memory pids cpu` in its `[Service]` section, \
                         or from a shell with `systemd-run --user --scope -p Delegate=yes` (a user's units get `cpu` only if \
@@ -52,8 +62,8 @@ const RENAME: &str = "use letters, digits, `-` and `_`, and not `host`";
 #[derive(Clone, Debug)]
 pub struct Groups {
     layout: Layout,
-    /// The folder `hayloft-<owner>` of each of [`CONTROLLERS`]; several may be the same.
-    folders: [PathBuf; 3],
+    /// The folders `hayloft-<owner>`.
+    folders: Folders,
     /// Held so that no second host takes living groups of this owner for leftovers.
     _lock: Arc<File>,
 }
@@ -71,7 +81,7 @@ pub struct Missing {
 #[derive(Debug)]
 pub struct Group {
     layout: Layout,
-    folders: [PathBuf; 3],
+    folders: Folders,
     removed: bool,
 }
 
@@ -104,12 +114,14 @@ impl Groups {
         let place = |base: PathBuf| base.join(format!("hayloft-{owner}"));
         let unified = own("").map(|folder| {
             let folder = place(enter_leaf(&folder)?);
-            Self::prepare(Layout::Unified, [folder.clone(), folder.clone(), folder])
+            Self::prepare(Layout::Unified, std::array::from_fn(|_| folder.clone()))
         });
         match (unified, CONTROLLERS.map(own)) {
             (Some(Ok(groups)), _) => Ok(groups),
             (_, [Some(memory), Some(pids), Some(cpu)]) => {
-                Self::prepare(Layout::Split, [memory, pids, cpu].map(place))
+                // A machine without it still has its limits.
+                let account = own(ACCOUNTANT).unwrap_or_else(|| cpu.clone());
+                Self::prepare(Layout::Split, [memory, pids, cpu, account].map(place))
             }
             (Some(Err(missing)), _) => Err(missing),
             (None, _) => Err(Missing {
@@ -119,7 +131,7 @@ impl Groups {
         }
     }
 
-    fn prepare(layout: Layout, folders: [PathBuf; 3]) -> Result<Self, Missing> {
+    fn prepare(layout: Layout, folders: Folders) -> Result<Self, Missing> {
         let at = folders[MEMORY].clone();
         let attempt = || {
             folders.iter().try_for_each(|folder| make_folder(folder))?;
@@ -193,6 +205,15 @@ impl Group {
     /// What the group uses now, the page cache of its files included.
     pub fn memory_bytes(&self) -> Option<u64> {
         self.read("memory.current", "memory.usage_in_bytes")?.trim().parse().ok()
+    }
+
+    /// The same without what the kernel can take back at any moment: the cache of files that nobody has read for a
+    /// while.
+    pub fn working_set_bytes(&self) -> Option<u64> {
+        let key = if self.layout == Layout::Unified { "inactive_file " } else { "total_inactive_file " };
+        let text = self.read("memory.stat", "memory.stat")?;
+        let cache: u64 = text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok())?;
+        Some(self.memory_bytes()?.saturating_sub(cache))
     }
 
     /// How often the kernel has killed for memory in this group. To be asked before the group is removed.
@@ -274,7 +295,7 @@ fn settings(layout: Layout, memory: u64, tasks: u64, processor: u32) -> Vec<Sett
     }
 }
 
-fn apply(folders: &[PathBuf; 3], settings: Vec<Setting>) -> io::Result<()> {
+fn apply(folders: &Folders, settings: Vec<Setting>) -> io::Result<()> {
     settings.into_iter().try_for_each(|(controller, file, text, tolerated)| {
         tolerate(tolerated, write(&folders[controller].join(file), &text))
     })

@@ -281,6 +281,76 @@ fn the_processor_is_limited() {
     child.wait().expect("its end");
 }
 
+/// Waits until a group has used so much of the processor.
+fn await_use(group: &Group, at_least: Duration) -> Duration {
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let used = group.processor_time().expect("a count");
+        if used >= at_least || Instant::now() >= until {
+            assert!(used >= at_least, "it got {used:?} of the processor");
+            return used;
+        }
+        wait(&mut [], Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn an_idle_group_gets_what_the_others_leave() {
+    let Some(place) = Place::new("idle") else { return };
+    let busy = "exec taskset -c 0 sh -c 'while :; do :; done'";
+    let (idle, normal) = (place.make("idle", 8, 100), place.make("normal", 8, 100));
+    assert_eq!(idle.processor_time(), Some(Duration::ZERO));
+    assert!(!idle.wants_processor());
+    idle.set_priority(Priority::Idle).expect("set");
+    let mut loser = start(&idle, busy);
+    // A free core is its own.
+    let before = await_use(&idle, Duration::from_millis(100));
+    let mut winner = start(&normal, busy);
+    let won = await_use(&normal, Duration::from_millis(400));
+    let lost = idle.processor_time().expect("a count") - before;
+    assert!(lost * 4 < won, "the idle one got {lost:?} beside {won:?}");
+    assert!(idle.wants_processor(), "it still would");
+
+    idle.set_priority(Priority::Normal).expect("set back");
+    normal.set_priority(Priority::Idle).expect("set");
+    let before = (idle.processor_time().expect("a count"), normal.processor_time().expect("a count"));
+    let won = await_use(&idle, before.0 + Duration::from_millis(400)) - before.0;
+    let lost = normal.processor_time().expect("a count") - before.1;
+    assert!(lost * 4 < won, "the idle one got {lost:?} beside {won:?}");
+
+    idle.remove().expect("removed");
+    await_use(&normal, before.1 + lost + Duration::from_millis(100));
+    drop(normal);
+    for ended in [&mut loser, &mut winner] {
+        ended.wait().expect("its end");
+    }
+}
+
+#[test]
+fn a_kernel_without_idle_groups_weighs_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = |file: &str| fs::read_to_string(folder.path().join(file)).expect("a file");
+    for (layout, file, weights) in
+        [(Layout::Unified, "cpu.weight", ["1", "100"]), (Layout::Split, "cpu.shares", ["2", "1024"])]
+    {
+        for (priority, weight) in [Priority::Idle, Priority::Normal].into_iter().zip(weights) {
+            fs::write(folder.path().join(file), "").expect("a file");
+            processor::prioritize(folder.path(), layout, priority).expect("written");
+            assert_eq!(text(file), weight);
+        }
+    }
+    fs::write(folder.path().join("cpu.idle"), "").expect("a file");
+    processor::prioritize(folder.path(), Layout::Unified, Priority::Idle).expect("written");
+    assert_eq!((text("cpu.idle").as_str(), text("cpu.weight").as_str()), ("1", "100"));
+    let group =
+        |layout| Group { layout, folders: std::array::from_fn(|_| folder.path().to_owned()), removed: true };
+    assert_eq!(group(Layout::Unified).processor_time(), None);
+    fs::write(folder.path().join("cpu.stat"), "usage_usec 2500\nuser_usec 1\n").expect("a file");
+    fs::write(folder.path().join("cpuacct.usage"), "7000\n").expect("a file");
+    assert_eq!(group(Layout::Unified).processor_time(), Some(Duration::from_micros(2500)));
+    assert_eq!(group(Layout::Split).processor_time(), Some(Duration::from_micros(7)));
+}
+
 #[test]
 fn a_tighter_parent_holds_where_the_kernel_refuses_more() {
     let Some(place) = Place::new("parent") else { return };
@@ -324,7 +394,7 @@ fn the_unified_layout_ends_all_below() {
     if let Err(error) = fs::create_dir(&folder).and_then(|()| fs::create_dir(folder.join("below"))) {
         return eprintln!("not tested on this machine: {error}");
     }
-    let folders = [folder.clone(), folder.clone(), folder.clone()];
+    let folders = std::array::from_fn(|_| folder.clone());
     let group = Group { layout: Layout::Unified, folders, removed: false };
     assert_eq!(group.entries(), [folder.join("cgroup.procs")]);
     let below = folder.join("below/cgroup.procs");
