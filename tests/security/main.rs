@@ -50,3 +50,4 @@ mod requirements;
 mod secrets;
 mod servers;
 mod supply;
+mod tools;
