@@ -3,7 +3,8 @@
 //! Two layouts are known. In the *unified* one (version 2) the host's own group was delegated to it; the host moves
 //! into the leaf `hayloft-host`, because a group with processes may not limit its children. In the *split* one
 //! (version 1, as root) each controller has a hierarchy of its own. Both get `hayloft-<owner>/<name>` below the
-//! host's own group. Which one works is found out by trial.
+//! host's own group; but for the processor the split one gets `hayloft-<owner>.<name>`, beside the host's own threads.
+//! Which one works is found out by trial.
 //!
 //! It must not know what runs in a group, nor decide what it means that there are none.
 
@@ -12,9 +13,11 @@ mod place;
 mod processes;
 mod processor;
 
-use std::ffi::OsStr;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -43,6 +46,9 @@ const CPU: usize = 2;
 /// Where processor time is counted: in the split layout by a controller of its own.
 const ACCOUNT: usize = 3;
 const ACCOUNTANT: &str = "cpuacct";
+
+/// What a group in the split layout weighs beside a thread of the host, which weighs 1024.
+const WEIGHT: &str = "256";
 
 /// The folders of one group: of each of [`CONTROLLERS`] and of what counts; several may be the same.
 type Folders = [PathBuf; 4];
@@ -136,9 +142,8 @@ impl Groups {
         let attempt = || {
             folders.iter().try_for_each(|folder| make_folder(folder))?;
             let lock = lock(&at)?;
-            let leftovers = folders.iter().flat_map(|folder| children(folder));
-            for name in leftovers.filter_map(|leftover| leftover.file_name().map(OsStr::to_owned)) {
-                clear(&folders.each_ref().map(|folder| folder.join(&name)))?;
+            for name in names(&folders) {
+                clear(&folders_of(layout, &folders, &name))?;
             }
             apply(&folders, share(layout))?;
             let groups = Self { layout, folders, _lock: Arc::new(lock) };
@@ -161,7 +166,7 @@ impl Groups {
     }
 
     fn make_with(&self, name: &str, settings: Vec<Setting>) -> io::Result<Group> {
-        let folders = self.folders.each_ref().map(|folder| folder.join(name));
+        let folders = folders_of(self.layout, &self.folders, OsStr::new(name));
         // A living group of this name has the first folder: fail before there is a value whose drop would end it.
         fs::create_dir(&folders[MEMORY]).map_err(|error| explain("make", &folders[MEMORY], &error))?;
         let group = Group { layout: self.layout, folders, removed: false };
@@ -255,16 +260,51 @@ impl Drop for Group {
     }
 }
 
-/// The share of all groups of an owner together, a quarter of the default. Workers are equal among each other (they
-/// keep the default), and because the low share is that of their common parent, the host gets four fifths of a busy
-/// core against any number of them. An idle core is theirs.
+/// Where a group of this name lives. For the processor that is beside the folder of its owner where that is possible: an
+/// idle group yields at once to its siblings only, and the host's threads have to be among them.
+fn folders_of(layout: Layout, owner: &Folders, name: &OsStr) -> Folders {
+    owner.each_ref().map(|folder| {
+        if layout == Layout::Split && *folder == owner[CPU] {
+            let mut own = prefix(folder);
+            own.push(name);
+            folder.with_file_name(own)
+        } else {
+            folder.join(name)
+        }
+    })
+}
+
+/// What the names of an owner's groups begin with that are beside its folder. No name of an owner has a dot.
+fn prefix(folder: &Path) -> OsString {
+    let mut prefix = folder.file_name().unwrap_or_default().to_owned();
+    prefix.push(".");
+    prefix
+}
+
+/// The names of all groups that an owner has.
+fn names(owner: &Folders) -> BTreeSet<OsString> {
+    let below = owner.iter().flat_map(|folder| children(folder));
+    let below = below.filter_map(|group| group.file_name().map(OsStr::to_owned));
+    let prefix = prefix(&owner[CPU]);
+    let beside = owner[CPU].parent().map(children).unwrap_or_default();
+    let beside = beside.into_iter().filter_map(|group| {
+        let name = group.file_name()?.as_bytes().strip_prefix(prefix.as_bytes())?;
+        Some(OsStr::from_bytes(name).to_owned())
+    });
+    below.chain(beside).collect()
+}
+
+/// The share of all groups of an owner together, where they have a common parent, is a quarter of the default. Workers
+/// are equal among each other (they keep the default), and because the low share is that of their parent, the host gets
+/// four fifths of a busy core against any number of them. An idle core is theirs. Where they are beside the host, each
+/// has that share ([`WEIGHT`]), and who computes much is an idle group.
 fn share(layout: Layout) -> Vec<Setting> {
     match layout {
         Layout::Unified => vec![
             (MEMORY, "cgroup.subtree_control", ENABLE.to_owned(), None),
             (CPU, "cpu.weight", "25".to_owned(), None),
         ],
-        Layout::Split => vec![(CPU, "cpu.shares", "256".to_owned(), None)],
+        Layout::Split => Vec::new(),
     }
 }
 
@@ -288,6 +328,7 @@ fn settings(layout: Layout, memory: u64, tasks: u64, processor: u32) -> Vec<Sett
             (MEMORY, "memory.limit_in_bytes", memory.clone(), None),
             (MEMORY, "memory.memsw.limit_in_bytes", memory, if_there),
             tasks,
+            (CPU, "cpu.shares", WEIGHT.to_owned(), None),
             (CPU, "cpu.cfs_period_us", "100000".to_owned(), None),
             // This layout refuses more than a parent has; then the parent's limit holds.
             (CPU, "cpu.cfs_quota_us", quota.to_string(), Some(ErrorKind::InvalidInput)),

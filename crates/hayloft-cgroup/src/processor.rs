@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::folders::write;
 use crate::processes::any_runnable;
-use crate::{ACCOUNT, CPU, Group, Layout};
+use crate::{ACCOUNT, CPU, Group, Layout, WEIGHT};
 
 /// Who goes first when two groups of the same host want the processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,8 +15,9 @@ pub enum Priority {
     /// A fair share.
     #[default]
     Normal,
-    /// What the others leave. Whoever of them wakes up interrupts it at once, where the kernel can do that (5.15);
-    /// with an older one it waits for the end of a slice. A free core is its own, and it never gets nothing at all.
+    /// What the others leave. Whoever of them wakes up interrupts it at once, where the kernel can do that (5.15); with
+    /// an older one it waits for the end of a slice. In the split layout that is true of the host's threads, too. A free
+    /// core is its own, and it never gets nothing at all.
     Idle,
 }
 
@@ -59,7 +60,7 @@ pub(crate) fn prioritize(folder: &Path, layout: Layout, priority: Priority) -> i
             let (file, weight) = match (layout, priority) {
                 (Layout::Unified, Priority::Normal) => ("cpu.weight", "100"),
                 (Layout::Unified, Priority::Idle) => ("cpu.weight", "1"),
-                (Layout::Split, Priority::Normal) => ("cpu.shares", "1024"),
+                (Layout::Split, Priority::Normal) => ("cpu.shares", WEIGHT),
                 (Layout::Split, Priority::Idle) => ("cpu.shares", "2"),
             };
             write(&folder.join(file), weight)

@@ -13,7 +13,6 @@ impl Host {
     pub(crate) fn recycle_in_background(&self, key: &InstanceKey, worker: WorkerId, reason: &str) {
         let (host, key, reason) = (self.clone(), key.clone(), reason.to_owned());
         tokio::spawn(async move {
-            host.workers.note(&key, worker, Level::Warn, &format!("the worker is being replaced: {reason}"));
             if let Err(error) = host.recycle(&key, worker, &reason).await {
                 tracing::warn!(instance = %key, %worker, error, "failed to replace a worker");
                 let message = format!("the worker was not replaced and goes on: {error}");
@@ -28,14 +27,16 @@ impl Host {
         let Some(serving) = self.workers.serving(key).filter(|serving| serving.id() == worker) else {
             return Ok(());
         };
+        self.workers.note(key, worker, Level::Warn, &format!("the worker is being replaced: {reason}"));
         let launch = self.launch_revision(key, Some(serving.revision())).await;
         let launch = launch.map_err(|refused| refused.to_string())?;
         let text = |error: CandidateError| error.to_string();
         let fresh = self.workers.candidate(key, launch).await.map_err(text)?;
         let fresh = fresh.relieve(reason.to_owned()).await.map_err(text)?;
         tracing::info!(instance = %key, %worker, fresh = %fresh.id(), reason, "a worker was recycled");
-        self.publish_tools(key, fresh.id(), fresh.revision(), Others::Keep)
-            .await
-            .map_err(|error| format!("its tools could not be published: {error}"))
+        if let Err(error) = self.publish_tools(key, fresh.id(), fresh.revision(), Others::Keep).await {
+            tracing::error!(instance = %key, %error, "failed to publish the plugin's tools");
+        }
+        Ok(())
     }
 }

@@ -156,7 +156,7 @@ impl Watched {
             self.tell_after = now + sampling.recycle_pause;
             let reason = format!(
                 "it holds {} of memory, and is to be replaced beyond {}",
-                size::show(held >> 20 << 20),
+                size::show(held.div_ceil(1 << 20) << 20),
                 size::show(soft)
             );
             // Without a dispatcher nobody wants to know any more.

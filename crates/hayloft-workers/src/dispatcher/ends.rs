@@ -21,7 +21,7 @@ impl Dispatcher {
     /// Only a worker that serves is replaced; any other is on its way out, or not yet in.
     pub(super) fn on_outgrown(&mut self, worker: WorkerId, reason: String) {
         let Some(key) = self.key_of(worker) else { return };
-        if self.shared.directory.serving(&key).is_some_and(|serving| serving.id() == worker) {
+        if self.instances.get(&key).is_some_and(|instance| instance.serving == Some(worker)) {
             tracing::warn!(instance = %key, %worker, reason, "a worker is to be recycled");
             self.instance(&key).notices.outgrown(worker, reason);
         }
