@@ -68,17 +68,9 @@ pub fn resident_bytes(root: i32) -> Option<u64> {
     Some(with_descendants(root).into_iter().map(resident_bytes_of).sum())
 }
 
-/// Processor time of a process and its descendants so far, of those that have ended and were reaped too. `None` once it
-/// is gone.
-#[must_use]
-pub fn processor_time(root: i32) -> Option<Duration> {
-    fs::metadata(format!("/proc/{root}")).ok()?;
-    let ticks: u64 = with_descendants(root).into_iter().filter_map(ticks_of).sum();
-    Some(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second().max(1)))
-}
-
 /// A process and its descendants, as the kernel lists the children of each task.
-fn with_descendants(root: i32) -> Vec<i32> {
+#[must_use]
+pub fn with_descendants(root: i32) -> Vec<i32> {
     if fs::metadata("/proc/thread-self/children").is_err() {
         // A kernel that was built without these lists.
         return list()
@@ -115,15 +107,6 @@ fn resident_bytes_of(pid: i32) -> u64 {
         .ok()
         .and_then(|fields| fields.split_ascii_whitespace().nth(1)?.parse::<u64>().ok());
     pages.unwrap_or_default() * u64::try_from(rustix::param::page_size()).unwrap_or(4096)
-}
-
-/// What a process and its reaped children have used, in the kernel's clock ticks.
-fn ticks_of(pid: i32) -> Option<u64> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let after_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
-    let rest = std::str::from_utf8(stat.get(after_name..)?).ok()?;
-    // `utime`, `stime`, `cutime` and `cstime`: fields 14 to 17, of which the third is the first here.
-    Some(rest.split_ascii_whitespace().skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum())
 }
 
 /// Those that fit, and their descendants.
@@ -280,7 +263,5 @@ mod tests {
     fn a_process_uses_memory_until_it_is_gone() {
         assert!(resident_bytes(1).is_some_and(|bytes| bytes > 0));
         assert_eq!(resident_bytes(i32::MAX), None);
-        assert!(processor_time(1).is_some());
-        assert_eq!(processor_time(i32::MAX), None);
     }
 }

@@ -1,5 +1,6 @@
 //! What the processes of a jail use together, and how they stand beside other jails.
 
+use std::fs;
 use std::io;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -50,7 +51,7 @@ impl Meter {
     pub fn processor_time(&self) -> Option<Duration> {
         match &self.group {
             Some(group) => group.upgrade()?.processor_time(),
-            None => tree::processor_time(self.pid),
+            None => processor_time(self.pid),
         }
     }
 
@@ -70,5 +71,33 @@ impl Meter {
 
     fn living(&self) -> Option<Arc<Group>> {
         self.group.as_ref().and_then(Weak::upgrade)
+    }
+}
+
+/// Of a process and its descendants so far, of those that have ended and were reaped too. `None` once it is gone.
+fn processor_time(root: i32) -> Option<Duration> {
+    fs::metadata(format!("/proc/{root}")).ok()?;
+    let ticks: u64 = tree::with_descendants(root).into_iter().filter_map(ticks_of).sum();
+    Some(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second().max(1)))
+}
+
+/// What a process and its reaped children have used, in the kernel's clock ticks.
+fn ticks_of(pid: i32) -> Option<u64> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the name in parentheses and can hold anything, further parentheses included.
+    let after_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
+    let rest = std::str::from_utf8(stat.get(after_name..)?).ok()?;
+    // `utime`, `stime`, `cutime` and `cstime`: fields 14 to 17; the first one here is the third.
+    Some(rest.split_ascii_whitespace().skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_has_used_the_processor_until_it_is_gone() {
+        assert!(processor_time(1).is_some());
+        assert_eq!(processor_time(i32::MAX), None);
     }
 }
