@@ -11,6 +11,7 @@ mod first_call;
 mod hatago;
 mod interleavings;
 mod jail_features;
+mod leaks;
 mod mcp_servers;
 mod network;
 mod nodes;

@@ -38,6 +38,7 @@ mod network;
 mod observe;
 pub mod plugins;
 pub mod procedures;
+mod recycle;
 mod relay;
 pub mod routes;
 pub mod servers;

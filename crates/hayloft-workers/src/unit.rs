@@ -32,6 +32,7 @@ use crate::logs::{Level, WorkerLog};
 use crate::notices::Inlet;
 use crate::pace::GatePace;
 use crate::protocol::{FailureReason, FatalStage, HostMessage, WireError, WorkerMessage};
+use crate::sampler::Subjects;
 use crate::status::StateGauge;
 use crate::worker::Request;
 use crate::{Fault, StartFailure, StartStage};
@@ -74,6 +75,7 @@ pub(crate) struct Birth {
     pub(crate) orders: mpsc::UnboundedReceiver<Order>,
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) reports: mpsc::UnboundedSender<Report>,
+    pub(crate) subjects: Subjects,
 }
 
 /// Runs a worker from its start to its end. The last thing it does is to report that nothing is left.
@@ -176,6 +178,7 @@ impl Unit {
             requests,
             reports,
             routes: _,
+            subjects: _,
         } = birth;
         let deadlines = &shared.settings.deadlines;
         let now = Instant::now();

@@ -19,7 +19,7 @@ use hayloft_sandbox::{Options as SandboxOptions, Sandbox, Tier};
 use hayloft_server::{Isolation, Metrics, PluginApi, ServerOptions};
 use hayloft_store::journal::{Journal, JournalOptions};
 use hayloft_store::{DataDir, MasterKey, Options, Store};
-use hayloft_workers::{NetworkSettings, ProvidedPackage, Runtime, Settings};
+use hayloft_workers::{NetworkSettings, ProvidedPackage, Runtime, SamplingSettings, Settings};
 
 use crate::config::{self, Config};
 use crate::failure::Failure;
@@ -122,6 +122,11 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
             queue: config.limits.queue,
             routes: config.limits.routes,
             gates: config.limits.gates,
+            sampling: SamplingSettings {
+                pace: config.limits.sampling,
+                soft_memory: config.limits.soft_memory,
+                plugin_soft_memory: config.plugins.soft_memory.clone(),
+            },
         },
         clock: Arc::clone(&ports.clock),
         environment: HostEnvironment {
