@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::known::KnownPlugin;
 use super::prepare::Attempt;
 use crate::instances::Instance;
+use crate::servers::remote::link::LinkHealth;
 use crate::{Host, StoreError};
 
 /// A plugin in a list.
@@ -250,12 +251,18 @@ impl Host {
         for server in kept.keys() {
             tools.entry(server.clone()).or_default();
         }
+        let elsewhere = self.remotes.of(key);
+        for server in elsewhere.keys() {
+            tools.entry(server.clone()).or_default();
+        }
         let view = |(server, tools): (ServerId, usize)| McpServerView {
-            last_error: match kept.get(&server) {
-                Some(ServerHealth::Down { error, .. }) => Some(error.clone()),
-                Some(ServerHealth::Starting | ServerHealth::Ready) | None => None,
+            last_error: match (kept.get(&server), elsewhere.get(&server).map(|link| link.health())) {
+                (Some(ServerHealth::Down { error, .. }), _) => Some(error.clone()),
+                (_, Some(LinkHealth::Down(down))) => Some(down.error),
+                (Some(ServerHealth::Starting | ServerHealth::Ready) | None, _) => None,
             },
-            connected: running.contains_key(&server),
+            connected: running.contains_key(&server)
+                || elsewhere.get(&server).is_some_and(|link| matches!(link.health(), LinkHealth::Open)),
             id: server.to_string(),
             tools,
         };
