@@ -32,7 +32,9 @@ fn of_scheme(
             None
         }
         Ok(uri)
-            if schemes.iter().any(|(safe, clear)| [Some(*safe), Some(*clear)].contains(&uri.scheme_str()))
+            if schemes
+                .iter()
+                .any(|(safe, clear)| [Some(*safe), Some(*clear)].contains(&uri.scheme_str()))
                 && uri.host().is_some_and(|host| !host.is_empty()) =>
         {
             let clear = schemes.iter().find(|(_, clear)| uri.scheme_str() == Some(clear));

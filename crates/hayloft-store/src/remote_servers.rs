@@ -136,10 +136,7 @@ impl RemoteServers<'_> {
     pub async fn forget(self, key: &InstanceKey, server: &ServerId) -> Result<(), DatabaseError> {
         let write = self.store.begin("forget the MCP server").await?;
         let id = (key.organization.to_string(), key.plugin.to_string(), server.to_string());
-        remote_servers::Entity::delete_by_id(id)
-            .exec(&write.transaction)
-            .await
-            .map_err(write.failed())?;
+        remote_servers::Entity::delete_by_id(id).exec(&write.transaction).await.map_err(write.failed())?;
         write.commit().await
     }
 

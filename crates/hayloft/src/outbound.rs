@@ -117,11 +117,22 @@ mod tests {
         let refused = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&refused);
         let caller = OutboundCaller {
-            key: InstanceKey { organization: "org_00000000000000000000000000000001".parse().unwrap(), plugin: id },
+            key: InstanceKey {
+                organization: "org_00000000000000000000000000000001".parse().unwrap(),
+                plugin: id,
+            },
             plugin: Arc::new(plugin),
             refused: Arc::new(move |refusal| heard.lock().unwrap().push(refusal)),
         };
-        (PluginOutbound { network, tls: Tls::new(RootCertStore::empty()).unwrap(), outlets: Mutex::default() }, caller, refused)
+        (
+            PluginOutbound {
+                network,
+                tls: Tls::new(RootCertStore::empty()).unwrap(),
+                outlets: Mutex::default(),
+            },
+            caller,
+            refused,
+        )
     }
 
     #[tokio::test]

@@ -121,7 +121,8 @@ async fn over_tls_the_host_must_be_who_it_says() {
     assert_eq!(answer, "hello");
 
     let other = granted("evil.outside.test", 443, there);
-    let error = trusting.connect(&other, &place("evil.outside.test", 443, Security::Tls)).await.err().unwrap();
+    let error =
+        trusting.connect(&other, &place("evil.outside.test", 443, Security::Tls)).await.err().unwrap();
     assert!(matches!(error, OutletError::Tls { .. }), "{error}");
     let (distrusting, _) = outlet(Egress::system(), RootCertStore::empty(), &JailLimits::default());
     let error = distrusting.connect(&policy, &wanted).await.err().unwrap();

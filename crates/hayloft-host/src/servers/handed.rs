@@ -83,7 +83,8 @@ impl HandedServers {
     pub(crate) fn remotes_of(&self, worker: WorkerId) -> BTreeMap<ServerId, RemoteServer> {
         let workers = self.workers.read().unwrap_or_else(PoisonError::into_inner);
         let Some(servers) = workers.get(&worker) else { return BTreeMap::new() };
-        let remotes = servers.known.iter().filter_map(|(id, server)| Some((id.clone(), server.remote.clone()?)));
+        let remotes =
+            servers.known.iter().filter_map(|(id, server)| Some((id.clone(), server.remote.clone()?)));
         remotes.collect()
     }
 

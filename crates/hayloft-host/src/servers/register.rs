@@ -139,10 +139,9 @@ impl Host {
 fn check_headers(headers: &[(String, Secret<String>)]) -> Result<(), RegisterServerError> {
     let parsed = SecretHeaders::parse(headers.iter().map(|(name, value)| (name.as_str(), value.clone())));
     parsed.map(drop).map_err(|problems| {
-        let placed = problems.iter().map(|problem| Problem {
-            at: format!("server.headers.{}", problem.at),
-            ..problem.clone()
-        });
+        let placed = problems
+            .iter()
+            .map(|problem| Problem { at: format!("server.headers.{}", problem.at), ..problem.clone() });
         RegisterServerError::Invalid(placed.collect())
     })
 }

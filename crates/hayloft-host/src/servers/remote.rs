@@ -77,9 +77,9 @@ impl Host {
             Some(link) if link.origin == Origin::Handed => Some(link),
             known => {
                 let listed = self.listed_remotes(key).remove(server)?;
-                known.filter(|link| link.server == listed).or_else(|| {
-                    Some(self.link(key, server.clone(), listed, Origin::Listed, Begin::OnDemand))
-                })
+                known
+                    .filter(|link| link.server == listed)
+                    .or_else(|| Some(self.link(key, server.clone(), listed, Origin::Listed, Begin::OnDemand)))
             }
         }
     }
@@ -170,7 +170,9 @@ impl Host {
             if !is_known {
                 match sealed::write(remote) {
                     Ok(said) => self.store.remote_servers().put(key, server, hash, &said).await?,
-                    Err(error) => tracing::error!(instance = %key, %server, %error, "failed to write a server down"),
+                    Err(error) => {
+                        tracing::error!(instance = %key, %server, %error, "failed to write a server down")
+                    }
                 }
             }
             // What a start of the plugin says anew may come with other credentials.

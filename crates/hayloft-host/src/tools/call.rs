@@ -258,9 +258,8 @@ impl Host {
 
     /// Whether the instance is in a state in which its tools may be called. For what runs in a worker, its start tells.
     fn check_instance(&self, tool: &ToolEntry) -> Result<(), CallToolError> {
-        let refused = |reason, message: String| {
-            Err(CallToolError::Unavailable { reason, message, retry_after: None })
-        };
+        let refused =
+            |reason, message: String| Err(CallToolError::Unavailable { reason, message, retry_after: None });
         let plugin = &tool.key.plugin;
         let Some(instance) = self.instances.get(&tool.key).filter(|instance| instance.enabled) else {
             return refused(BreakReason::Unavailable, format!("the plugin `{plugin}` is not switched on"));

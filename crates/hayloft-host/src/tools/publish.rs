@@ -67,7 +67,9 @@ impl Host {
         }
         let published = async {
             let _turn = self.publishing.take(key).await;
-            let Some(instance) = self.instances.get(key).filter(|instance| instance.enabled) else { return Ok(()) };
+            let Some(instance) = self.instances.get(key).filter(|instance| instance.enabled) else {
+                return Ok(());
+            };
             if !self.remotes.of(key).contains_key(server) {
                 return Ok(());
             }

@@ -160,7 +160,11 @@ fn is_script(extension: &str) -> bool {
 }
 
 /// Texts by names that the plugin chose.
-pub(super) fn texts(server: &Object<'_>, key: &str, problems: &mut Problems) -> BTreeMap<String, Secret<String>> {
+pub(super) fn texts(
+    server: &Object<'_>,
+    key: &str,
+    problems: &mut Problems,
+) -> BTreeMap<String, Secret<String>> {
     let Some(object) = server.get(key).and_then(|view| view.object(problems)) else { return BTreeMap::new() };
     let fields = object.fields(problems);
     if fields.len() > MOST_TEXTS {

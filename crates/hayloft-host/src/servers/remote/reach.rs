@@ -129,7 +129,8 @@ pub(crate) fn address(url: &str) -> Result<RemoteUrl, Problem> {
         Ok(_) => Ok(address),
         Err(error) => {
             let message = format!("its host `{}` {error}", address.host().escape_debug());
-            Err(Problem::error("", message).hint("name the server; an operator can grant a name at a private address"))
+            Err(Problem::error("", message)
+                .hint("name the server; an operator can grant a name at a private address"))
         }
     }
 }
@@ -183,8 +184,10 @@ impl Host {
     async fn given(&self, key: &InstanceKey) -> Result<Given, String> {
         let plugin = self.plugins.get(key.organization, &key.plugin);
         let plugin = plugin.ok_or("its plugin is not on this host any more")?;
-        let revision =
-            self.instances.get(key).and_then(|instance| instance.active_revision.or(instance.desired_revision));
+        let revision = self
+            .instances
+            .get(key)
+            .and_then(|instance| instance.active_revision.or(instance.desired_revision));
         let saved = match revision {
             Some(revision) => self.store.configurations().load(key, revision).await.map_err(|error| {
                 tracing::error!(instance = %key, %revision, %error, "failed to read an instance's configuration");
@@ -237,7 +240,8 @@ impl Given {
             }
             ServerAuth::Connection => {
                 let credentials = self.credentials.as_ref();
-                let token = credentials.and_then(|credentials| text_of(credentials.values.get("accessToken")));
+                let token =
+                    credentials.and_then(|credentials| text_of(credentials.values.get("accessToken")));
                 let token = token.ok_or("the organization has not connected its account (OAuth 2)")?;
                 authorization(format!("Bearer {token}"))
             }
@@ -301,10 +305,10 @@ mod tests {
     async fn reach(there: SocketAddr, server: &RemoteServer) -> Result<Reached, Failure> {
         let address = address(&server.url).map_err(|problem| Failure::lasting(problem.message))?;
         let headers = server.headers.iter().map(|(name, value)| (name.as_str(), value.clone()));
-        let headers = SecretHeaders::parse(headers).map_err(|problems| Failure::lasting(problems.to_string()))?;
+        let headers =
+            SecretHeaders::parse(headers).map_err(|problems| Failure::lasting(problems.to_string()))?;
         over_any(Arc::new(move || TcpStream::connect(there)), &address, Arc::new(headers), server).await
     }
-
 
     /// Answers posted messages as a server does that knows `initialize`; tells the head of each request.
     async fn server() -> (SocketAddr, mpsc::UnboundedReceiver<String>) {
@@ -419,7 +423,9 @@ mod tests {
         let given = |credentials| Given { values: values(&[("token", "t"), ("empty", "")]), credentials };
         let key = || AuthValue::Credentials;
         let header = |given: &Given, auth: &ServerAuth| {
-            given.header_for(auth).map(|header| header.map(|(name, value)| format!("{name}: {}", value.expose())))
+            given
+                .header_for(auth)
+                .map(|header| header.map(|(name, value)| format!("{name}: {}", value.expose())))
         };
         let with_key = given(credentials(&[("apiKey", "k")]));
         for (auth, expected) in [
@@ -432,7 +438,10 @@ mod tests {
                 Some("X-Key: Token k"),
             ),
             (
-                ServerAuth::Basic { username: "u".into(), password: AuthValue::Given(Secret::new("p".to_owned())) },
+                ServerAuth::Basic {
+                    username: "u".into(),
+                    password: AuthValue::Given(Secret::new("p".to_owned())),
+                },
                 Some("Authorization: Basic dTpw"),
             ),
         ] {

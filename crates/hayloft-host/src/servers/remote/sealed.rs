@@ -98,7 +98,11 @@ mod tests {
             ServerAuth::Nothing,
             ServerAuth::Organization,
             ServerAuth::Bearer(given()),
-            ServerAuth::Key { value: AuthValue::Setting("f".into()), header: "X".into(), prefix: "Y ".into() },
+            ServerAuth::Key {
+                value: AuthValue::Setting("f".into()),
+                header: "X".into(),
+                prefix: "Y ".into(),
+            },
             ServerAuth::Basic { username: "u".into(), password: AuthValue::Credentials },
             ServerAuth::Connection,
         ] {

@@ -98,7 +98,10 @@ mod tests {
             (json!({ "type": "oauth2", "tokenUrl": "https://a.example/t" }), ServerAuth::Connection),
             (json!({ "type": "bearer", "token": "t" }), ServerAuth::Bearer(given("t"))),
             (json!({ "type": "jwt" }), ServerAuth::Bearer(AuthValue::Credentials)),
-            (json!({ "type": "jwt", "configField": "f" }), ServerAuth::Bearer(AuthValue::Setting("f".into()))),
+            (
+                json!({ "type": "jwt", "configField": "f" }),
+                ServerAuth::Bearer(AuthValue::Setting("f".into())),
+            ),
             (json!({ "type": "apiKey", "apiKey": "k" }), key(given("k"), "Authorization", "Bearer ")),
             (json!({ "type": "apiKey", "key": "k", "header": "X-Key" }), key(given("k"), "X-Key", "")),
             (
