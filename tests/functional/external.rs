@@ -30,7 +30,7 @@ impl World {
             "import {{ defineHayPlugin }} from '@hay/plugin-sdk';
              export default defineHayPlugin(({{ register }}) => ({{
                name: 'far',
-               onInitialize() {{ register.config({{ key: {{ type: 'string', sensitive: true, default: 'canary-key' }} }}); }},
+               onInitialize() {{ register.config({{ key: {{ type: 'string', sensitive: true }} }}); }},
                async onStart({{ mcp, config, logger }}) {{ {on_start} }},
              }}));"
         );
@@ -211,7 +211,7 @@ async fn the_host_adds_what_authenticates_and_never_shows_it() {
            authHeaders: { Authorization: 'Bearer wrong-canary' } }).catch((error) => logger.error(String(error)));",
     )
     .await;
-    world.enable().await;
+    world.acme.enable(PLUGIN, json!({ "key": "canary-key" })).await;
     world.until_listed("headers").await;
     world.no_worker().await;
     let said = text_of(world.call("headers", json!({})).await);
@@ -330,7 +330,7 @@ async fn a_call_whose_connection_dies_is_repeated_only_where_that_is_safe() {
             .await;
     world.enable().await;
     world.until_listed("write").await;
-    let problem = world.call("write", json!({})).await.expect(503).json();
+    let problem = world.call("write", json!({})).await.expect(502).json();
     assert_eq!(problem["reason"], "crashed", "{problem:#}");
     assert!(
         problem["detail"].as_str().unwrap().contains("the connection broke before the answer"),

@@ -15,7 +15,6 @@ use serde_json::Value;
 use super::known::KnownPlugin;
 use super::prepare::Attempt;
 use crate::instances::Instance;
-use crate::servers::remote::link::LinkHealth;
 use crate::{Host, StoreError};
 
 /// A plugin in a list.
@@ -256,13 +255,13 @@ impl Host {
             tools.entry(server.clone()).or_default();
         }
         let view = |(server, tools): (ServerId, usize)| McpServerView {
-            last_error: match (kept.get(&server), elsewhere.get(&server).map(|link| link.health())) {
-                (Some(ServerHealth::Down { error, .. }), _) => Some(error.clone()),
-                (_, Some(LinkHealth::Down(down))) => Some(down.error),
-                (Some(ServerHealth::Starting | ServerHealth::Ready) | None, _) => None,
+            last_error: match kept.get(&server) {
+                Some(ServerHealth::Down { error, .. }) => Some(error.clone()),
+                Some(ServerHealth::Starting | ServerHealth::Ready) => None,
+                None => elsewhere.get(&server).and_then(|link| link.last_error()),
             },
             connected: running.contains_key(&server)
-                || elsewhere.get(&server).is_some_and(|link| matches!(link.health(), LinkHealth::Open)),
+                || elsewhere.get(&server).is_some_and(|link| link.is_connected()),
             id: server.to_string(),
             tools,
         };

@@ -66,6 +66,8 @@ struct State {
     /// How many attempts have ended.
     attempts: u64,
     phase: Phase,
+    /// Why the last one failed, until one has not.
+    last_error: Option<String>,
 }
 
 #[derive(Clone)]
@@ -87,18 +89,6 @@ pub(crate) struct Down {
     is_open: bool,
 }
 
-/// How a server is, for people.
-pub(crate) enum LinkHealth {
-    /// Nobody needs it.
-    Idle,
-    /// It is being reached.
-    Opening,
-    /// It answers.
-    Open,
-    /// It does not.
-    Down(Down),
-}
-
 impl Link {
     /// A line with a task of its own.
     pub(crate) fn start(
@@ -110,7 +100,7 @@ impl Link {
         begin: Begin,
     ) -> Self {
         let line = Arc::new(Line {
-            state: watch::Sender::new(State { attempts: 0, phase: Phase::Idle }),
+            state: watch::Sender::new(State { attempts: 0, phase: Phase::Idle, last_error: None }),
             wanted: Notify::new(),
             tripped: Notify::new(),
             failed_calls: AtomicU32::new(0),
@@ -137,7 +127,7 @@ impl Link {
         let mut states = self.line.state.subscribe();
         let mut asked = None;
         loop {
-            let State { attempts, phase } = states.borrow_and_update().clone();
+            let State { attempts, phase, .. } = states.borrow_and_update().clone();
             match phase {
                 Phase::Open(upstream) if upstream.close_reason().is_none() => return Ok(upstream),
                 Phase::Down(down) if down.is_open || asked.is_some_and(|asked| attempts > asked) => {
@@ -167,15 +157,15 @@ impl Link {
         }
     }
 
-    /// How the server is.
-    pub(crate) fn health(&self) -> LinkHealth {
-        match &self.line.state.borrow().phase {
-            Phase::Idle => LinkHealth::Idle,
-            Phase::Opening => LinkHealth::Opening,
-            Phase::Open(upstream) if upstream.close_reason().is_some() => LinkHealth::Opening,
-            Phase::Open(_) => LinkHealth::Open,
-            Phase::Down(down) => LinkHealth::Down(down.clone()),
-        }
+    /// Whether it can be called at this moment without connecting.
+    pub(crate) fn is_connected(&self) -> bool {
+        let state = self.line.state.borrow();
+        matches!(&state.phase, Phase::Open(upstream) if upstream.close_reason().is_none())
+    }
+
+    /// What keeps the server from answering, as far as it was tried.
+    pub(crate) fn last_error(&self) -> Option<String> {
+        self.line.state.borrow().last_error.clone()
     }
 }
 
@@ -313,6 +303,10 @@ impl Keeper {
     fn end(&self, phase: Phase) {
         self.line.state.send_modify(|state| {
             state.attempts += 1;
+            state.last_error = match &phase {
+                Phase::Down(down) => Some(down.error.clone()),
+                Phase::Idle | Phase::Opening | Phase::Open(_) => None,
+            };
             state.phase = phase;
         });
     }

@@ -24,10 +24,10 @@ use crate::observe::upstream_options;
 use crate::{Host, HostInner};
 
 /// How long it may take until a server is there and has listed its tools, whatever ways are tried.
-const REACH_WITHIN: Duration = Duration::from_secs(20);
+const REACH_WITHIN: Duration = Duration::from_secs(25);
 
 /// How long one server may take for one of the steps until then.
-const STEP_WITHIN: Duration = Duration::from_secs(10);
+const STEP_WITHIN: Duration = Duration::from_secs(8);
 
 /// What people are told of a server elsewhere while nothing leads out.
 const NO_WAY_OUT: &str = "remote MCP servers cannot be reached: this installation has no outbound access";
