@@ -106,6 +106,19 @@ impl Observer for Watcher {
         .boxed()
     }
 
+    fn withdraw_mcp<'a>(
+        &'a self,
+        key: &'a InstanceKey,
+        worker: WorkerId,
+        server: ServerId,
+    ) -> BoxFuture<'a, Result<(), Refusal>> {
+        async move {
+            let withdrawn = self.asked()?.withdraw_remote(key, worker, &server).await;
+            withdrawn.map_err(|error| Refusal::new(FailureReason::Refused, error.to_string()))
+        }
+        .boxed()
+    }
+
     fn kv<'a>(
         &'a self,
         key: &'a InstanceKey,
@@ -211,7 +224,7 @@ impl Host {
     }
 
     /// Learns the tools of a server that was reached, and lets calls find it.
-    pub(crate) async fn take_up(
+    async fn take_up(
         &self,
         key: &InstanceKey,
         worker: WorkerId,
@@ -301,6 +314,9 @@ impl Host {
     fn publish_in_background(&self, key: &InstanceKey, worker: WorkerId, revision: Revision, others: Others) {
         let (host, key) = (self.clone(), key.clone());
         tokio::spawn(async move {
+            if let Err(error) = host.adopt_remotes(&key, worker, others).await {
+                tracing::error!(instance = %key, %error, "failed to take over the plugin's servers elsewhere");
+            }
             if let Err(error) = host.publish_tools(&key, worker, revision, others).await {
                 tracing::error!(instance = %key, %error, "failed to publish the plugin's tools");
             }

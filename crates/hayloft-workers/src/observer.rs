@@ -87,6 +87,17 @@ pub trait Observer: Send + Sync + 'static {
         async { Err(Refusal::unsupported("keeps no MCP servers for plugins")) }.boxed()
     }
 
+    /// A plugin takes back a server elsewhere that it handed over.
+    fn withdraw_mcp<'a>(
+        &'a self,
+        key: &'a InstanceKey,
+        worker: WorkerId,
+        server: ServerId,
+    ) -> BoxFuture<'a, Result<(), Refusal>> {
+        drop((key, worker, server));
+        async { Err(Refusal::unsupported("keeps no MCP servers for plugins")) }.boxed()
+    }
+
     /// An operation on the texts that the host keeps for the organization and the plugin. Only
     /// [`KvOperation::Get`] has an answer: the value, if there is one.
     fn kv<'a>(

@@ -23,6 +23,7 @@ use hayloft_workers::{NetworkSettings, ProvidedPackage, Runtime, SamplingSetting
 
 use crate::config::{self, Config};
 use crate::failure::Failure;
+use crate::outbound::PluginOutbound;
 use crate::ports::{SystemClock, SystemEntropy};
 
 /// How long the journal grows before its lines become rows.
@@ -103,6 +104,8 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
     }
     let plugin_api = PluginApi::new(&*ports.entropy);
     let packages = packages(config, data_dir, &runtime, &sandbox, environment)?;
+    let network = network(&config.network);
+    let outbound = PluginOutbound::new(network.clone(), config.network.certificates.as_deref())?;
     let host = Host::start(HostOptions {
         store,
         journal,
@@ -112,7 +115,7 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
             scratch: scratch(data_dir.path(), &sandbox)?,
             sandbox,
             gate: Arc::new(plugin_api.clone()),
-            network: network(&config.network),
+            network,
             clock: Arc::clone(&ports.clock),
             entropy: Arc::clone(&ports.entropy),
             deadlines: config.limits.workers,
@@ -134,7 +137,7 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
             grants: config.plugins.environment_grants.clone(),
         },
         maximum_limits: config.limits.maximum,
-        outbound: None,
+        outbound: Some(Arc::new(outbound)),
         plugin_folders: config.plugins.dirs.clone(),
         administrator_token,
         deadlines: config.limits.host,
