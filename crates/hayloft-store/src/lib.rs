@@ -51,6 +51,7 @@ pub mod outbox;
 pub mod packages;
 pub mod plugin_values;
 pub mod registrations;
+pub mod result_caching;
 pub mod tokens;
 pub mod tool_names;
 pub mod tools;
@@ -75,6 +76,7 @@ use outbox::Outbox;
 use packages::Packages;
 use plugin_values::PluginValues;
 use registrations::Registrations;
+use result_caching::ResultCaching;
 use tokens::Tokens;
 use tool_names::ToolNames;
 use tools::Tools;
@@ -262,6 +264,12 @@ impl Store {
     #[must_use]
     pub const fn tool_names(&self) -> ToolNames<'_> {
         ToolNames { store: self }
+    }
+
+    /// Whether organizations keep results of tools.
+    #[must_use]
+    pub const fn result_caching(&self) -> ResultCaching<'_> {
+        ResultCaching { store: self }
     }
 
     /// Facts on their way out.

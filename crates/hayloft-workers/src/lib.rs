@@ -55,6 +55,6 @@ pub use settings::{
     Deadlines, GateLimits, LogLimits, ProvidedPackage, QueueLimits, Resources, RouteLimits, Runtime, Settings,
 };
 pub use source::{Binding, Launch, LaunchRefused, LaunchSource};
-pub use status::WorkerStatus;
+pub use status::{VitalSigns, WorkerStatus};
 pub use worker::{HookCall, LONGEST_INPUT, Worker};
 pub use workers::Workers;

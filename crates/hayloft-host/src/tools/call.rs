@@ -12,7 +12,10 @@ use hayloft_workers::{LaunchRefused, ServerHealth, Unavailable, Worker};
 
 use serde_json::value::RawValue;
 
+use super::canonical::canonical;
 use super::catalogue::ToolEntry;
+use super::results::{Holds, Looked, ResultCaching, ResultKey};
+use super::shares::NoTurn;
 use crate::Host;
 use crate::access::Denied;
 use crate::workers::told_to_people;
@@ -110,6 +113,12 @@ impl Host {
         if !problems.is_empty() {
             return Err(ToolFailure::BadArguments { problems: problems.into_iter().collect() }.into());
         }
+        let slot = match self.look_for_result(tool, &call) {
+            Some(Looked::Found(result)) => return Ok(result),
+            Some(Looked::Free(slot)) => Some(slot),
+            None => None,
+        };
+        let _turn = self.shares.take(tool.key.organization, &call.cancelled).await.map_err(no_turn)?;
         let (worker, upstream) = self.session(tool).await?;
         let _in_flight = worker.activity();
         let call = UpstreamCall {
@@ -120,7 +129,32 @@ impl Host {
             deadline: self.tool_deadline(),
             cancelled: &call.cancelled,
         };
-        Ok(upstream.call_tool(call).await.map_err(ToolFailure::from)?)
+        let result = upstream.call_tool(call).await.map_err(ToolFailure::from)?;
+        if let Some(slot) = slot {
+            slot.keep(worker.revision(), &result);
+        }
+        Ok(result)
+    }
+
+    /// Looks for a result that was kept, where results are. What comes with a `_meta` of its own is a question of its
+    /// own.
+    fn look_for_result(&self, tool: &ToolEntry, call: &CallTool) -> Option<Looked> {
+        let organization = tool.key.organization;
+        let wanted = tool.holds != Holds::Never && self.results.caching(organization) == ResultCaching::On;
+        if !wanted || call.meta.is_some() {
+            return None;
+        }
+        let instance = self.instances.get(&tool.key)?;
+        let plugin = self.plugins.get(organization, &tool.key.plugin)?;
+        let key = ResultKey {
+            plugin: tool.key.plugin.clone(),
+            content: plugin.package.as_ref()?.content_hash,
+            revision: instance.active_revision?,
+            server: tool.server.clone(),
+            tool: tool.tool.clone(),
+            arguments: canonical(call.arguments.as_deref())?,
+        };
+        self.results.look(organization, key, tool.holds)
     }
 
     /// The session with the tool's server. The worker is started when it does not run.
@@ -210,6 +244,20 @@ fn server_down(tool: &ToolEntry, error: &str, retry_after: Option<Duration>) -> 
             tool.server, tool.key.plugin
         ),
         retry_after,
+    }
+}
+
+/// The organization's own doing: its other calls use its share up.
+fn no_turn(refused: NoTurn) -> CallToolError {
+    match refused {
+        NoTurn::Cancelled => ToolFailure::Cancelled.into(),
+        NoTurn::Busy { waiting, retry_after } => CallToolError::Unavailable {
+            reason: BreakReason::Overloaded,
+            message: format!(
+                "the organization has as many calls running as it may, and {waiting} more wait for their turn"
+            ),
+            retry_after: Some(retry_after),
+        },
     }
 }
 

@@ -10,6 +10,7 @@ use hayloft_model::{InstanceKey, OrganizationId, PluginId, ServerId};
 use serde_json::value::RawValue;
 use tokio::sync::broadcast;
 
+use super::results::Holds;
 use super::schema::ArgumentCheck;
 
 /// Changes that a slow listener may be behind by; it needs only the fact, so few suffice.
@@ -29,12 +30,15 @@ pub(crate) struct ToolEntry {
     pub(crate) definition: Box<RawValue>,
     /// What its arguments must be.
     pub(crate) arguments: ArgumentCheck,
+    /// For how long its results hold.
+    pub(crate) holds: Holds,
 }
 
 impl ToolEntry {
     pub(crate) fn new(key: InstanceKey, server: ServerId, name: String, definition: &ToolDefinition) -> Self {
         Self {
             arguments: ArgumentCheck::new(definition.fields().input_schema),
+            holds: Holds::of(&definition.fields()),
             definition: definition.renamed(&name),
             tool: definition.name().to_owned(),
             name,
