@@ -23,3 +23,4 @@ mod procedures;
 mod routes;
 mod settings;
 mod support;
+mod traps;
