@@ -427,6 +427,8 @@ impl Dispatcher {
             mcp_servers: facts.servers,
             secrets_in_environment: facts.secrets_in_environment,
             stalled_since: facts.stalled_since,
+            event_loop_delay: facts.event_loop_delay,
+            event_loop_stalls: facts.event_loop_stalls,
             last_error: instance.last_error.clone(),
         })
     }

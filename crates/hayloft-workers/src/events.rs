@@ -114,6 +114,10 @@ pub(crate) struct Facts {
     /// Whether values of the organization stand in the environment of one of its processes.
     pub(crate) secrets_in_environment: bool,
     pub(crate) stalled_since: Option<DateTime<Utc>>,
+    /// How long its event loop took for its last answer.
+    pub(crate) event_loop_delay: Option<Duration>,
+    /// How often its event loop did not answer in time.
+    pub(crate) event_loop_stalls: u32,
     /// Why it ended, once it did.
     pub(crate) ending: Option<String>,
 }
@@ -130,6 +134,8 @@ impl Facts {
             kept: BTreeMap::new(),
             secrets_in_environment: false,
             stalled_since: None,
+            event_loop_delay: None,
+            event_loop_stalls: 0,
             ending: None,
         }
     }

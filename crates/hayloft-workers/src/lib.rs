@@ -58,6 +58,6 @@ pub use settings::{
     Sampling, SamplingSettings, Settings,
 };
 pub use source::{Binding, Launch, LaunchRefused, LaunchSource};
-pub use status::WorkerStatus;
+pub use status::{VitalSigns, WorkerStatus};
 pub use worker::{HookCall, LONGEST_INPUT, Worker};
 pub use workers::Workers;

@@ -1,5 +1,6 @@
 //! What is known of a worker, for people.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -8,6 +9,8 @@ use hayloft_model::{
 };
 use hayloft_sandbox::Tier;
 use metrics::{Gauge, gauge};
+
+use crate::ServerHealth;
 
 /// A worker at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,8 +53,21 @@ pub struct WorkerStatus {
     pub secrets_in_environment: bool,
     /// Since when its event loop has not answered.
     pub stalled_since: Option<DateTime<Utc>>,
+    /// How long its event loop took for its last answer, as a sample taken now and then.
+    pub event_loop_delay: Option<Duration>,
+    /// How often its event loop did not answer in time.
+    pub event_loop_stalls: u32,
     /// What went wrong last with the instance.
     pub last_error: Option<String>,
+}
+
+/// What tells whether a serving worker is well.
+#[derive(Clone, Debug)]
+pub struct VitalSigns {
+    /// Since when its event loop has not answered.
+    pub stalled_since: Option<DateTime<Utc>>,
+    /// How the servers are that are kept up beside it.
+    pub kept: BTreeMap<ServerId, ServerHealth>,
 }
 
 /// Counts a worker in the metric of its state.

@@ -14,7 +14,7 @@ use crate::logs::WorkerLog;
 use crate::queue::Queue;
 use crate::{
     Candidate, CandidateError, HookCall, KeepRefused, KeptServer, Launch, LaunchSource, Level, LogLine,
-    Observer, ProbeError, Settings, Unavailable, Worker, WorkerStatus,
+    Observer, ProbeError, Settings, Unavailable, VitalSigns, Worker, WorkerStatus,
 };
 
 /// All workers of this host. Clones are the same; when the last one is dropped, every worker is killed.
@@ -67,6 +67,15 @@ impl Workers {
     #[must_use]
     pub fn serving(&self, key: &InstanceKey) -> Option<Worker> {
         self.shared.directory.serving(key)
+    }
+
+    /// What is known of the serving worker of an instance, if there is one. Nobody is asked and nothing is waited for, so
+    /// that it is told at once whatever the worker does; and it does not count as use.
+    #[must_use]
+    pub fn vital_signs(&self, key: &InstanceKey) -> Option<VitalSigns> {
+        let worker = self.shared.directory.look(key)?;
+        let facts = worker.inner.facts.borrow();
+        Some(VitalSigns { stalled_since: facts.stalled_since, kept: facts.kept.clone() })
     }
 
     /// Starts a plugin without any organization, to learn what it registers. The answer is the worker's own word.

@@ -141,6 +141,8 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
         plugin_folders: config.plugins.dirs.clone(),
         administrator_token,
         deadlines: config.limits.host,
+        calls: config.limits.calls,
+        results: config.cache,
         value_quota: config.limits.values,
     })
     .await

@@ -1,6 +1,6 @@
 //! `[limits]`: limits and deadlines. The defaults are those of the crates that keep them.
 
-use hayloft_host::{HostDeadlines, ValueQuota};
+use hayloft_host::{CallLimits, HostDeadlines, ValueQuota};
 use hayloft_model::plugin::{LimitName, PluginLimits};
 use hayloft_server::ServerLimits;
 use hayloft_workers::{Deadlines, GateLimits, LogLimits, QueueLimits, Resources, RouteLimits, Sampling};
@@ -17,10 +17,15 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("limits.on_disable", "HAYLOFT_LIMITS_ON_DISABLE"),
     Setting::new("limits.procedure", "HAYLOFT_LIMITS_PROCEDURE"),
     Setting::new("limits.open_mcp", "HAYLOFT_LIMITS_OPEN_MCP"),
+    Setting::new("limits.ping", "HAYLOFT_LIMITS_PING"),
+    Setting::new("limits.pong", "HAYLOFT_LIMITS_PONG"),
     Setting::new("limits.idle", "HAYLOFT_LIMITS_IDLE"),
     Setting::new("limits.drain", "HAYLOFT_LIMITS_DRAIN"),
     Setting::new("limits.tool_call", "HAYLOFT_LIMITS_TOOL_CALL"),
     Setting::new("limits.tool_call_total", "HAYLOFT_LIMITS_TOOL_CALL_TOTAL"),
+    Setting::new("limits.calls_at_once", "HAYLOFT_LIMITS_CALLS_AT_ONCE"),
+    Setting::new("limits.calls_waiting", "HAYLOFT_LIMITS_CALLS_WAITING"),
+    Setting::new("limits.call_wait", "HAYLOFT_LIMITS_CALL_WAIT"),
     Setting::new("limits.save_answer", "HAYLOFT_LIMITS_SAVE_ANSWER"),
     Setting::new("limits.audit_period", "HAYLOFT_LIMITS_AUDIT_PERIOD"),
     Setting::new("limits.kept_values", "HAYLOFT_LIMITS_KEPT_VALUES"),
@@ -85,6 +90,8 @@ pub(crate) struct Limits {
     pub(crate) soft_memory: Option<u64>,
     /// Of tool calls.
     pub(crate) host: HostDeadlines,
+    /// Of how many of them an organization has.
+    pub(crate) calls: CallLimits,
     /// Of what a plugin keeps for an organization.
     pub(crate) values: ValueQuota,
     /// Of what the outside sends.
@@ -102,6 +109,8 @@ impl Limits {
             on_disable: settings.duration("limits.on_disable", defaults.on_disable),
             procedure: settings.duration("limits.procedure", defaults.procedure),
             open_mcp: settings.duration("limits.open_mcp", defaults.open_mcp),
+            ping: settings.duration("limits.ping", defaults.ping),
+            pong: settings.duration("limits.pong", defaults.pong),
             idle: settings.duration("limits.idle", defaults.idle),
             drain: settings.duration("limits.drain", defaults.drain),
             ..defaults
@@ -112,6 +121,12 @@ impl Limits {
             tool_call_total: settings.duration("limits.tool_call_total", defaults.tool_call_total),
             save_answer: settings.duration("limits.save_answer", defaults.save_answer),
             audit_period: settings.duration("limits.audit_period", defaults.audit_period),
+        };
+        let defaults = CallLimits::default();
+        let calls = CallLimits {
+            at_once: settings.positive("limits.calls_at_once", defaults.at_once),
+            waiting: settings.count("limits.calls_waiting", defaults.waiting),
+            wait: settings.duration("limits.call_wait", defaults.wait),
         };
         let defaults = ValueQuota::default();
         let values = ValueQuota {
@@ -193,6 +208,7 @@ impl Limits {
             sampling,
             soft_memory,
             host,
+            calls,
             values,
             server,
         }

@@ -64,6 +64,10 @@ pub(crate) struct WorkerBody {
     secrets_in_environment: bool,
     /// Since when its event loop has not answered.
     stalled_since: Option<DateTime<Utc>>,
+    /// How long its event loop took for its last answer, in milliseconds: a sample taken now and then.
+    event_loop_delay: Option<f64>,
+    /// How often its event loop did not answer in time.
+    event_loop_stalls: u32,
     /// What went wrong last with the instance.
     last_error: Option<String>,
 }
@@ -124,6 +128,8 @@ impl WorkerBody {
             mcp_servers: status.mcp_servers.iter().map(ToString::to_string).collect(),
             secrets_in_environment: status.secrets_in_environment,
             stalled_since: status.stalled_since,
+            event_loop_delay: status.event_loop_delay.map(|delay| delay.as_secs_f64() * 1000.0),
+            event_loop_stalls: status.event_loop_stalls,
             last_error: status.last_error,
         }
     }
