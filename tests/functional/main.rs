@@ -7,6 +7,7 @@ mod command_line;
 mod crashes;
 mod defaults;
 mod endpoint;
+mod fast_starts;
 mod first_call;
 mod hatago;
 mod interleavings;

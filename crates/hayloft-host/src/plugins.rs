@@ -3,6 +3,7 @@
 pub(crate) mod defaults;
 pub mod disable;
 pub mod discover;
+pub(crate) mod fast_start;
 pub mod get;
 pub mod install_log;
 pub(crate) mod known;
@@ -15,4 +16,6 @@ pub(crate) mod prepare;
 pub mod purge;
 pub(crate) mod registry;
 pub mod save;
+pub(crate) mod tidy;
 pub mod view;
+pub(crate) mod wishes;
