@@ -27,10 +27,8 @@ fn plugin(folder: &PluginFolder, id: &str, entry: &str) -> PluginFiles {
 }
 
 fn starts(server: &TestServer, id: &str) -> Value {
-    let versions = server.data_folder().join("packages").join(id);
-    let start =
-        entries(&versions).into_iter().find(|path| path.extension().is_some_and(|end| end == "start"));
-    let start = start.expect("a folder with what starts fast");
+    let starts = entries(&server.data_folder().join("packages/.starts").join(id));
+    let start = starts.into_iter().find(|path| path.is_dir()).expect("a folder with what starts fast");
     serde_json::from_slice(&fs::read(start.join("start.json")).unwrap()).unwrap()
 }
 
@@ -82,7 +80,7 @@ export default defineHayPlugin(({ register }) => ({
 
     // What Node compiled is code: a version with another one does not start.
     server.terminate().await;
-    let versions = server.data_folder().join("packages/hay-plugin-fast");
+    let versions = server.data_folder().join("packages/.starts/hay-plugin-fast");
     let compiled =
         entries(&versions).into_iter().map(|path| path.join("compiled")).find(|path| path.exists());
     let tag = entries(&compiled.expect("compiled code")).remove(0);

@@ -20,6 +20,9 @@ use crate::Phase;
 /// Where versions are written before they are whole.
 const STAGING: &str = ".staging";
 
+/// Where what makes versions start faster is kept, as they are: `<id>/<content hash>/`.
+const STARTS: &str = ".starts";
+
 /// The folder of versions. Only the host's user can enter it.
 #[derive(Clone, Debug)]
 pub(crate) struct Shelf {
@@ -122,8 +125,10 @@ impl Shelf {
 
     /// Puts what makes a version start faster beside it and seals it, in the place of what was there.
     pub(crate) fn keep_start(&self, plugin: &PluginId, hash: ContentHash, made: &Path) -> io::Result<()> {
-        let start = start_of(&self.version(plugin, hash));
+        let start = self.start(plugin, hash);
         self.forget_start(plugin, hash)?;
+        let above = start.parent().unwrap_or(&self.root);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(above)?;
         close(made)?;
         fs::rename(made, &start)?;
         fs::set_permissions(&start, Permissions::from_mode(0o555))?;
@@ -132,13 +137,13 @@ impl Shelf {
 
     /// What makes a version start faster, if that is there and whole.
     pub(crate) fn find_start(&self, plugin: &PluginId, hash: ContentHash) -> Option<PathBuf> {
-        let start = start_of(&self.version(plugin, hash));
+        let start = self.start(plugin, hash);
         (seal_of(&start).is_file() && start.is_dir()).then_some(start)
     }
 
     /// Removes what makes a version start faster.
     pub(crate) fn forget_start(&self, plugin: &PluginId, hash: ContentHash) -> io::Result<()> {
-        let start = start_of(&self.version(plugin, hash));
+        let start = self.start(plugin, hash);
         // Without its seal it is nothing, so that goes first.
         remove_file(&seal_of(&start))?;
         remove(&start)
@@ -184,7 +189,7 @@ impl Shelf {
             let folder = folder?;
             let name = folder.file_name();
             let plugin = name.to_str().and_then(|name| name.replace('+', "/").parse::<PluginId>().ok());
-            let Some(plugin) = plugin.filter(|_| name != STAGING) else { continue };
+            let Some(plugin) = plugin.filter(|_| name != STAGING && name != STARTS) else { continue };
             let mut hashes = BTreeSet::new();
             for entry in fs::read_dir(folder.path())? {
                 let name = entry?.file_name();
@@ -203,6 +208,7 @@ impl Shelf {
             }
             // Not empty, as a rule.
             let _ = fs::remove_dir(folder.path());
+            let _ = fs::remove_dir(self.root.join(STARTS).join(folder_of(&plugin)));
         }
         Ok(removed)
     }
@@ -218,12 +224,16 @@ impl Shelf {
     }
 
     fn plugin(&self, plugin: &PluginId) -> PathBuf {
-        // A scope's `/` would make two folders; no id has a `+`.
-        self.root.join(plugin.as_str().replace('/', "+"))
+        self.root.join(folder_of(plugin))
     }
 
     fn version(&self, plugin: &PluginId, hash: ContentHash) -> PathBuf {
         self.plugin(plugin).join(hash.to_string())
+    }
+
+    /// Where what makes a version start faster lies.
+    fn start(&self, plugin: &PluginId, hash: ContentHash) -> PathBuf {
+        self.root.join(STARTS).join(folder_of(plugin)).join(hash.to_string())
     }
 
     fn failure_of(&self, plugin: &PluginId, hash: ContentHash) -> PathBuf {
@@ -233,11 +243,6 @@ impl Shelf {
     fn log_of(&self, plugin: &PluginId, hash: ContentHash) -> PathBuf {
         self.version(plugin, hash).with_added_extension("log")
     }
-}
-
-/// What makes a version start faster lies beside it.
-fn start_of(version: &Path) -> PathBuf {
-    version.with_added_extension("start")
 }
 
 fn seal(folder: &Path) -> io::Result<()> {
@@ -258,6 +263,12 @@ fn is_as_sealed(folder: &Path) -> Result<(), Tampered> {
     };
     let at = differing(&found, &sealed).or_else(|| differing(&sealed, &found)).unwrap_or_default();
     Err(Tampered { at })
+}
+
+/// The name of a plugin's folder.
+fn folder_of(plugin: &PluginId) -> String {
+    // A scope's `/` would make two folders; no id has a `+`.
+    plugin.as_str().replace('/', "+")
 }
 
 fn seal_of(version: &Path) -> PathBuf {
