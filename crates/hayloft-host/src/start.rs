@@ -135,7 +135,6 @@ impl Host {
             tracing::error!(%error, "failed to forget old calls");
         }
         self.take_up_wishes().await;
-        self.tidy_versions().await;
         let plugins = self.plugins.all();
         let unknown = plugins.values().filter(|plugin| plugin.is_readable() && plugin.registered().is_none());
         stream::iter(unknown)
@@ -158,6 +157,7 @@ impl Host {
                 }
             })
             .await;
+        self.tidy_versions().await;
     }
 
     /// After Node, the runner or a plugin's limits changed, what was found out about starts is of no use.

@@ -107,7 +107,6 @@ impl Host {
         {
             self.find_fast_start(&installed).await;
         }
-        self.tidy_versions().await;
         Ok(())
     }
 

@@ -129,6 +129,8 @@ impl Host {
                     SavePluginError::Invalid(problems) => problems.to_string(),
                     other => other.to_string(),
                 }));
+                // Nobody waits for that.
+                tokio::spawn(async move { host.tidy_versions().await });
                 outcome
             }
         };
