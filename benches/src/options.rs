@@ -54,6 +54,8 @@ pub(crate) enum Suite {
     Neighbours,
     /// The way out of a jail.
     Egress,
+    /// Starts of a plugin with real dependencies, bundled and from its files.
+    Packages,
 }
 
 impl Options {

@@ -5,6 +5,7 @@ mod egress;
 mod generator;
 mod jail;
 mod neighbours;
+mod packages;
 mod route;
 mod start;
 mod tool_call;
@@ -35,6 +36,9 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     }
     if options.wants(Suite::Egress) {
         metrics.extend(egress::run(options).await?);
+    }
+    if options.wants(Suite::Packages) {
+        metrics.extend(packages::run(options).await?);
     }
     if options.wants(Suite::Neighbours) {
         metrics.extend(neighbours::run(options).await?);

@@ -8,6 +8,7 @@ mod crashes;
 mod defaults;
 mod endpoint;
 mod external;
+mod fast_starts;
 mod first_call;
 mod hatago;
 mod health;

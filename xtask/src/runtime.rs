@@ -42,6 +42,11 @@ pub(crate) fn assemble_locked(workspace: &Workspace) -> Result<()> {
         );
     }
     replace_link(&node, &runtime.join("node"))?;
+    let esbuild = workspace.path("node_modules/@esbuild/linux-x64/bin/esbuild");
+    if !esbuild.is_file() {
+        bail!("there is no esbuild for this machine at `{}`", esbuild.display());
+    }
+    replace_link(&esbuild, &runtime.join("esbuild"))?;
     provide(workspace, &runtime)
 }
 

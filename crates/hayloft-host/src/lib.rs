@@ -191,6 +191,8 @@ pub struct HostInner {
     pub(crate) journal: Journal,
     pub(crate) workers: Workers,
     pub(crate) packages: Packages,
+    /// One at a time puts newer versions of plugins into service, or removes old ones.
+    pub(crate) changing_versions: Semaphore,
     /// Plugins that are switched on as soon as they are installed.
     pub(crate) enabling: plugins::prepare::Enabling,
     pub(crate) clock: Arc<dyn Clock>,

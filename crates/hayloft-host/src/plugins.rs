@@ -3,6 +3,7 @@
 pub(crate) mod defaults;
 pub mod disable;
 pub mod discover;
+pub(crate) mod fast_start;
 pub mod get;
 pub mod health;
 pub mod install_log;
@@ -17,4 +18,6 @@ pub mod purge;
 pub(crate) mod registry;
 pub mod save;
 pub mod statistics;
+pub(crate) mod tidy;
 pub mod view;
+pub(crate) mod wishes;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures::{StreamExt, stream};
-use hayloft_model::plugin::Package;
+use hayloft_model::plugin::{Package, Runtime};
 use hayloft_model::{InstanceKey, InstanceState, PluginId};
 use hayloft_workers::{LaunchRefused, Workers};
 use tokio::sync::Semaphore;
@@ -108,6 +108,7 @@ impl Host {
             journal: options.journal,
             packages: options.packages,
             enabling: Default::default(),
+            changing_versions: Semaphore::new(1),
             clock,
             environment: options.environment,
             deadlines: options.deadlines,
@@ -149,6 +150,7 @@ impl Host {
         if let Err(error) = self.store.calls().forget_before(self.clock.now() - CALLS_KEPT).await {
             tracing::error!(%error, "failed to forget old calls");
         }
+        self.take_up_wishes().await;
         let plugins = self.plugins.all();
         let unknown = plugins.values().filter(|plugin| plugin.is_readable() && plugin.registered().is_none());
         stream::iter(unknown)
@@ -158,6 +160,7 @@ impl Host {
                 }
             })
             .await;
+        self.find_fast_starts().await;
         let enabled = self.instances.all().into_iter().filter(|instance| instance.enabled);
         let activated = enabled.filter(|instance| {
             let plugin = self.plugins.get(instance.key.organization, &instance.key.plugin);
@@ -173,6 +176,21 @@ impl Host {
                 }
             })
             .await;
+        self.tidy_versions().await;
+    }
+
+    /// After Node, the runner or a plugin's limits changed, what was found out about starts is of no use.
+    async fn find_fast_starts(&self) {
+        let plugins = self.plugins.all();
+        for package in plugins.values().filter_map(|plugin| plugin.package.as_ref()) {
+            let Ok(Some(ready)) = self.packages.ready(package).await else { continue };
+            let runs_in_node = matches!(ready.descriptor.runtime, Runtime::Node { .. });
+            if runs_in_node
+                && self.packages.lacks_start(&ready, &self.workers.compiles_for(&ready.descriptor))
+            {
+                self.find_fast_start(&ready).await;
+            }
+        }
     }
 
     /// What an instance requires can come and go with the host's environment while the host is down.

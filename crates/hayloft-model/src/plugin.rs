@@ -176,6 +176,17 @@ pub struct Package {
     pub content_hash: ContentHash,
     /// What it says.
     pub descriptor: PluginDescriptor,
+    /// What was made of its code so that it starts faster.
+    pub start: FastStart,
+}
+
+/// What is made of a package's code so that it starts faster. Without any of it the package runs just as well.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FastStart {
+    /// The module to load in the place of its entry, relative to the folder: the same code in one file.
+    pub bundle: Option<PathBuf>,
+    /// Absolute path of a folder with what Node compiled of it.
+    pub compiled: Option<PathBuf>,
 }
 
 /// How a plugin's code is run.

@@ -23,3 +23,4 @@ pub(crate) mod tool_names;
 pub(crate) mod tools;
 pub(crate) mod usage;
 pub(crate) mod vault_checks;
+pub(crate) mod wishes;

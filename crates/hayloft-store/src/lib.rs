@@ -57,6 +57,7 @@ pub mod tokens;
 pub mod tool_names;
 pub mod tools;
 mod vault;
+pub mod wishes;
 mod write;
 
 pub use column::UnknownOrganization;
@@ -83,6 +84,7 @@ use tokens::Tokens;
 use tool_names::ToolNames;
 use tools::Tools;
 use vault::Vault;
+use wishes::Wishes;
 
 /// What opening a store needs.
 pub struct Options {
@@ -236,6 +238,12 @@ impl Store {
     #[must_use]
     pub const fn instance_registrations(&self) -> InstanceRegistrations<'_> {
         InstanceRegistrations { store: self }
+    }
+
+    /// What was wished for plugins that are still being made ready.
+    #[must_use]
+    pub const fn wishes(&self) -> Wishes<'_> {
+        Wishes { store: self }
     }
 
     /// Values that plugins keep.

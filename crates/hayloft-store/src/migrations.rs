@@ -16,6 +16,7 @@ mod m0007_host_audit;
 mod m0008_plugin_values;
 mod m0009_remote_servers;
 mod m0010_result_caching;
+mod m0011_wishes;
 
 pub(crate) struct Migrator;
 
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0008_plugin_values::Migration),
             Box::new(m0009_remote_servers::Migration),
             Box::new(m0010_result_caching::Migration),
+            Box::new(m0011_wishes::Migration),
         ]
     }
 }

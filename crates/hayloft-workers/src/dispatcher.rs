@@ -3,6 +3,7 @@
 //! It waits for nothing. What takes time is done by units and small tasks, and comes back as a message.
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,7 +47,7 @@ pub(crate) struct Shared {
 /// What the handles ask for.
 pub(crate) enum Command {
     Ensure(InstanceKey, oneshot::Sender<Result<Worker, Unavailable>>),
-    Probe(Box<Package>, oneshot::Sender<Result<Box<RawValue>, ProbeError>>),
+    Probe(Box<Package>, Option<OwnedFd>, oneshot::Sender<Result<Box<RawValue>, ProbeError>>),
     Candidate(InstanceKey, Box<Launch>, oneshot::Sender<Result<Worker, CandidateError>>),
     Promote(WorkerId, Takeover, oneshot::Sender<Result<Worker, CandidateError>>),
     Discard(WorkerId),
@@ -220,7 +221,7 @@ impl Dispatcher {
     fn on_command(&mut self, command: Command) {
         match command {
             Command::Ensure(key, reply) => self.ensure(&key, reply),
-            Command::Probe(package, reply) => self.probe(&package, reply),
+            Command::Probe(package, compiled, reply) => self.probe(&package, compiled, reply),
             Command::Candidate(key, launch, reply) => self.candidate(&key, launch, reply),
             Command::Promote(worker, takeover, reply) => self.promote(worker, takeover, reply),
             Command::Discard(worker) => self.drain(worker, Duration::ZERO, "the candidate was discarded"),
@@ -294,6 +295,17 @@ impl Dispatcher {
 
     /// Starts a unit. It reports back from now on.
     fn launch(&mut self, package: &Package, key: Option<&InstanceKey>, purpose: Purpose) -> WorkerId {
+        self.launch_with(package, key, purpose, None)
+    }
+
+    /// Starts a worker that writes what Node compiled to a file, if there is one.
+    fn launch_with(
+        &mut self,
+        package: &Package,
+        key: Option<&InstanceKey>,
+        purpose: Purpose,
+        compiled: Option<OwnedFd>,
+    ) -> WorkerId {
         let settings = &self.shared.settings;
         let id = WorkerId::from_uuid(sortable_id(&*settings.clock, &*settings.entropy));
         let log = match key {
@@ -327,6 +339,7 @@ impl Dispatcher {
             shared: Arc::clone(&self.shared),
             worker: id,
             package: package.clone(),
+            compiled,
             instance,
             log,
             activity: Arc::clone(&activity),

@@ -9,6 +9,7 @@ mod activity;
 mod backoff;
 mod candidate;
 mod channel;
+mod compiled;
 mod directory;
 mod dispatcher;
 mod environment;
@@ -41,6 +42,7 @@ mod workers;
 pub use activity::ActivityGuard;
 pub use candidate::{Candidate, Verdict};
 pub use channel::MAXIMAL_PAYLOAD;
+pub use compiled::Compiled;
 pub use environment::base as base_environment;
 pub use error::{
     CandidateError, Fault, HookError, ProbeError, ProxyError, Refusal, StartFailure, StartStage, Unavailable,

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +67,8 @@ pub(crate) struct Birth {
     pub(crate) shared: Arc<Shared>,
     pub(crate) worker: WorkerId,
     pub(crate) package: Package,
+    /// The file that takes what Node compiled, if somebody wants that.
+    pub(crate) compiled: Option<OwnedFd>,
     /// Absent for one that never serves.
     pub(crate) instance: Option<(InstanceKey, Inlet)>,
     pub(crate) log: WorkerLog,
@@ -172,6 +175,7 @@ impl Unit {
             shared,
             worker,
             package,
+            compiled: _,
             instance,
             log,
             activity,

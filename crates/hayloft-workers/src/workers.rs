@@ -1,15 +1,19 @@
 //! The handle through which everybody else uses workers.
 
 use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hayloft_model::plugin::Package;
-use hayloft_model::{InstanceKey, ServerId, WorkerId};
+use hayloft_model::{InstanceKey, PluginDescriptor, ServerId, WorkerId};
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::compiled::{self, Compiled};
 use crate::dispatcher::{Command, Dispatcher, Shared, Takeover};
+use crate::launch;
 use crate::logs::WorkerLog;
 use crate::queue::Queue;
 use crate::{
@@ -83,8 +87,51 @@ impl Workers {
     /// # Errors
     /// When it does not start.
     pub async fn probe(&self, package: &Package) -> Result<Box<RawValue>, ProbeError> {
+        self.probe_into(package, None).await
+    }
+
+    /// The same, and what Node compiled while it started, where Node keeps that and a jail is where it will run.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn probe_compiling(
+        &self,
+        package: &Package,
+    ) -> Result<(Box<RawValue>, Option<Compiled>), ProbeError> {
+        // In other jails a worker is another user each time, and Node keeps to its own user's.
+        let files = match launch::has_own_network(&self.shared.settings) {
+            true => compiled::file().map(Some),
+            false => Ok(None),
+        };
+        let files = files.unwrap_or_else(|error| {
+            tracing::warn!(%error, "failed to make a file for what Node compiles");
+            None
+        });
+        let Some((inside, file)) = files else { return Ok((self.probe_into(package, None).await?, None)) };
+        let registration = self.probe_into(package, Some(inside)).await?;
+        let read = tokio::task::spawn_blocking(move || compiled::read(&file)).await;
+        let compiled = read.map_err(io::Error::other).flatten().unwrap_or_else(|error| {
+            tracing::warn!(plugin = %package.descriptor.id, %error, "what Node compiled of a plugin cannot be kept");
+            None
+        });
+        Ok((registration, compiled))
+    }
+
+    async fn probe_into(
+        &self,
+        package: &Package,
+        compiled: Option<OwnedFd>,
+    ) -> Result<Box<RawValue>, ProbeError> {
         let package = Box::new(package.clone());
-        self.ask(|reply| Command::Probe(package, reply)).await.unwrap_or(Err(ProbeError::ShuttingDown))
+        self.ask(|reply| Command::Probe(package, compiled, reply))
+            .await
+            .unwrap_or(Err(ProbeError::ShuttingDown))
+    }
+
+    /// What compiled code of a plugin depends on beside the code, in words that differ when it does.
+    #[must_use]
+    pub fn compiles_for(&self, plugin: &PluginDescriptor) -> String {
+        compiled::made_for(&self.shared.settings, plugin)
     }
 
     /// Starts a worker with new values beside the serving one, and runs `onConfigUpdate`.

@@ -73,6 +73,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) store: Store,
     /// The programs inside workers.
     pub(crate) runtime: Runtime,
+    /// What bundles plugins.
+    pub(crate) bundler: Option<PathBuf>,
     /// What makes their jails.
     pub(crate) sandbox: Sandbox,
     /// The administrator's token.
@@ -86,7 +88,7 @@ pub(crate) struct Parts<'a> {
 /// # Errors
 /// When a part cannot be had.
 pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Result<Host, Failure> {
-    let Parts { data_dir, store, runtime, sandbox, administrator_token, environment } = parts;
+    let Parts { data_dir, store, runtime, bundler, sandbox, administrator_token, environment } = parts;
     let (journal, replayed) = Journal::open(JournalOptions {
         folder: data_dir.journal(),
         store: store.clone(),
@@ -103,7 +105,7 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
         );
     }
     let plugin_api = PluginApi::new(&*ports.entropy);
-    let packages = packages(config, data_dir, &runtime, &sandbox, environment)?;
+    let packages = packages(config, data_dir, &runtime, bundler, &sandbox, environment)?;
     let network = network(&config.network);
     let outbound = PluginOutbound::new(network.clone(), config.network.certificates.as_deref())?;
     let host = Host::start(HostOptions {
@@ -159,6 +161,7 @@ fn packages(
     config: &Config,
     data_dir: &DataDir,
     runtime: &Runtime,
+    bundler: Option<PathBuf>,
     sandbox: &Sandbox,
     environment: &HashMap<String, String>,
 ) -> Result<Packages, Failure> {
@@ -175,11 +178,13 @@ fn packages(
         toolchain: Toolchain {
             npm: config.packages.npm.clone().or_else(|| find_npm(&runtime.node, &folders)),
             node: runtime.node.clone(),
+            esbuild: bundler,
         },
         provided: provided.collect(),
         dial: Arc::new(RegistryDial::new(&config.packages)),
         registry: config.packages.registry.clone(),
         limits: config.packages.limits,
+        keep: config.packages.keep,
         script_grants: config.packages.script_grants.clone(),
     })
     .map_err(|error| Failure::caused(format!("failed to open `{}`", shelf.display()), &error))

@@ -42,6 +42,8 @@ impl Host {
         let key = InstanceKey { organization, plugin: plugin.id.clone() };
         let (host, caller) = (self.clone(), caller.clone());
         uninterrupted(async move {
+            // What was wished before does not come true any more.
+            host.forget_wish(&key).await;
             let _turn = host.turns.take(&key).await;
             if host.instances.get(&key).is_some_and(|instance| instance.enabled) {
                 let off = InstanceChange::new().enabled(false);

@@ -93,7 +93,12 @@ impl Host {
         if self.must_be_prepared(&key, &plugin, wish.enabled).await {
             return self.save_once_prepared(caller, plugin, key, wish, wait).await;
         }
-        uninterrupted(async move { host.save_in_turn(&caller, &plugin, &key, wish, wait).await }).await
+        uninterrupted(async move {
+            let outcome = host.save_in_turn(&caller, &plugin, &key, wish, wait).await;
+            host.forget_wish(&key).await;
+            outcome
+        })
+        .await
     }
 
     /// Makes the plugin ready and then saves. The answer waits a while for both; they go on without it.
@@ -106,6 +111,8 @@ impl Host {
         wait: Duration,
     ) -> Result<SaveOutcome, SavePluginError> {
         let enabling = self.enabling.begin(&key);
+        // Before anybody is told that it goes on: it does, even if this host ends meanwhile.
+        self.keep_wish(&key, &caller, &wish).await?;
         let host = self.clone();
         let work = {
             let (plugin, key) = (Arc::clone(&plugin), key.clone());
@@ -117,10 +124,13 @@ impl Host {
                     }
                     Err(problems) => Err(SavePluginError::Invalid(problems)),
                 };
+                host.forget_wish(&key).await;
                 enabling.end(outcome.as_ref().err().map(|error| match error {
                     SavePluginError::Invalid(problems) => problems.to_string(),
                     other => other.to_string(),
                 }));
+                // Nobody waits for that.
+                tokio::spawn(async move { host.tidy_versions().await });
                 outcome
             }
         };

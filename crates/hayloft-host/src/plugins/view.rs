@@ -46,6 +46,8 @@ pub struct PluginSummary {
     pub problems: Problems,
     /// The only organization that sees it, if it is not for all.
     pub owner: Option<OrganizationId>,
+    /// When it was made ready to run as it is; absent when it was not, or runs from where it lies.
+    pub installed_at: Option<DateTime<Utc>>,
     /// How far its package is; absent for one that cannot be read.
     pub installation: Option<InstallState>,
     /// Whether its dependencies must be fetched before it runs.
@@ -173,6 +175,11 @@ impl Host {
             last_error: failed.or_else(|| instance.and_then(|instance| instance.last_error.clone())),
             problems,
             owner: plugin.owner,
+            installed_at: plugin
+                .package
+                .as_ref()
+                .and_then(|package| self.packages.installed_at(package))
+                .map(Into::into),
             installation,
             needs_installation: plugin.needs.installation && !is_installed,
             needs_building: plugin.needs.building && !is_installed,

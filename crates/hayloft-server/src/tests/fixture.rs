@@ -84,11 +84,12 @@ fn packages(folder: &Path, sandbox: &Sandbox) -> Packages {
     Packages::open(PackagesOptions {
         shelf: folder.join("packages"),
         sandbox: sandbox.clone(),
-        toolchain: Toolchain { node: "/nonexistent".into(), npm: None },
+        toolchain: Toolchain { node: "/nonexistent".into(), npm: None, esbuild: None },
         provided: Vec::new(),
         registry: Default::default(),
         dial: Arc::new(Nowhere),
         limits: Default::default(),
+        keep: 0,
         script_grants: Default::default(),
     })
     .unwrap()

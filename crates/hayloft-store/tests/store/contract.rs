@@ -15,3 +15,4 @@ mod tokens;
 mod tool_names;
 mod tools;
 mod vault;
+mod wishes;

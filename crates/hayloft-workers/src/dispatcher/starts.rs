@@ -1,5 +1,7 @@
 //! How workers come to serve: on demand, as candidates, and to be asked what they register.
 
+use std::os::fd::OwnedFd;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,13 +75,14 @@ impl Dispatcher {
     pub(super) fn probe(
         &mut self,
         package: &Package,
+        compiled: Option<OwnedFd>,
         reply: oneshot::Sender<Result<Box<RawValue>, ProbeError>>,
     ) {
         if self.closing.is_some() {
             let _ = reply.send(Err(ProbeError::ShuttingDown));
             return;
         }
-        self.launch(package, None, Purpose::Probe(Some(reply)));
+        self.launch_with(package, None, Purpose::Probe(Some(reply)), compiled);
     }
 
     pub(super) fn candidate(

@@ -50,8 +50,9 @@ pub(super) async fn start(birth: &Birth) -> Result<Process, StartFailure> {
         hint,
     };
     let refused = |error: JailError| failure(format!("{error}: {}", error.source), error.hint.clone());
-    let prepared = launch::prepare(settings, &birth.routes, &birth.package, birth.worker)
-        .map_err(|error| failure(format!("prepare its folder and sockets: {error}"), None))?;
+    let prepared =
+        launch::prepare(settings, &birth.routes, &birth.package, birth.compiled.as_ref(), birth.worker)
+            .map_err(|error| failure(format!("prepare its folder and sockets: {error}"), None))?;
     let Prepared { spec, home, code, policy } = prepared;
     // In its folder before the folder is given away to the worker's user.
     let folder = (!launch::has_own_network(settings)).then(|| {

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod candidates;
+mod compiled;
 mod crashes;
 mod ends;
 mod gate;

@@ -261,6 +261,7 @@ pub(crate) fn package(id: &str, root: &Path) -> Package {
             FormatName("hay-package".into()),
             PluginRuntime::Node { entry: "entry.cjs".into() },
         ),
+        start: Default::default(),
     }
 }
 
