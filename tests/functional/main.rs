@@ -12,6 +12,7 @@ mod hatago;
 mod interleavings;
 mod jail_features;
 mod mcp_servers;
+mod migration;
 mod network;
 mod nodes;
 mod organizations;
