@@ -50,7 +50,7 @@ fn said(line: &str) -> String {
         return String::new();
     }
     let end = OPEN.find(line).map_or(line.len(), |open| open.start());
-    folded(&line[..end]).trim_end_matches(',').to_owned()
+    folded(line.get(..end).unwrap_or(line)).trim_end_matches(',').to_owned()
 }
 
 /// All that a plugin's author wrote, and what it was built into.
