@@ -71,7 +71,18 @@ pub fn migrate(folder: &Path) -> (Option<Migration>, Problems) {
     files.push(package::file(&folder, &plan, &mut left_behind));
     let replaced = PathBuf::from(format!("dist/{}.js", plan.module));
     let is_replaced = plan.kept_entry.is_none() && folder.locate(&replaced.to_string_lossy()).is_ok();
-    let obsolete = is_replaced.then_some(replaced).into_iter().chain([PathBuf::from(obsolete)]);
+    // The package depends on more than before, and npm refuses what disagrees with its lockfile.
+    let lockfiles = ["npm-shrinkwrap.json", "package-lock.json"];
+    let stale = lockfiles.into_iter().filter(|name| folder.locate(name).is_ok());
+    for name in stale.clone() {
+        let problem = Problem::warning(name, "is put aside, since the package depends on more now");
+        left_behind.push(problem.hint("`npm install` makes it anew"));
+    }
+    let obsolete = is_replaced
+        .then_some(replaced)
+        .into_iter()
+        .chain(stale.map(PathBuf::from))
+        .chain([PathBuf::from(obsolete)]);
     (Some(Migration { files, obsolete: obsolete.collect(), left_behind }), problems)
 }
 

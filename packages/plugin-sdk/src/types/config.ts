@@ -82,7 +82,7 @@ type ValueOfType<Type> = Type extends "string"
       : Type extends "array"
         ? readonly JsonValue[]
         : Type extends "object"
-          ? { readonly [key: string]: JsonValue }
+          ? Readonly<Record<string, JsonValue>>
           : JsonValue;
 
 /** The type of the values that a field holds, without regard to whether it has one. */

@@ -57,7 +57,7 @@ pub(super) fn file(folder: &Folder, plan: &Plan<'_>, left: &mut Problems) -> Gen
         set(&mut package, "dependencies", super::source::SDK, Value::from("*"));
     }
     if plan.kept_entry.is_none() && !has_dependency(&package, "typescript") {
-        set(&mut package, "devDependencies", "typescript", Value::from(">=5"));
+        set(&mut package, "devDependencies", "typescript", Value::from("^5.0.0"));
     }
     GeneratedFile { path: FILE.into(), text: pretty(&Value::Object(package)) }
 }
