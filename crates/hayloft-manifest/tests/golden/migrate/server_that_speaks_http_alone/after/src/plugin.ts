@@ -4,7 +4,7 @@ declare const process: { env: Record<string, string | undefined> };
 
 /** Hands a server that listens on a port to the host, which starts it and keeps it up. */
 async function registerServer(server: object): Promise<void> {
-  const { HAY_API_URL: url, HAY_API_TOKEN: token } = process.env;
+  const { HAY_API_URL: url = "http://hayloft.internal", HAY_API_TOKEN: token = "" } = process.env;
   const answer = await fetch(`${url}/v1/plugin-api/mcp/register-local`, {
     method: "POST",
     headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
