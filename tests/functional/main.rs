@@ -17,6 +17,7 @@ mod jail_features;
 mod leaks;
 mod many_calls;
 mod mcp_servers;
+mod migration;
 mod network;
 mod nodes;
 mod organizations;

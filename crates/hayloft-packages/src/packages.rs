@@ -40,6 +40,9 @@ pub struct Options {
     pub toolchain: Toolchain,
     /// Packages that the host itself provides.
     pub provided: Vec<Provided>,
+    /// Packages that a build finds while the plugin brings none of its own by that name: the types of Node, which
+    /// authors of this family have above their plugins. Workers do not see them.
+    pub at_hand: Vec<Provided>,
     /// Where dependencies come from.
     pub registry: Registry,
     /// Opens the host's connections.
@@ -416,6 +419,7 @@ impl Inner {
             sandbox: &options.sandbox,
             toolchain: &options.toolchain,
             provided: &options.provided,
+            at_hand: &options.at_hand,
             registry: &options.registry,
             dial: &options.dial,
             limits: &options.limits,

@@ -90,6 +90,7 @@ pub(crate) struct Fittings<'a> {
     pub(crate) sandbox: &'a Sandbox,
     pub(crate) toolchain: &'a Toolchain,
     pub(crate) provided: &'a [Provided],
+    pub(crate) at_hand: &'a [Provided],
     pub(crate) registry: &'a Registry,
     pub(crate) dial: &'a Arc<dyn Dial>,
     pub(crate) limits: &'a InstallLimits,
@@ -432,15 +433,16 @@ impl Packer {
 }
 
 fn spec(fittings: &Fittings<'_>) -> JailSpec {
-    let Fittings { toolchain, limits, provided, .. } = fittings;
+    let Fittings { toolchain, limits, .. } = fittings;
+    let found = || fittings.provided.iter().chain(fittings.at_hand);
     let mut paths = vec![fittings.source.to_owned(), toolchain.node.clone()];
     paths.extend(SYSTEM.map(PathBuf::from).into_iter().filter(|folder| folder.exists()));
     paths.extend(toolchain.npm.clone());
     paths.extend(toolchain.esbuild.clone());
-    paths.extend(provided.iter().map(|package| package.path.clone()));
-    // Node and compilers look for packages in all folders above the plugin's, and this is above all of them.
-    let mut links: Vec<_> = provided
-        .iter()
+    paths.extend(found().map(|package| package.path.clone()));
+    // Node and compilers look for packages in all folders above the plugin's, and this is above all of them: what a
+    // plugin brings itself always comes first.
+    let mut links: Vec<_> = found()
         .map(|package| (Path::new("/node_modules").join(&package.name), package.path.clone()))
         .collect();
     for (place, program) in

@@ -15,6 +15,8 @@ const PACKAGES: &str = "node_modules";
 /// Names of those in it that are meant for plugins.
 const PROVIDED: &str = "provided.json";
 const ESBUILD: &str = "esbuild";
+/// What only builds of plugins see: a folder in the runtime's, with packages and their list as in that.
+const AT_HAND: &str = "build";
 const STAGE: &str = "hayloft-stage";
 
 /// Finds both: where the configuration says, else beside this program; Node also in `PATH`.
@@ -42,6 +44,16 @@ pub(crate) fn find(
         None => Vec::new(),
     };
     Ok(Runtime { node, runner, packages })
+}
+
+/// The packages that builds of plugins find: the types of Node. They lie beside the runner, and a runtime folder
+/// without them is as good for everything else.
+///
+/// # Errors
+/// When one that is listed is not there.
+pub(crate) fn at_hand(runner: &Path) -> Result<Vec<ProvidedPackage>, Failure> {
+    let folder = runner.with_file_name(AT_HAND);
+    if folder.join(PROVIDED).exists() { provided(&folder) } else { Ok(Vec::new()) }
 }
 
 /// The packages of a runtime folder that are meant for plugins.

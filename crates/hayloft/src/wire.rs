@@ -25,6 +25,7 @@ use crate::config::{self, Config};
 use crate::failure::Failure;
 use crate::outbound::PluginOutbound;
 use crate::ports::{SystemClock, SystemEntropy};
+use crate::runtime_files;
 
 /// How long the journal grows before its lines become rows.
 const REPLAY_EVERY: Duration = Duration::from_secs(10);
@@ -169,9 +170,8 @@ fn packages(
     let path = environment.get("PATH").map(String::as_str).unwrap_or_default();
     let folders: Vec<PathBuf> =
         path.split(':').filter(|folder| !folder.is_empty()).map(PathBuf::from).collect();
-    let provided = runtime.packages.iter();
-    let provided =
-        provided.map(|ProvidedPackage { name, path }| Provided { name: name.clone(), path: path.clone() });
+    let provided = |ProvidedPackage { name, path }| Provided { name, path };
+    let at_hand = runtime_files::at_hand(&runtime.runner)?;
     Packages::open(PackagesOptions {
         shelf: shelf.clone(),
         sandbox: sandbox.clone(),
@@ -180,7 +180,8 @@ fn packages(
             node: runtime.node.clone(),
             esbuild: bundler,
         },
-        provided: provided.collect(),
+        provided: runtime.packages.iter().cloned().map(provided).collect(),
+        at_hand: at_hand.into_iter().map(provided).collect(),
         dial: Arc::new(RegistryDial::new(&config.packages)),
         registry: config.packages.registry.clone(),
         limits: config.packages.limits,

@@ -143,13 +143,18 @@ describe("what it says of itself", () => {
         key: { type: "string", label: "Key", required: true, encrypted: true, envVar: "SHOP_KEY" },
         tags: { type: "array", default: ["a"] },
         limits: { type: "object" },
+        shops: { type: "array", items: { type: "object", properties: { name: { type: "string", required: true } } } },
       } }); }
       onDisable() {}`),
     );
     expect(seen.configSchema).toEqual({
       key: { type: "string", label: "Key", required: true, sensitive: true, env: "SHOP_KEY" },
-      tags: { type: "json", default: ["a"] },
-      limits: { type: "json" },
+      tags: { type: "array", default: ["a"] },
+      limits: { type: "object" },
+      shops: {
+        type: "array",
+        items: { type: "object", properties: { name: { type: "string", required: true } } },
+      },
     });
     expect(seen.hooks).toEqual(["onStart", "onDisable"]);
   });

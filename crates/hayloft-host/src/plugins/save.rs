@@ -193,8 +193,8 @@ impl Host {
             if missing.is_empty() {
                 self.try_out(key.clone(), revision, was_enabled, turn, wait).await
             } else {
-                let names = missing.into_iter().map(|requirement| requirement.field);
-                self.unconfigure(key, revision, names.collect()).await;
+                let told = missing.iter().map(|requirement| requirement.told());
+                self.unconfigure(key, revision, told.collect()).await;
                 false
             }
         } else {

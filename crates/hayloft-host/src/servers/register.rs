@@ -1,9 +1,11 @@
 //! Take over an MCP server that a plugin's code hands to the host.
 
+use std::path::Path;
+
 use hayloft_manifest::registration::server::{self, RegisteredServer};
 use hayloft_mcp::client::remote::SecretHeaders;
 use hayloft_mcp::tools_array;
-use hayloft_model::plugin::{DeclaredTool, McpEndpoint, McpServer};
+use hayloft_model::plugin::{Command, DeclaredTool, McpEndpoint, McpServer};
 use hayloft_model::{InstanceKey, Problem, Problems, Secret, ServerId, WorkerId};
 use hayloft_workers::protocol::RegisterServer;
 use hayloft_workers::{KeepRefused, KeptServer, Level};
@@ -54,17 +56,27 @@ impl Host {
         place: Place,
         message: &RawValue,
     ) -> Result<ServerId, RegisterServerError> {
-        let (registered, problems) = server::read(message, place);
+        let plugin = self.plugins.get(key.organization, &key.plugin);
+        let package = plugin.as_ref().and_then(|plugin| plugin.package.as_ref());
+        let root = package.map(|package| package.root.as_path()).unwrap_or(Path::new(""));
+        let (registered, problems) = server::read(message, place, root);
         let Some(registered) = registered else { return Err(RegisterServerError::Invalid(problems)) };
         for problem in &problems {
             self.workers.note(key, worker, Level::Warn, &format!("{}: {}", problem.at, problem.message));
         }
         let RegisteredServer { server, environment, headers, auth, tools, setup } = registered;
         let McpServer { id, endpoint, transports } = server;
-        if !setup.is_empty() {
+        // What was read of the code before it ran was done when the package was installed.
+        let done = package.map(|package| &package.descriptor.setup);
+        let is_done = |commands: &[Command], done: Option<&[Command]>| {
+            commands.iter().all(|command| done.is_some_and(|done| done.contains(command)))
+        };
+        if !is_done(&setup.install, done.map(|done| &*done.install))
+            || !is_done(&setup.build, done.map(|done| &*done.build))
+        {
             let message = format!(
-                "the commands that install and build the MCP server `{id}` are not run for a server that is registered \
-                 at run time: what it needs must lie in the plugin's folder"
+                "the commands that install and build the MCP server `{id}` were not run, since they are not plain texts in \
+                 the code: write them as such, or ship what they make"
             );
             self.workers.note(key, worker, Level::Warn, &message);
         }

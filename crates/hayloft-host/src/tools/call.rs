@@ -32,6 +32,15 @@ pub enum CallToolError {
     /// The caller may not.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// The plugin never asked for the right that makes its tools callable.
+    #[error(
+        "the plugin `{plugin}` does not ask for the right to have its tools called: its author has to add \
+         `org:<organizationId>:mcp:invoke` to the scopes that it asks for"
+    )]
+    NotCallable {
+        /// The plugin.
+        plugin: hayloft_model::PluginId,
+    },
     /// The tool is unknown, its arguments are wrong, or it broke.
     #[error(transparent)]
     Failed(#[from] ToolFailure),
@@ -52,6 +61,12 @@ impl From<CallToolError> for ToolFailure {
     fn from(error: CallToolError) -> Self {
         match error {
             CallToolError::Denied(_) => Self::Forbidden,
+            // An agent that lists the tool should learn why it cannot have it.
+            CallToolError::NotCallable { .. } => Self::Broke {
+                reason: BreakReason::Unavailable,
+                message: error.to_string(),
+                retry_after: None,
+            },
             CallToolError::Failed(failure) => failure,
             CallToolError::Unavailable { reason, message, retry_after } => {
                 Self::Broke { reason, message, retry_after }
@@ -103,14 +118,7 @@ impl Host {
         let plugin = self.plugins.get(tool.key.organization, &tool.key.plugin);
         let descriptor = plugin.as_ref().and_then(|plugin| plugin.descriptor());
         if descriptor.is_some_and(|descriptor| !descriptor.requirements.lets_tools_be_called()) {
-            return Err(CallToolError::Unavailable {
-                reason: BreakReason::Unavailable,
-                message: format!(
-                    "the plugin `{}` does not ask for the right to have its tools called",
-                    tool.key.plugin
-                ),
-                retry_after: None,
-            });
+            return Err(CallToolError::NotCallable { plugin: tool.key.plugin.clone() });
         }
         let problems = tool.arguments.check(call.arguments.as_deref());
         if !problems.is_empty() {
@@ -398,7 +406,9 @@ fn no_turn(refused: NoTurn) -> CallToolError {
 fn told(outcome: &Result<Box<RawValue>, CallToolError>) -> (CallOutcome, Option<&'static str>) {
     match outcome {
         Ok(_) => (CallOutcome::Done, None),
-        Err(CallToolError::Denied(_)) => (CallOutcome::BadInput, Some("denied")),
+        Err(CallToolError::Denied(_) | CallToolError::NotCallable { .. }) => {
+            (CallOutcome::BadInput, Some("denied"))
+        }
         Err(CallToolError::Unavailable { reason, .. }) => (CallOutcome::PluginBroke, Some(reason.as_str())),
         Err(CallToolError::Failed(failure)) => match failure {
             ToolFailure::UnknownTool { .. } => (CallOutcome::BadInput, Some("unknown_tool")),

@@ -2,17 +2,17 @@
 //! and by the same rules as one that a folder lists.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hayloft_model::plugin::{Command, DeclaredTool, McpEndpoint, McpServer, McpTransport, ServerAuth, Setup};
 use hayloft_model::{Problem, Problems, Secret, ServerId};
 use serde_json::value::RawValue;
 
 use crate::document::{Document, Naming, Object};
-use crate::folder::{Unusable, relative_path};
+use crate::folder::{Folder, Modules, Unusable, relative_path};
 use crate::formats::Located;
 use crate::words::quoted;
-use crate::{command_line, tool, transport, web_address};
+use crate::{command_line, npm_words, tool, transport, web_address};
 
 mod auth;
 
@@ -45,10 +45,11 @@ pub struct RegisteredServer {
     pub setup: Setup,
 }
 
-/// Reads a message that hands a server over. One with an error is no server. Keys that nothing reads are passed over,
+/// Reads a message that hands a server over, of a plugin in this folder, where its start command is looked up if it is
+/// one of npm's. One with an error is no server. Keys that nothing reads are passed over,
 /// since newer SDKs send more. Places begin with `server`.
 #[must_use]
-pub fn read(raw: &RawValue, place: Place) -> (Option<RegisteredServer>, Problems) {
+pub fn read(raw: &RawValue, place: Place, root: &Path) -> (Option<RegisteredServer>, Problems) {
     let mut problems = Problems::new();
     let document = match Document::parse(raw.get(), Naming::Message("server")) {
         Ok(document) => document,
@@ -56,7 +57,13 @@ pub fn read(raw: &RawValue, place: Place) -> (Option<RegisteredServer>, Problems
     };
     let server = document.root().object(&mut problems).and_then(|server| {
         server.check_ambiguous(&mut problems);
-        handed_over(&server, place, &mut problems)
+        let mut server = handed_over(&server, place, &mut problems)?;
+        if let McpEndpoint::Process { command } = &mut server.server.endpoint {
+            let folder = Folder::open(root, Modules::There).map_err(|problem| problems.push(problem)).ok()?;
+            let given = std::mem::take(command);
+            *command = npm_words::resolved(&folder, given, "server.startCommand", &mut problems)?;
+        }
+        Some(server)
     });
     (server.filter(|_| !problems.has_errors()), problems)
 }
@@ -78,14 +85,14 @@ fn handed_over(server: &Object<'_>, place: Place, problems: &mut Problems) -> Op
             };
             let within = |commands: Option<Vec<Command>>| -> Vec<Command> {
                 let commands = commands.unwrap_or_default().into_iter();
-                commands.map(|command| Command { folder: folder.join(&command.folder), ..command }).collect()
+                commands.map(|command| Command { folder: below(&folder, &command), ..command }).collect()
             };
             setup.install = within(line("installCommand", problems));
             setup.build = within(line("buildCommand", problems));
             let start = Located::required(server, "startCommand", problems);
             let start = start.and_then(|start| command_line::command(&start.text, &start.at, problems));
             start.map(|command| McpEndpoint::Process {
-                command: Command { folder: folder.join(&command.folder), ..command },
+                command: Command { folder: below(&folder, &command), ..command },
             })
         }
         Place::Remote => {
@@ -113,6 +120,12 @@ fn handed_over(server: &Object<'_>, place: Place, problems: &mut Problems) -> Op
         tools,
         setup,
     })
+}
+
+/// Where a command runs that runs below a folder.
+fn below(folder: &Path, command: &Command) -> PathBuf {
+    // Joining nothing would leave a slash.
+    folder.components().chain(command.folder.components()).collect()
 }
 
 /// The id that the plugin gave, or the one of the only server of its kind.
@@ -185,7 +198,7 @@ mod tests {
 
     fn read_value(value: &Value, place: Place) -> (Option<RegisteredServer>, String) {
         let raw = RawValue::from_string(value.to_string()).unwrap();
-        let (server, problems) = read(&raw, place);
+        let (server, problems) = read(&raw, place, Path::new("."));
         (server, problems.to_string())
     }
 

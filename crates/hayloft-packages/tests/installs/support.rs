@@ -50,6 +50,7 @@ impl Fixture {
                 node,
             },
             provided: vec![sdk],
+            at_hand: Vec::new(),
             registry: registry.registry(),
             dial: Arc::clone(&registry) as _,
             limits: InstallLimits::default(),

@@ -1,7 +1,8 @@
+import type { ConfigFieldType, ConfigValueShape } from "../types/config.js";
 import type { JsonValue } from "../types/json.js";
 
 /** The kinds of values that a field of a class-based plugin can hold. */
-export type HayClassConfigFieldType = "string" | "number" | "boolean" | "array" | "object" | "json";
+export type HayClassConfigFieldType = ConfigFieldType;
 
 /** One setting that an organization can make. */
 export interface HayClassConfigField {
@@ -29,6 +30,10 @@ export interface HayClassConfigField {
   options?: readonly JsonValue[];
   /** A regular expression that a text must match. */
   regex?: string;
+  /** What each item of an `array` looks like. */
+  items?: ConfigValueShape;
+  /** What properties of an `object` look like; others are allowed. */
+  properties?: Readonly<Record<string, ConfigValueShape>>;
 }
 
 /** What a plugin says of itself in `super({ … })`. What is left out is taken from its `package.json`. */

@@ -25,6 +25,12 @@ impl From<CallToolError> for ProblemDetails {
     fn from(error: CallToolError) -> Self {
         match error {
             CallToolError::Denied(denied) => denied.into(),
+            CallToolError::NotCallable { .. } => Self::new(
+                StatusCode::FORBIDDEN,
+                "not-callable",
+                "The plugin does not ask for the right to have its tools called",
+                error.to_string(),
+            ),
             CallToolError::Failed(failure) => failure.into(),
             CallToolError::Unavailable { reason, message, retry_after } => {
                 broke(reason, message, retry_after)
