@@ -42,6 +42,8 @@ pub(crate) enum Suite {
     Generator,
     /// Tool calls through the MCP endpoint.
     ToolCall,
+    /// Many callers and sessions at once, and what they leave behind.
+    Crowd,
     /// Requests to a plugin's route.
     Route,
     /// Starts of workers.
@@ -52,6 +54,8 @@ pub(crate) enum Suite {
     Neighbours,
     /// The way out of a jail.
     Egress,
+    /// Starts of a plugin with real dependencies, bundled and from its files.
+    Packages,
 }
 
 impl Options {

@@ -1,9 +1,11 @@
 //! What is measured, suite by suite.
 
+mod crowd;
 mod egress;
 mod generator;
 mod jail;
 mod neighbours;
+mod packages;
 mod route;
 mod start;
 mod tool_call;
@@ -20,6 +22,9 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     if options.wants(Suite::ToolCall) {
         metrics.extend(tool_call::run(options).await?);
     }
+    if options.wants(Suite::Crowd) {
+        metrics.extend(crowd::run(options).await?);
+    }
     if options.wants(Suite::Route) {
         metrics.extend(route::run(options).await?);
     }
@@ -31,6 +36,9 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     }
     if options.wants(Suite::Egress) {
         metrics.extend(egress::run(options).await?);
+    }
+    if options.wants(Suite::Packages) {
+        metrics.extend(packages::run(options).await?);
     }
     if options.wants(Suite::Neighbours) {
         metrics.extend(neighbours::run(options).await?);

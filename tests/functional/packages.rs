@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hayloft_testkit::{Organization, PluginFiles, PluginFolder, TestServer, TestServerBuilder};
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(240);
 const REGISTRY: &str = "registry.npmjs.org";
 
 /// A server that finds the registry where this machine does, on whatever network that is.
-fn server(folder: &PluginFolder) -> TestServerBuilder {
+pub(crate) fn server(folder: &PluginFolder) -> TestServerBuilder {
     let address =
         (REGISTRY, 443).to_socket_addrs().unwrap().map(|address| address.ip()).find(IpAddr::is_ipv4).unwrap();
     TestServer::builder()
@@ -52,7 +52,7 @@ fn routes_plugin(folder: &PluginFolder, id: &str, package: &Value, files: &[(&st
 }
 
 /// Switches a plugin on and waits until it is installed or is not.
-async fn installed(organization: &Organization, plugin: &str) -> Value {
+pub(crate) async fn installed(organization: &Organization, plugin: &str) -> Value {
     let answer = organization.put(&format!("plugins/{plugin}"), &json!({ "enabled": true })).await;
     assert!([200, 202, 422].contains(&answer.status.as_u16()), "{}", answer.text());
     let wait = async {
@@ -318,4 +318,188 @@ fn copy(from: PathBuf, to: PathBuf) {
             fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
         }
     }
+}
+
+/// A plugin of the specification's documents, as its author ships it: the source and nothing that was made of it.
+fn document_plugin(folder: &PluginFolder, case: &str) {
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
+            let (from, to) = (entry.path(), to.join(entry.file_name()));
+            match from.is_dir() {
+                true if entry.file_name() == "dist" => {}
+                true => copy(&from, &to),
+                false => drop(fs::copy(from, to).unwrap()),
+            }
+        }
+    }
+    let golden =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/hayloft-manifest/tests/golden/hay_class");
+    copy(&golden.join(case), &folder.path().join(case));
+}
+
+#[tokio::test]
+async fn the_class_plugins_of_the_documents_are_built_as_they_are_printed() {
+    let folder = PluginFolder::new();
+    for case in ["document_plugin_class", "document_hubspot", "document_stripe", "document_whatsapp"] {
+        document_plugin(&folder, case);
+    }
+    let server = server(&folder).start().await;
+    let acme = server.organization("Acme").await;
+    for plugin in ["attio", "hay-plugin-hubspot", "hay-plugin-stripe", "whatsapp"] {
+        let shown = installed(&acme, plugin).await;
+        let log = acme.get(&format!("plugins/{plugin}/installation/log")).await.expect(200).json();
+        assert_eq!(
+            shown["installation"]["state"],
+            "installed",
+            "{shown:#}\n{}",
+            log["text"].as_str().unwrap()
+        );
+    }
+    // Its server is a folder below the plugin's, and its tools were data in a JSON file that the code imports.
+    let answer = acme.call_tool("attio__attio_find_record", json!({ "name": "Ada" })).await;
+    assert_eq!(text_of(answer), "found Ada");
+    // Nothing but `typescript` is its own: the types of Node were there to build with, and are not there to run with.
+    let whatsapp = acme.get("plugins/whatsapp").await.expect(200).json();
+    assert_eq!(whatsapp["state"], "unconfigured", "{whatsapp:#}");
+}
+
+#[tokio::test]
+async fn a_plugins_own_types_of_node_count_more_than_the_hosts() {
+    let folder = PluginFolder::new();
+    // Only the plugin's own copy knows this module, and its `node:fs` has nothing else.
+    let files = [
+        (
+            "src/index.ts",
+            "import { own } from \"only-here\";\nimport type { Thing } from \"node:fs\";\nexport const value: Thing = own;\n",
+        ),
+        (
+            "types/index.d.ts",
+            "declare module \"only-here\" { export const own: 1; }\ndeclare module \"node:fs\" { export type Thing = 1; }\n",
+        ),
+        ("types/package.json", r#"{ "name": "@types/node", "version": "1.0.0", "types": "index.d.ts" }"#),
+        (
+            "tsconfig.json",
+            r#"{ "extends": "../../tsconfig.json", "compilerOptions": { "outDir": "./dist", "rootDir": "./src" }, "include": ["src/**/*"] }"#,
+        ),
+    ];
+    routes_plugin(
+        &folder,
+        "hay-plugin-typed",
+        &json!({
+            "type": "commonjs",
+            "scripts": { "build": "tsc" },
+            "devDependencies": { "typescript": "^5.0.0", "@types/node": "file:./types" },
+        }),
+        &files,
+    );
+    let server = server(&folder).start().await;
+    let acme = server.organization("Acme").await;
+    let shown = installed(&acme, "hay-plugin-typed").await;
+    let log = acme.get("plugins/hay-plugin-typed/installation/log").await.expect(200).json();
+    // It builds; that it exports no plugin is another matter.
+    let text = log["text"].as_str().unwrap();
+    assert!(text.contains("$ npm run build") && !text.contains("error TS"), "{shown:#}\n{text}");
+}
+
+/// A server of one tool without dependencies, which says by what it was started.
+const SERVER: &str = r#"#!/usr/bin/env node
+const { createInterface } = require("node:readline");
+const methods = {
+  initialize: ({ protocolVersion }) => ({ protocolVersion, capabilities: { tools: {} }, serverInfo: { name: "x", version: "1" } }),
+  ping: () => ({}),
+  "tools/list": () => ({ tools: [{ name: "how", inputSchema: { type: "object" } }] }),
+  "tools/call": () => ({ content: [{ type: "text", text: [require("./made.cjs"), require("is-number")(1), ...process.argv.slice(2)].join(" ") }] }),
+};
+createInterface({ input: process.stdin }).on("line", (line) => {
+  const { id, method, params = {} } = JSON.parse(line);
+  if (id !== undefined) process.stdout.write(JSON.stringify({ jsonrpc: "2.0", id, result: methods[method]?.(params) ?? {} }) + "\n");
+});
+"#;
+
+#[tokio::test]
+async fn the_lines_of_a_registered_server_are_run_and_npms_words_start_it() {
+    let folder = PluginFolder::new();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    // A class whose server is installed and built by the lines that the class itself registers.
+    write(
+        "hay-plugin-lines/package.json",
+        r#"{ "name": "hay-plugin-lines", "version": "1.0.0", "main": "index.js", "dependencies": { "@hay/plugin-sdk": "*" } }"#,
+    );
+    write(
+        "hay-plugin-lines/index.js",
+        r#"const { HayPlugin } = require("@hay/plugin-sdk");
+class Lines extends HayPlugin {
+  constructor() { super({ id: "hay-plugin-lines", name: "Lines", version: "1.0.0", capabilities: ["mcp"] }); }
+  async registerMCP() {
+    await this.sdk.mcp.registerLocalMCP({
+      serverPath: "./server",
+      installCommand: "npm install --no-package-lock",
+      buildCommand: "npm run make",
+      startCommand: "npm start -- by-start",
+    });
+  }
+}
+module.exports = { Lines };
+"#,
+    );
+    let server = r#"{ "name": "server", "version": "1.0.0", "bin": "./index.js", "dependencies": { "is-number": "7.0.0" },
+        "scripts": { "make": "node make.cjs", "start": "node ./index.js" } }"#;
+    let make = "require('fs').writeFileSync('made.cjs', 'module.exports = \"made\"');";
+    for (name, text) in [("package.json", server), ("make.cjs", make), ("index.js", SERVER)] {
+        write(&format!("hay-plugin-lines/server/{name}"), text);
+    }
+    // A manifest whose server is a package that it depends on.
+    let manifest = |id: &str, start: &str| {
+        json!({
+            "id": id, "name": id, "version": "1.0.0", "description": "x", "author": "x", "type": ["mcp-connector"],
+            "entry": "./dist/index.js",
+            "capabilities": { "mcp": { "connection": { "type": "local" }, "transport": "stdio", "startCommand": start } },
+        })
+        .to_string()
+    };
+    write(
+        "hay-plugin-npx/manifest.json",
+        &manifest("hay-plugin-npx", "npx -y everything-server@^1.0.0 by-npx"),
+    );
+    write(
+        "hay-plugin-npx/package.json",
+        r#"{ "name": "hay-plugin-npx", "dependencies": { "everything-server": "file:./server", "is-number": "7.0.0" } }"#,
+    );
+    let package = server.replace(r#""name": "server""#, r#""name": "everything-server""#);
+    for (name, text) in
+        [("package.json", &*package), ("made.cjs", "module.exports = 'shipped';"), ("index.js", SERVER)]
+    {
+        write(&format!("hay-plugin-npx/server/{name}"), text);
+    }
+    // One that nobody installs.
+    write("hay-plugin-lost/manifest.json", &manifest("hay-plugin-lost", "npx -y not-installed"));
+    write("hay-plugin-lost/package.json", r#"{ "name": "lost", "dependencies": { "is-number": "7.0.0" } }"#);
+
+    let server = self::server(&folder).start().await;
+    let acme = server.organization("Acme").await;
+    for (plugin, expected) in [("lines", "made true by-start"), ("npx", "shipped true by-npx")] {
+        let id = format!("hay-plugin-{plugin}");
+        let shown = installed(&acme, &id).await;
+        let log = acme.get(&format!("plugins/{id}/installation/log")).await.expect(200).json();
+        assert_eq!(shown["installation"]["state"], "installed", "{shown:#}\n{log:#}");
+        until("its server has listed its tool", async || {
+            let listed = acme.get("tools").await.expect(200).json();
+            listed.to_string().contains(&format!("{plugin}__how"))
+        })
+        .await;
+        assert_eq!(text_of(acme.call_tool(&format!("{plugin}__how"), json!({})).await), expected);
+    }
+    let lost = installed(&acme, "hay-plugin-lost").await;
+    let problem = &lost["installation"]["problems"][0];
+    let at = problem["at"].as_str().unwrap();
+    assert!(at.starts_with("manifest.json#capabilities.mcp.startCommand"), "{lost:#}");
+    assert!(
+        problem["hint"].as_str().unwrap().contains("add `not-installed` to the `dependencies`"),
+        "{lost:#}"
+    );
 }

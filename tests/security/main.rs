@@ -51,3 +51,4 @@ mod secrets;
 mod servers;
 mod storms;
 mod supply;
+mod tools;

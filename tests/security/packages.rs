@@ -20,6 +20,7 @@ in_setups!(strongest Strongest, ordinary Ordinary:
     what_is_removed_serves_no_more
 );
 in_setups!(named Strongest: names_and_entries_lead_nowhere);
+in_setups!(full Strongest: a_full_disk_is_said_and_the_version_before_goes_on);
 
 /// A plugin of the older format, which says itself what is run.
 fn write_plugin(folder: &Path, id: &str, install: &str, build: &str, scripts: &Value) {
@@ -117,6 +118,68 @@ async fn builds_that_fill_the_disk_end_in_their_own_room(setup: Setup) {
     assert_eq!(control["installation"]["state"], "installed", "what fits is no attack: {control:#}");
     assert_eq!(fs::read_dir(server.data_folder().join("packages/.staging")).unwrap().count(), 0);
     server.organization("The host still writes").await;
+}
+
+async fn a_full_disk_is_said_and_the_version_before_goes_on(setup: Setup) {
+    if !setup.server_is_root() {
+        // Only root makes a disk of its own for this.
+        return;
+    }
+    let plugins = PluginFolder::new();
+    let write = |version: &str| {
+        let entry = format!(
+            r#"import {{ defineHayPlugin }} from "@hay/plugin-sdk";
+export default defineHayPlugin(() => ({{ name: "kept", async onStart(ctx) {{
+  await ctx.mcp.startLocal("main", () => ({{
+    listTools: () => [{{ name: "act", inputSchema: {{ type: "object" }} }}],
+    callTool: async () => ({{ content: [{{ type: "text", text: "{version}" }}] }}),
+  }}));
+}} }}));"#
+        );
+        plugins.hay_package("hay-plugin-kept", &["mcp"], &entry).file("ballast", vec![b'x'; 256 << 10]);
+    };
+    write("one");
+    let mut server = setup.server(&plugins).start().await;
+    let acme = server.organization("Acme").await;
+    server.terminate().await;
+    let shelf = server.data_folder().join("packages");
+    let (flags, size) = (rustix::mount::MountFlags::empty(), Some(c"size=8m,mode=0700"));
+    rustix::mount::mount("tmpfs", &shelf, "tmpfs", flags, size).unwrap();
+    server.restart().await;
+    let shown = installation(&acme, "hay-plugin-kept").await;
+    assert_eq!(shown["installation"]["state"], "installed", "{shown:#}");
+    let said = async || acme.call_tool("kept__act", json!({})).await.text();
+    assert!(said().await.contains("one"));
+
+    let ballast = shelf.join("ballast");
+    let full = fs::write(&ballast, vec![b'x'; 16 << 20]).unwrap_err();
+    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    write("two");
+    let wait = async {
+        while !acme
+            .get("plugins/hay-plugin-kept")
+            .await
+            .expect(200)
+            .text()
+            .contains("no room left on the host")
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("the problem of the newer version");
+    assert!(said().await.contains("one"), "what ran goes on");
+    server.organization("The host still writes").await;
+
+    fs::remove_file(&ballast).unwrap();
+    write("three");
+    let wait = async {
+        while !said().await.contains("three") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("the newest version, once there is room");
+    server.terminate().await;
+    rustix::mount::unmount(&shelf, rustix::mount::UnmountFlags::DETACH).unwrap();
 }
 
 async fn what_a_build_plants_stays_inside(setup: Setup) {

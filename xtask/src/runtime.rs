@@ -19,6 +19,9 @@ const SOURCES: [&str; 4] = ["packages", "package.json", "package-lock.json", "ts
 /// gate.
 const BUNDLES: [&str; 2] = ["runner.cjs", "gate.cjs"];
 
+/// What compilers of plugins find without a plugin asking for it, and what that needs: the types of Node.
+const AT_HAND: [&str; 2] = ["@types/node", "undici-types"];
+
 /// Makes the folder, or leaves it as it is when nothing changed.
 pub(crate) fn assemble(workspace: &Workspace) -> Result<()> {
     let _lock = workspace.lock()?;
@@ -42,7 +45,15 @@ pub(crate) fn assemble_locked(workspace: &Workspace) -> Result<()> {
         );
     }
     replace_link(&node, &runtime.join("node"))?;
-    provide(workspace, &runtime)
+    let esbuild = workspace.path("node_modules/@esbuild/linux-x64/bin/esbuild");
+    if !esbuild.is_file() {
+        bail!("there is no esbuild for this machine at `{}`", esbuild.display());
+    }
+    replace_link(&esbuild, &runtime.join("esbuild"))?;
+    provide(workspace, &runtime)?;
+    let installed = workspace.path("node_modules");
+    let at_hand = AT_HAND.map(|name| (name.to_owned(), installed.join(name)));
+    link_packages(&BTreeMap::from(at_hand), &runtime.join("build"))
 }
 
 /// What plugins import: our published packages that have a scope, which the host provides to each of them.
@@ -62,14 +73,19 @@ fn provide(workspace: &Workspace, runtime: &Path) -> Result<()> {
             provided.insert(name.to_owned(), folder);
         }
     }
-    for (name, folder) in &provided {
-        let link = runtime.join("node_modules").join(name);
-        let scope = link.parent().unwrap_or(runtime);
+    link_packages(&provided, runtime)
+}
+
+/// Links packages into a folder, beside the list of their names.
+fn link_packages(packages: &BTreeMap<String, PathBuf>, place: &Path) -> Result<()> {
+    for (name, folder) in packages {
+        let link = place.join("node_modules").join(name);
+        let scope = link.parent().unwrap_or(place);
         fs::create_dir_all(scope).with_context(|| format!("failed to make `{}`", scope.display()))?;
         replace_link(folder, &link)?;
     }
-    let names: Vec<_> = provided.keys().collect();
-    let list = runtime.join("provided.json");
+    let names: Vec<_> = packages.keys().collect();
+    let list = place.join("provided.json");
     fs::write(&list, serde_json::to_vec(&names)?)
         .with_context(|| format!("failed to write `{}`", list.display()))
 }

@@ -13,6 +13,7 @@ use crate::npm;
 use crate::workspace::Workspace;
 
 mod arrows;
+mod formats;
 mod names;
 mod rust;
 mod samples;
@@ -56,16 +57,25 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     for file in &files {
         let path = npm::shown(workspace, file);
         findings.extend(names::check_path(&path));
+        findings.extend(formats::check_path(&path, &words));
         // What is no text holds no words.
         let Ok(text) = fs::read_to_string(file) else { continue };
         match file.extension().and_then(|extension| extension.to_str()) {
             Some("rs") => {
-                findings.extend(names::check_rust(&path, &text, &words));
+                match rust::Source::parse(&text) {
+                    Some(source) => {
+                        findings.extend(names::check_rust(&path, &text, &source));
+                        findings.extend(formats::check_rust(&path, &source, &words));
+                    }
+                    None => findings.push(Finding::new(&path, "is not Rust")),
+                }
                 sources.push((path, text));
             }
             Some("ts" | "js" | "mjs" | "cjs" | "vue") => {
-                findings.extend(names::check_typescript(&path, &text, &words))
+                findings.extend(names::check_typescript(&path, &text));
+                findings.extend(formats::check_text(&path, &text, &words));
             }
+            _ if path.contains("/src/") => findings.extend(formats::check_text(&path, &text, &words)),
             _ => {}
         }
     }

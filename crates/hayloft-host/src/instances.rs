@@ -94,8 +94,7 @@ impl InstanceTable {
 
     /// Nothing may run until somebody gives these settings a value.
     pub(crate) fn step_to_unconfigured(&self, key: &InstanceKey, missing: &[String]) {
-        let names: Vec<_> = missing.iter().map(|field| format!("`{field}`")).collect();
-        let reason = format!("no value for {}", names.join(", "));
+        let reason = format!("no value for {}", missing.join(", "));
         self.step(key, InstanceState::Unconfigured, |instance| instance.last_error = Some(reason));
     }
 

@@ -80,7 +80,7 @@ impl Host {
         let missing = self.missing_settings(&plugin, registration, &values);
         if !missing.is_empty() {
             return Err(LaunchRefused::Unconfigured {
-                missing: missing.into_iter().map(|m| m.field).collect(),
+                missing: missing.iter().map(Requirement::told).collect(),
             });
         }
         let package = self.runnable(key, &plugin).await.map_err(unusable)?;

@@ -19,7 +19,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use hayloft_model::plugin::PluginLimits;
-use hayloft_model::{Clock, Secret};
+use hayloft_model::{Clock, Entropy, Secret};
 use hayloft_packages::Packages;
 use hayloft_store::Store;
 use hayloft_store::journal::Journal;
@@ -39,6 +39,7 @@ mod observe;
 pub mod plugins;
 pub mod procedures;
 mod reconcile;
+mod recycle;
 mod relay;
 pub mod routes;
 pub mod servers;
@@ -62,6 +63,7 @@ pub use audit::list::ListAuditError;
 pub use config::environment::HostEnvironment;
 pub use failure::StoreError;
 pub use hayloft_mcp::client::ServerError;
+pub use hayloft_mcp::client::remote::{ByteStream, Connector, RemoteUrl};
 pub use hayloft_mcp::service::BreakReason;
 pub use hayloft_mcp::{CallTool, Change, ToolFailure, progress_channel};
 pub use hayloft_packages::{InstallState, Needs};
@@ -76,6 +78,7 @@ pub use hayloft_workers::{
 };
 pub use plugins::disable::DisablePluginError;
 pub use plugins::get::GetPluginError;
+pub use plugins::health::{CheckHealthError, HealthStatus, PluginHealth};
 pub use plugins::install_log::InstallLogError;
 pub use plugins::list::ListPluginsError;
 pub use plugins::logs::PluginLogsError;
@@ -83,14 +86,19 @@ pub use plugins::metadata::PluginMetadataError;
 pub use plugins::purge::PurgeConfigurationError;
 pub use plugins::restart::RestartPluginError;
 pub use plugins::save::{SaveOutcome, SavePlugin, SavePluginError};
+pub use plugins::statistics::{Calls as CallStatistics, PluginStatistics, StatisticsError};
 pub use plugins::view::{AuthView, McpServerView, MissingView, PluginDetail, PluginSummary};
 pub use procedures::call::{CallProcedure, CallProcedureError};
 pub use routes::proxy::{ProxyRouteError, RouteRequest};
-pub use servers::Outbound;
 pub use servers::register::{Place as ServerPlace, RegisterServerError};
+pub use servers::{Outbound, OutboundCaller};
 pub use start::StartError;
+pub use tools::batch::MOST_CALLS;
+pub use tools::caching::{CachingChoice, ChooseCachingError};
 pub use tools::call::CallToolError;
 pub use tools::list::ToolSummary;
+pub use tools::results::{ResultCacheOptions, ResultCaching};
+pub use tools::shares::CallLimits;
 
 /// The version of Hayloft.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -145,6 +153,10 @@ pub struct HostOptions {
     pub deadlines: HostDeadlines,
     /// How much a plugin may keep for an organization.
     pub value_quota: ValueQuota,
+    /// How many tool calls an organization may have.
+    pub calls: CallLimits,
+    /// How results of tools that only read are kept.
+    pub results: ResultCacheOptions,
 }
 
 /// A running host. Clones are the same host.
@@ -161,7 +173,13 @@ pub struct HostInner {
     pub(crate) sessions: sessions::Sessions,
     pub(crate) handed: servers::handed::HandedServers,
     pub(crate) outbound: Option<Arc<dyn Outbound>>,
+    pub(crate) remotes: servers::remote::Remotes,
+    /// Orders what is known of an instance's servers elsewhere.
+    pub(crate) adopting: turns::Turns,
+    pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) catalogues: tools::catalogue::Catalogues,
+    pub(crate) shares: tools::shares::Shares,
+    pub(crate) results: tools::results::ResultCache,
     /// Orders what is done with the processes of an instance.
     pub(crate) turns: Arc<turns::Turns>,
     /// Orders what is written of an instance. Who holds a turn of the processes may take one of these, never the other way.
@@ -179,6 +197,8 @@ pub struct HostInner {
     pub(crate) journal: Journal,
     pub(crate) workers: Workers,
     pub(crate) packages: Packages,
+    /// One at a time puts newer versions of plugins into service, or removes old ones.
+    pub(crate) changing_versions: Semaphore,
     /// Plugins that are switched on as soon as they are installed.
     pub(crate) enabling: plugins::prepare::Enabling,
     pub(crate) clock: Arc<dyn Clock>,

@@ -3,7 +3,9 @@
 pub(crate) mod defaults;
 pub mod disable;
 pub mod discover;
+pub(crate) mod fast_start;
 pub mod get;
+pub mod health;
 pub mod install_log;
 pub(crate) mod known;
 pub(crate) mod limits;
@@ -16,4 +18,7 @@ pub mod purge;
 pub(crate) mod registry;
 pub mod restart;
 pub mod save;
+pub mod statistics;
+pub(crate) mod tidy;
 pub mod view;
+pub(crate) mod wishes;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures::{StreamExt, stream};
-use hayloft_model::plugin::Package;
+use hayloft_model::plugin::{Package, Runtime};
 use hayloft_model::{InstanceKey, InstanceState, PluginId};
 use hayloft_workers::{LaunchRefused, Workers};
 use tokio::sync::Semaphore;
@@ -20,6 +20,8 @@ use crate::plugins::known::Preparing;
 use crate::plugins::limits::AllowedLimits;
 use crate::plugins::own::OwnRegistrations;
 use crate::plugins::registry::PluginRegistry;
+use crate::tools::results::{ResultCache, ResultCaching};
+use crate::tools::shares::Shares;
 use crate::uses::{self, Uses};
 use crate::{Host, HostInner, HostOptions, StoreError, network, relay, upkeep};
 
@@ -62,6 +64,10 @@ impl Host {
         let instances = InstanceTable::new(instances, options.store.clone());
         let own = OwnRegistrations::default();
         own.recall(options.store.instance_registrations().all().await.map_err(StoreError::from)?);
+        let chosen = options.store.result_caching().all().await.map_err(StoreError::from)?;
+        let on = |enabled| if enabled { ResultCaching::On } else { ResultCaching::Off };
+        let chosen = chosen.into_iter().map(|(organization, enabled)| (organization, on(enabled)));
+        let results = ResultCache::new(options.results, chosen);
         let uses = Arc::new(Uses::default());
         let (store, clock) = (options.store, options.clock);
         let counted =
@@ -75,7 +81,12 @@ impl Host {
             sessions: Default::default(),
             handed: Default::default(),
             outbound: options.outbound,
+            remotes: Default::default(),
+            adopting: Default::default(),
+            entropy: Arc::clone(&options.workers.entropy),
             catalogues: Default::default(),
+            shares: Shares::new(options.calls),
+            results,
             turns: Default::default(),
             writing: Default::default(),
             applied: Default::default(),
@@ -99,6 +110,7 @@ impl Host {
             journal: options.journal,
             packages: options.packages,
             enabling: Default::default(),
+            changing_versions: Semaphore::new(1),
             clock,
             environment: options.environment,
             deadlines: options.deadlines,
@@ -110,6 +122,10 @@ impl Host {
     /// Makes rows and catalogue agree with the fact that nothing runs yet.
     async fn settle(&self) -> Result<(), StoreError> {
         for instance in self.instances.all() {
+            if instance.enabled && instance.state.serves() && self.is_all_elsewhere(&instance.key) {
+                // Nothing of it ran here, so nothing of it has ended.
+                continue;
+            }
             if let Some(state) = after_restart(&instance) {
                 // What was said of a process that is gone is not a step of a life, so it is set, not stepped.
                 self.instances.change(&instance.key, |instance| instance.state = state);
@@ -125,6 +141,7 @@ impl Host {
             }
         }
         self.load_all_tools().await?;
+        self.recall_remotes().await?;
         for instance in self.instances.all().into_iter().filter(|instance| instance.enabled) {
             let plugin = self.plugins.get(instance.key.organization, &instance.key.plugin);
             if plugin.is_some_and(|plugin| plugin.has_requirements()) {
@@ -144,6 +161,7 @@ impl Host {
         if let Err(error) = self.store.calls().forget_before(self.clock.now() - CALLS_KEPT).await {
             tracing::error!(%error, "failed to forget old calls");
         }
+        self.take_up_wishes().await;
         let plugins = self.plugins.all();
         let unknown = plugins.values().filter(|plugin| plugin.is_readable() && plugin.registered().is_none());
         stream::iter(unknown)
@@ -153,6 +171,7 @@ impl Host {
                 }
             })
             .await;
+        self.find_fast_starts().await;
         let enabled = self.instances.all().into_iter().filter(|instance| instance.enabled);
         let activated = enabled.filter(|instance| {
             let plugin = self.plugins.get(instance.key.organization, &instance.key.plugin);
@@ -160,11 +179,29 @@ impl Host {
         });
         stream::iter(activated)
             .for_each_concurrent(WARMED_AT_ONCE, async |instance| {
+                if self.is_all_elsewhere(&instance.key) {
+                    return;
+                }
                 if let Err(error) = self.workers.ensure(&instance.key).await {
                     tracing::warn!(instance = %instance.key, %error, "failed to start a plugin with the host");
                 }
             })
             .await;
+        self.tidy_versions().await;
+    }
+
+    /// After Node, the runner or a plugin's limits changed, what was found out about starts is of no use.
+    async fn find_fast_starts(&self) {
+        let plugins = self.plugins.all();
+        for package in plugins.values().filter_map(|plugin| plugin.package.as_ref()) {
+            let Ok(Some(ready)) = self.packages.ready(package).await else { continue };
+            let runs_in_node = matches!(ready.descriptor.runtime, Runtime::Node { .. });
+            if runs_in_node
+                && self.packages.lacks_start(&ready, &self.workers.compiles_for(&ready.descriptor))
+            {
+                self.find_fast_start(&ready).await;
+            }
+        }
     }
 
     /// What an instance requires can come and go with the host's environment while the host is down.
@@ -206,6 +243,7 @@ impl Host {
 
     /// Ends every worker within the time, then writes down what is still to be written.
     pub async fn shutdown(&self, within: Duration) {
+        self.remotes.clear();
         self.workers.shutdown(within).await;
         self.instances.flush().await;
         // What the relay did not tell by now is told after the next start.

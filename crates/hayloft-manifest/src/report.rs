@@ -32,7 +32,10 @@ impl Report {
 #[must_use]
 pub fn check(folder: &Path) -> Report {
     let (evidence, _) = probe(folder);
-    let (descriptor, problems) = crate::read_source(folder);
+    let (descriptor, mut problems) = crate::read_source(folder);
+    if let Some(descriptor) = &descriptor {
+        problems.extend(crate::unused::check(folder, descriptor));
+    }
     Report { evidence, descriptor, problems }
 }
 
@@ -73,6 +76,12 @@ impl fmt::Display for Report {
                 let services = listed(services.iter().map(|service| service.as_str()));
                 let services = if services.is_empty() { "nothing" } else { &services };
                 writeln!(f, "  its code gets {services} of the host, and no more")?;
+            }
+            for runtime in [&descriptor.runtime].into_iter().chain(&descriptor.alternatives) {
+                if let Runtime::Isolate { entry, compatibility_date: Some(date) } = runtime {
+                    let entry = quoted(&entry.to_string_lossy());
+                    writeln!(f, "  {entry} runs in an isolate that behaves as of {date}")?;
+                }
             }
             if descriptor.runtime == Runtime::Servers {
                 writeln!(f, "  none of its own modules is loaded")?;

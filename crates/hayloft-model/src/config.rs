@@ -2,8 +2,10 @@
 
 pub mod check;
 pub mod schema;
+pub mod shape;
 pub mod values;
 
 pub use check::{Requirement, check, missing, missing_variables};
 pub use schema::{ConfigField, ConfigSchema, FieldType};
+pub use shape::{Inside, ValueShape};
 pub use values::{ConfigValues, Credentials, masked};

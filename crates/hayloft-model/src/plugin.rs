@@ -18,6 +18,7 @@ pub mod network;
 pub mod registration;
 pub mod route;
 pub mod schedule;
+pub mod server_auth;
 pub mod ui;
 
 pub use auth::AuthMethod;
@@ -30,6 +31,7 @@ pub use network::{NetworkTarget, NetworkTargetError};
 pub use registration::{HookName, ProcedureDeclaration, ProcedureKind, Registration};
 pub use route::{HttpMethod, RouteAccess, RouteDeclaration};
 pub use schedule::{CronDeclaration, RetryPolicy};
+pub use server_auth::{AuthValue, ServerAuth};
 pub use ui::{Page, UiComponent, UiExtension};
 
 use crate::{ContentHash, PluginId};
@@ -174,6 +176,17 @@ pub struct Package {
     pub content_hash: ContentHash,
     /// What it says.
     pub descriptor: PluginDescriptor,
+    /// What was made of its code so that it starts faster.
+    pub start: FastStart,
+}
+
+/// What is made of a package's code so that it starts faster. Without any of it the package runs just as well.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FastStart {
+    /// The module to load in the place of its entry, relative to the folder: the same code in one file.
+    pub bundle: Option<PathBuf>,
+    /// Absolute path of a folder with what Node compiled of it.
+    pub compiled: Option<PathBuf>,
 }
 
 /// How a plugin's code is run.

@@ -69,9 +69,20 @@ impl Fault {
     pub(crate) fn in_phase(self, phase: Phase) -> InstallError {
         match self {
             Self::Wrong(problem) => InstallError::Refused { phase, problems: problem.into() },
+            Self::Host { what, source } if is_full(&source) => {
+                let message = format!("there is no room left on the host to {what}: {source}");
+                let problem = Problem::error("packages", message)
+                    .hint("ask the operator to make room for the data folder, or to keep fewer versions: `packages.keep`");
+                InstallError::Refused { phase, problems: problem.into() }
+            }
             Self::Host { what, source } => InstallError::Host { what, reason: source.to_string() },
         }
     }
+}
+
+/// Whether the disk, or the host's share of it, is full.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 impl From<Problem> for Fault {

@@ -18,7 +18,7 @@ use crate::workshop::Workshop;
 use crate::{Phase, archive, snapshot};
 
 /// The package in its workshop: as deep as plugins lie in the repository that their paths are written for.
-const PLACE: &str = "plugins/core/plugin";
+pub(crate) const PLACE: &str = "plugins/core/plugin";
 
 /// What class plugins' configuration of TypeScript extends, two folders above them.
 const BASE_CONFIGURATIONS: [&str; 2] = ["plugins/tsconfig.json", "plugins/tsconfig.base.json"];
@@ -112,12 +112,10 @@ pub(crate) fn prepare(copied: &mut Copied, provided: &[Provided]) -> Result<(), 
     Ok(())
 }
 
-/// Runs all steps in a workshop and writes what came of them to a new folder.
-pub(crate) async fn make(
+/// Runs all steps in a workshop.
+pub(crate) async fn run(
     workshop: &Workshop,
     copied: &Copied,
-    result: &Path,
-    room: Room,
     report: &(dyn Fn(usize, &Step) + Send + Sync),
 ) -> Result<(), InstallError> {
     let mut began = (Phase::Install, Instant::now());
@@ -129,9 +127,21 @@ pub(crate) async fn make(
         let left = workshop.within(step.phase).saturating_sub(began.1.elapsed());
         workshop.run(Path::new(PLACE), step, left).await?;
     }
+    Ok(())
+}
+
+/// Writes what a workshop made of a folder of the package's to a new folder.
+pub(crate) async fn fetch(
+    workshop: &Workshop,
+    copied: &Copied,
+    folder: &str,
+    result: &Path,
+    room: Room,
+) -> Result<(), InstallError> {
     let last = copied.steps.last().map_or(Phase::Install, |step| step.phase);
-    let packed = workshop.packed(Path::new(PLACE)).await?;
-    let (result, originals) = (result.to_owned(), copied.originals.clone());
+    let packed = workshop.packed(&Path::new(PLACE).join(folder)).await?;
+    let result = result.to_owned();
+    let originals = if folder.is_empty() { copied.originals.clone() } else { Vec::new() };
     let reader = tokio::task::spawn_blocking(move || take_out(packed.stream, &result, room, &originals));
     let read = packed.packer.read_by(reader).await.map_err(|error| InstallError::Host {
         what: String::from("read what was made"),

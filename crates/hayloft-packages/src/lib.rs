@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod archive;
+mod bundle;
 mod entry_name;
 mod error;
 mod install;
@@ -22,6 +23,7 @@ mod registry;
 mod sdk;
 mod shelf;
 mod snapshot;
+mod start;
 mod tree;
 mod watch;
 mod workshop;
@@ -31,6 +33,7 @@ pub use packages::{InstallState, Needs, Options, Packages, find_npm};
 pub use registry::{Dial, Registry, RegistryStream, UnusableRegistry};
 pub use sdk::Provided;
 pub use shelf::Tampered;
+pub use start::{CompiledCode, NewStart};
 pub use tree::Room;
 pub use watch::Watch;
 pub use workshop::{InstallLimits, Toolchain};

@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
@@ -14,6 +15,7 @@ use hayloft_sandbox::Sandbox;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
+use crate::bundle::{self, Bundled};
 use crate::error::{Fault, InstallError};
 use crate::install::{self, Copied};
 use crate::log::RunLog;
@@ -21,6 +23,7 @@ use crate::npm::Scripts;
 use crate::plan;
 use crate::registry::{Dial, Registry};
 use crate::shelf::{Failure, Shelf, Staging, Tampered};
+use crate::start::{self, NewStart};
 use crate::workshop::{Fittings, InstallLimits, Toolchain, Workshop};
 use crate::{Phase, Provided};
 
@@ -37,12 +40,17 @@ pub struct Options {
     pub toolchain: Toolchain,
     /// Packages that the host itself provides.
     pub provided: Vec<Provided>,
+    /// Packages that a build finds while the plugin brings none of its own by that name: the types of Node, which
+    /// authors of this family have above their plugins. Workers do not see them.
+    pub at_hand: Vec<Provided>,
     /// Where dependencies come from.
     pub registry: Registry,
     /// Opens the host's connections.
     pub dial: Arc<dyn Dial>,
     /// What making a package ready may use.
     pub limits: InstallLimits,
+    /// How many versions of a plugin that nothing uses are kept, the newest first.
+    pub keep: usize,
     /// Plugins for which the operator lets the scripts of their dependencies run while they are fetched.
     pub script_grants: BTreeSet<PluginId>,
 }
@@ -57,6 +65,8 @@ struct Inner {
     running: Mutex<HashMap<Key, Running>>,
     /// What was read of versions that are ready: they never change.
     known: Mutex<HashMap<Key, Package>>,
+    /// Whoever compares a seal reads what lies on the shelf; whoever exchanges something there is alone with it.
+    exchanging: RwLock<()>,
     at_once: Semaphore,
     numbers: AtomicU64,
 }
@@ -129,6 +139,7 @@ impl Packages {
             shelf,
             running: Mutex::default(),
             known: Mutex::default(),
+            exchanging: RwLock::default(),
             at_once: Semaphore::new(AT_ONCE),
             numbers: AtomicU64::new(0),
         })))
@@ -202,6 +213,71 @@ impl Packages {
         running.outcome.await
     }
 
+    /// When a package was made ready, if its version is kept.
+    #[must_use]
+    pub fn installed_at(&self, package: &Package) -> Option<SystemTime> {
+        self.0.shelf.sealed_at(&package.descriptor.id, package.content_hash)
+    }
+
+    /// Removes versions that are neither used nor being made, but for the newest of each plugin that the operator wants
+    /// to keep. Gives how many.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub async fn tidy(&self, mut used: BTreeSet<(PluginId, ContentHash)>) -> io::Result<usize> {
+        used.extend(self.running().keys().cloned());
+        let inner = Arc::clone(&self.0);
+        let done = tokio::task::spawn_blocking(move || {
+            let _alone = inner.exchanging.write().unwrap_or_else(PoisonError::into_inner);
+            let removed = inner.shelf.tidy(&used, inner.options.keep)?;
+            let mut known = inner.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.retain(|(plugin, hash), _| inner.shelf.find(plugin, *hash).is_some());
+            Ok(removed)
+        });
+        done.await.map_err(io::Error::other).flatten()
+    }
+
+    /// Whether nobody found out yet how a package that is ready starts fastest with this Node.
+    #[must_use]
+    pub fn lacks_start(&self, package: &Package, made_for: &str) -> bool {
+        let (plugin, hash) = (&package.descriptor.id, package.content_hash);
+        let kept =
+            self.0.shelf.find_start(plugin, hash).and_then(|start| start::read(&start, Some(made_for)));
+        self.0.shelf.find(plugin, hash).is_some() && kept.is_none()
+    }
+
+    /// The module that may stand for the entry of a package that is ready.
+    #[must_use]
+    pub fn bundle(&self, package: &Package) -> Option<PathBuf> {
+        let (plugin, hash) = (&package.descriptor.id, package.content_hash);
+        self.0.shelf.find(plugin, hash).and_then(|version| bundle::of(&version))
+    }
+
+    /// Keeps how a package that is ready starts fastest. From now on it starts so.
+    ///
+    /// # Errors
+    /// When that cannot be written; the package starts as it did, or from its own files.
+    pub async fn keep_start(&self, package: &Package, new: NewStart) -> Result<(), InstallError> {
+        let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
+        self.0
+            .blocking(package, move |inner, package| {
+                let (plugin, hash) = (&package.descriptor.id, package.content_hash);
+                let kept = inner.shelf.stage(&number.to_string()).and_then(|staging| {
+                    let made = staging.path().join("start");
+                    new.write(&made)?;
+                    let _alone = inner.exchanging.write().unwrap_or_else(PoisonError::into_inner);
+                    inner.shelf.keep_start(plugin, hash, &made)?;
+                    let mut known = inner.known.lock().unwrap_or_else(PoisonError::into_inner);
+                    known.remove(&(plugin.clone(), hash));
+                    Ok(())
+                });
+                let at = &inner.options.shelf;
+                kept.map_err(Fault::host("keep what starts fast in", at))
+                    .map_err(|fault| fault.in_phase(Phase::Build))
+            })
+            .await
+    }
+
     fn begin(&self, package: Package) -> Running {
         let (log, progress) = (Arc::new(RunLog::default()), Arc::<Mutex<Progress>>::default());
         let inner = Arc::clone(&self.0);
@@ -241,15 +317,17 @@ impl Inner {
         }
         let (plugin, hash) = (&package.descriptor.id, package.content_hash);
         let Some(root) = self.shelf.find(plugin, hash) else { return Ok(None) };
-        self.shelf.verify(plugin, hash)?;
         let key = (plugin.clone(), hash);
+        let _whole = self.exchanging.read().unwrap_or_else(PoisonError::into_inner);
+        self.shelf.verify(plugin, hash)?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(ready) = known.get(&key) {
             return Ok(Some(ready.clone()));
         }
         // It was read without a problem before it was sealed, so only another version of this host can find one.
         let Some(descriptor) = hayloft_manifest::read_plugin(&root).0 else { return Ok(None) };
-        let ready = Package { root, content_hash: hash, descriptor };
+        let start = self.shelf.find_start(plugin, hash).and_then(|start| start::read(&start, None));
+        let ready = Package { root, content_hash: hash, descriptor, start: start.unwrap_or_default() };
         known.insert(key, ready.clone());
         Ok(Some(ready))
     }
@@ -275,15 +353,23 @@ impl Inner {
         let (staging, copied) =
             self.blocking(package, move |inner, package| inner.copy(package, number)).await?;
         let last = copied.steps.last().map_or(Phase::Install, |step| step.phase);
-        let result = if copied.steps.is_empty() {
-            copied.root()
+        let (result, bundled) = if copied.steps.is_empty() && self.to_bundle(&copied, package).is_none() {
+            (copied.root(), None)
         } else {
             self.make(&copied, package, &staging, number, log, progress).await?
         };
+        let log = Arc::clone(log);
         self.blocking(package, move |inner, package| {
             install::check(package, &result, last)?;
-            let published = inner.shelf.publish(&package.descriptor.id, package.content_hash, &result);
-            published.map_err(Fault::host("keep", &result)).map_err(|fault| fault.in_phase(last))?;
+            let (plugin, hash) = (&package.descriptor.id, package.content_hash);
+            let kept = inner.judge(package, &result, bundled, &log).and_then(|()| {
+                let _alone = inner.exchanging.write().unwrap_or_else(PoisonError::into_inner);
+                inner.shelf.publish(plugin, hash, &result)?;
+                // What is known is known of a version that was there before.
+                inner.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&(plugin.clone(), hash));
+                Ok(())
+            });
+            kept.map_err(Fault::host("keep", &result)).map_err(|fault| fault.in_phase(last))?;
             drop(staging);
             let ready = inner.ready(package).ok().flatten();
             ready.ok_or_else(|| InstallError::Host {
@@ -319,9 +405,11 @@ impl Inner {
         number: u64,
         log: &Arc<RunLog>,
         progress: &Arc<Mutex<Progress>>,
-    ) -> Result<PathBuf, InstallError> {
+    ) -> Result<(PathBuf, Option<Bundled>), InstallError> {
         let options = &self.options;
-        self.possible()?;
+        if !copied.steps.is_empty() {
+            self.possible()?;
+        }
         let home = staging.path().join("home");
         std::fs::create_dir(&home)
             .map_err(Fault::host("make", &home))
@@ -331,6 +419,7 @@ impl Inner {
             sandbox: &options.sandbox,
             toolchain: &options.toolchain,
             provided: &options.provided,
+            at_hand: &options.at_hand,
             registry: &options.registry,
             dial: &options.dial,
             limits: &options.limits,
@@ -346,11 +435,80 @@ impl Inner {
             *progress.lock().unwrap_or_else(PoisonError::into_inner) =
                 Progress { step: number + 1, steps, title: step.title() };
         };
-        let result = staging.path().join("result");
-        let made = install::make(&workshop, copied, &result, options.limits.room, &report).await;
+        let made = self.work(&workshop, copied, package, staging, &report).await;
         // Whatever came of it, nothing of the jail is left.
         workshop.close().await?;
-        made.map(|()| result)
+        made
+    }
+
+    /// All that is done in a workshop. Gives where the package is then, and what came of bundling it.
+    async fn work(
+        &self,
+        workshop: &Workshop,
+        copied: &Copied,
+        package: &Package,
+        staging: &Staging,
+        report: &(dyn Fn(usize, &plan::Step) + Send + Sync),
+    ) -> Result<(PathBuf, Option<Bundled>), InstallError> {
+        let options = &self.options;
+        let room = options.limits.room;
+        install::run(workshop, copied, report).await?;
+        let bundled = match self.to_bundle(copied, package) {
+            Some((esbuild, entry)) => Some(
+                bundle::make(workshop, esbuild, Path::new(install::PLACE), entry, &options.provided).await,
+            ),
+            None => None,
+        };
+        if copied.steps.is_empty() {
+            // It is as it was copied, so only the bundle comes out.
+            let root = copied.root();
+            let bundled = match bundled {
+                Some(Bundled::Of(files)) => {
+                    bundle::remove(&root)
+                        .map_err(Fault::host("make room in", &root))
+                        .map_err(|fault| fault.in_phase(Phase::Build))?;
+                    let folder = root.join(bundle::FOLDER);
+                    match install::fetch(workshop, copied, bundle::FOLDER, &folder, room).await {
+                        Ok(()) => Some(Bundled::Of(files)),
+                        Err(error) => Some(Bundled::Not(error.to_string())),
+                    }
+                }
+                other => other,
+            };
+            return Ok((root, bundled));
+        }
+        let result = staging.path().join("result");
+        install::fetch(workshop, copied, "", &result, room).await?;
+        Ok((result, bundled))
+    }
+
+    /// What bundles a package, and the entry to bundle; nothing where a bundle would gain or be nothing.
+    fn to_bundle<'a>(&'a self, copied: &Copied, package: &'a Package) -> Option<(&'a Path, &'a Path)> {
+        let esbuild = self.options.toolchain.esbuild.as_deref()?;
+        let entry = bundle::entry(&package.descriptor)?;
+        // A few files of its own are read as fast as one.
+        let joins = !copied.steps.is_empty() || bundle::has_dependencies(&copied.root());
+        (joins && Workshop::is_possible(&self.options.sandbox)).then_some((esbuild, entry))
+    }
+
+    /// Decides whether the bundle is used, and leaves nothing in its place that is none.
+    fn judge(
+        &self,
+        package: &Package,
+        result: &Path,
+        bundled: Option<Bundled>,
+        log: &RunLog,
+    ) -> io::Result<()> {
+        let Some(bundled) = bundled else { return bundle::remove(result) };
+        let plugin = &package.descriptor.id;
+        match bundle::judge(result, bundled)? {
+            Bundled::Of(files) => log.note(&format!("(its code is bundled: {files} files in one)")),
+            Bundled::Not(reason) => {
+                log.note(&format!("(its code is not bundled: {reason})"));
+                tracing::info!(%plugin, reason, "the plugin runs from its own files, which takes longer to start");
+            }
+        }
+        Ok(())
     }
 
     fn possible(&self) -> Result<(), InstallError> {

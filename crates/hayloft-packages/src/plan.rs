@@ -52,9 +52,14 @@ fn install(root: &Path, descriptor: &PluginDescriptor, provided: &[Provided], bu
         let manifest = manifest(&root.join(folder))?;
         lacks(&root.join(folder), &manifest, provided, builds).then_some(folder.to_owned())
     };
-    if descriptor.setup.install.is_empty() {
-        let folders = FOLDERS.iter().filter_map(|folder| lacking(Path::new(folder)));
-        return folders.map(|folder| npm::install(&root.join(&folder), folder)).collect();
+    let said = &descriptor.setup.install;
+    // A folder of which nothing is said is installed as npm would, before anything else: a server's own line speaks of
+    // the server's folder alone.
+    let unsaid = |folder: &&str| !said.iter().any(|command| command.folder == Path::new(folder));
+    let folders = FOLDERS.iter().copied().filter(|folder| unsaid(&folder)).map(Path::new);
+    let usual = folders.filter_map(lacking).map(|folder| npm::install(&root.join(&folder), folder));
+    if said.is_empty() {
+        return usual.collect();
     }
     // A line that installs what is there already has nothing to do; what else it does is not known, so it runs.
     let folders: Vec<PathBuf> = descriptor
@@ -69,19 +74,20 @@ fn install(root: &Path, descriptor: &PluginDescriptor, provided: &[Provided], bu
     if is_npm && !folders.is_empty() && folders.iter().all(|folder| lacking(folder).is_none()) {
         return Vec::new();
     }
-    descriptor.setup.install.iter().cloned().map(npm::tamed).collect()
+    usual.chain(said.iter().cloned().map(npm::tamed)).collect()
 }
 
 fn build(root: &Path, descriptor: &PluginDescriptor) -> Vec<Command> {
-    if !descriptor.setup.build.is_empty() {
-        return descriptor.setup.build.iter().cloned().map(npm::tamed).collect();
-    }
+    let said = &descriptor.setup.build;
     let has_entry = match &descriptor.runtime {
         Runtime::Node { entry } | Runtime::Isolate { entry, .. } => root.join(entry).is_file(),
         Runtime::Servers => true,
     };
     let has_script = || manifest(root).is_some_and(|manifest| manifest["scripts"]["build"].is_string());
-    if has_entry || !has_script() { Vec::new() } else { vec![npm::build()] }
+    // A line for the folder itself says how the entry is made; others speak of a server's folder.
+    let is_said = said.iter().any(|command| command.folder.as_os_str().is_empty());
+    let usual = (!has_entry && !is_said && has_script()).then(npm::build);
+    usual.into_iter().chain(said.iter().cloned().map(npm::tamed)).collect()
 }
 
 /// Whether a folder has dependencies that are not installed in it.

@@ -163,7 +163,7 @@ impl Passage {
 /// Answers a jail's gate until it is dropped.
 pub(crate) struct Gate {
     pub(crate) passage: Arc<Passage>,
-    _task: AbortOnDropHandle<()>,
+    task: AbortOnDropHandle<()>,
 }
 
 impl Gate {
@@ -172,7 +172,12 @@ impl Gate {
         let listener = TcpListener::from_std(listener)?;
         let passage = Arc::new(Passage::default());
         let serving = serve(listener, Arc::new(registry), dial, Arc::clone(&passage));
-        Ok(Self { passage, _task: AbortOnDropHandle::new(tokio::spawn(serving)) })
+        Ok(Self { passage, task: AbortOnDropHandle::new(tokio::spawn(serving)) })
+    }
+
+    /// From now on nothing passes any more.
+    pub(crate) fn close(&self) {
+        self.task.abort();
     }
 }
 

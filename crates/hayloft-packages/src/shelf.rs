@@ -10,6 +10,7 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use hayloft_model::{ContentHash, PluginId, Problems};
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ use crate::Phase;
 
 /// Where versions are written before they are whole.
 const STAGING: &str = ".staging";
+
+/// Where what makes versions start faster is kept, as they are: `<id>/<content hash>/`.
+const STARTS: &str = ".starts";
 
 /// The folder of versions. Only the host's user can enter it.
 #[derive(Clone, Debug)]
@@ -87,17 +91,12 @@ impl Shelf {
     /// The first file that is not.
     pub(crate) fn verify(&self, plugin: &PluginId, hash: ContentHash) -> Result<(), Tampered> {
         let version = self.version(plugin, hash);
-        let sealed = fs::read_to_string(seal_of(&version)).unwrap_or_default();
-        let found = facts(&version).unwrap_or_default();
-        if sealed == found && !sealed.is_empty() {
-            return Ok(());
+        is_as_sealed(&version)?;
+        // What runs in the place of the version's code is as much its code.
+        match self.find_start(plugin, hash) {
+            Some(start) => is_as_sealed(&start),
+            None => Ok(()),
         }
-        let differing = |one: &str, other: &str| {
-            let known: BTreeSet<&str> = other.lines().collect();
-            one.lines().find(|line| !known.contains(line)).map(path_of)
-        };
-        let at = differing(&found, &sealed).or_else(|| differing(&sealed, &found)).unwrap_or_default();
-        Err(Tampered { at })
     }
 
     /// A new folder to write a version in.
@@ -114,15 +113,40 @@ impl Shelf {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(self.plugin(plugin))?;
         // An earlier one without its seal is not whole, and nothing runs from it.
         remove_file(&seal_of(&version))?;
+        self.forget_start(plugin, hash)?;
         remove(&version)?;
         close(whole)?;
         fs::rename(whole, &version)?;
         fs::set_permissions(&version, Permissions::from_mode(0o555))?;
-        let written = seal_of(&version).with_extension("new");
-        fs::write(&written, facts(&version)?)?;
-        fs::rename(&written, seal_of(&version))?;
+        seal(&version)?;
         remove_file(&self.failure_of(plugin, hash))?;
         Ok(version)
+    }
+
+    /// Puts what makes a version start faster beside it and seals it, in the place of what was there.
+    pub(crate) fn keep_start(&self, plugin: &PluginId, hash: ContentHash, made: &Path) -> io::Result<()> {
+        let start = self.start(plugin, hash);
+        self.forget_start(plugin, hash)?;
+        let above = start.parent().unwrap_or(&self.root);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(above)?;
+        close(made)?;
+        fs::rename(made, &start)?;
+        fs::set_permissions(&start, Permissions::from_mode(0o555))?;
+        seal(&start)
+    }
+
+    /// What makes a version start faster, if that is there and whole.
+    pub(crate) fn find_start(&self, plugin: &PluginId, hash: ContentHash) -> Option<PathBuf> {
+        let start = self.start(plugin, hash);
+        (seal_of(&start).is_file() && start.is_dir()).then_some(start)
+    }
+
+    /// Removes what makes a version start faster.
+    pub(crate) fn forget_start(&self, plugin: &PluginId, hash: ContentHash) -> io::Result<()> {
+        let start = self.start(plugin, hash);
+        // Without its seal it is nothing, so that goes first.
+        remove_file(&seal_of(&start))?;
+        remove(&start)
     }
 
     /// Why the last attempt to make this version came to nothing, if it did.
@@ -151,13 +175,65 @@ impl Shelf {
         fs::write(self.log_of(plugin, hash), text)
     }
 
+    /// When a version was sealed.
+    pub(crate) fn sealed_at(&self, plugin: &PluginId, hash: ContentHash) -> Option<SystemTime> {
+        self.find(plugin, hash)?;
+        fs::metadata(seal_of(&self.version(plugin, hash))).ok()?.modified().ok()
+    }
+
+    /// Removes versions that are not used, with all that lies beside them, but for the newest `keep` of each plugin.
+    /// Gives how many versions.
+    pub(crate) fn tidy(&self, used: &BTreeSet<(PluginId, ContentHash)>, keep: usize) -> io::Result<usize> {
+        let mut removed = 0;
+        for folder in fs::read_dir(&self.root)? {
+            let folder = folder?;
+            let name = folder.file_name();
+            let plugin = name.to_str().and_then(|name| name.replace('+', "/").parse::<PluginId>().ok());
+            let Some(plugin) = plugin.filter(|_| name != STAGING && name != STARTS) else { continue };
+            let mut hashes = BTreeSet::new();
+            for entry in fs::read_dir(folder.path())? {
+                let name = entry?.file_name();
+                let hash = name.to_str().and_then(|name| name.split('.').next()?.parse::<ContentHash>().ok());
+                hashes.extend(hash);
+            }
+            let mut unused: Vec<_> = hashes
+                .into_iter()
+                .filter(|hash| !used.contains(&(plugin.clone(), *hash)))
+                .map(|hash| (self.sealed_at(&plugin, hash), hash))
+                .collect();
+            unused.sort_by(|one, other| other.cmp(one));
+            for (sealed_at, hash) in unused.into_iter().skip(keep) {
+                self.take_away(&plugin, hash)?;
+                removed += usize::from(sealed_at.is_some());
+            }
+            // Not empty, as a rule.
+            let _ = fs::remove_dir(folder.path());
+            let _ = fs::remove_dir(self.root.join(STARTS).join(folder_of(&plugin)));
+        }
+        Ok(removed)
+    }
+
+    fn take_away(&self, plugin: &PluginId, hash: ContentHash) -> io::Result<()> {
+        let version = self.version(plugin, hash);
+        // Without its seal it is no version, so whatever happens after that leaves none that is not whole.
+        remove_file(&seal_of(&version))?;
+        self.forget_start(plugin, hash)?;
+        remove(&version)?;
+        remove_file(&self.failure_of(plugin, hash))?;
+        remove_file(&self.log_of(plugin, hash))
+    }
+
     fn plugin(&self, plugin: &PluginId) -> PathBuf {
-        // A scope's `/` would make two folders; no id has a `+`.
-        self.root.join(plugin.as_str().replace('/', "+"))
+        self.root.join(folder_of(plugin))
     }
 
     fn version(&self, plugin: &PluginId, hash: ContentHash) -> PathBuf {
         self.plugin(plugin).join(hash.to_string())
+    }
+
+    /// Where what makes a version start faster lies.
+    fn start(&self, plugin: &PluginId, hash: ContentHash) -> PathBuf {
+        self.root.join(STARTS).join(folder_of(plugin)).join(hash.to_string())
     }
 
     fn failure_of(&self, plugin: &PluginId, hash: ContentHash) -> PathBuf {
@@ -167,6 +243,32 @@ impl Shelf {
     fn log_of(&self, plugin: &PluginId, hash: ContentHash) -> PathBuf {
         self.version(plugin, hash).with_added_extension("log")
     }
+}
+
+fn seal(folder: &Path) -> io::Result<()> {
+    let written = seal_of(folder).with_extension("new");
+    fs::write(&written, facts(folder)?)?;
+    fs::rename(&written, seal_of(folder))
+}
+
+fn is_as_sealed(folder: &Path) -> Result<(), Tampered> {
+    let sealed = fs::read_to_string(seal_of(folder)).unwrap_or_default();
+    let found = facts(folder).unwrap_or_default();
+    if sealed == found && !sealed.is_empty() {
+        return Ok(());
+    }
+    let differing = |one: &str, other: &str| {
+        let known: BTreeSet<&str> = other.lines().collect();
+        one.lines().find(|line| !known.contains(line)).map(path_of)
+    };
+    let at = differing(&found, &sealed).or_else(|| differing(&sealed, &found)).unwrap_or_default();
+    Err(Tampered { at })
+}
+
+/// The name of a plugin's folder.
+fn folder_of(plugin: &PluginId) -> String {
+    // A scope's `/` would make two folders; no id has a `+`.
+    plugin.as_str().replace('/', "+")
 }
 
 fn seal_of(version: &Path) -> PathBuf {
@@ -386,6 +488,62 @@ mod tests {
         let version = fixture.publish();
         assert_eq!(fs::read_to_string(version.join("main.js")).unwrap(), "1");
         assert_eq!(fixture.verify(), Ok(()));
+    }
+
+    #[test]
+    fn what_starts_fast_is_sealed_with_its_version() {
+        let fixture = Fixture::new();
+        let Fixture { shelf, plugin, hash, .. } = &fixture;
+        fixture.publish();
+        let keep = |text: &str| {
+            let staging = shelf.stage("2").unwrap();
+            let made = staging.path().join("start");
+            fs::create_dir(&made).unwrap();
+            fs::write(made.join("code"), text).unwrap();
+            shelf.keep_start(plugin, *hash, &made).unwrap();
+            shelf.find_start(plugin, *hash).unwrap()
+        };
+        keep("1");
+        let start = keep("2");
+        assert_eq!(fs::read_to_string(start.join("code")).unwrap(), "2");
+        assert_eq!(fixture.verify(), Ok(()));
+        open(&start, "code", "3");
+        assert_eq!(fixture.verify(), Err(String::from("code")), "what Node compiled is code");
+        // Made anew, the version has none until somebody finds out.
+        fixture.publish();
+        assert_eq!((fixture.verify(), shelf.find_start(plugin, *hash)), (Ok(()), None));
+    }
+
+    #[test]
+    fn versions_that_nobody_needs_go_the_oldest_first() {
+        let fixture = Fixture::new();
+        let Fixture { shelf, plugin, .. } = &fixture;
+        let hash = |number: u8| ContentHash::from_bytes([number; 32]);
+        for number in 1..=5 {
+            let staging = shelf.stage("1").unwrap();
+            let whole = staging.path().join("whole");
+            fs::create_dir_all(&whole).unwrap();
+            shelf.publish(plugin, hash(number), &whole).unwrap();
+            shelf.keep_log(plugin, hash(number), "log").unwrap();
+            let seal =
+                File::options().write(true).open(seal_of(&shelf.version(plugin, hash(number)))).unwrap();
+            let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1000 + u64::from(number));
+            seal.set_times(FileTimes::new().set_modified(at)).unwrap();
+        }
+        let failure = Failure { phase: Phase::Build, problems: Problems::new() };
+        shelf.note_failure(plugin, hash(6), &failure).unwrap();
+        let used = [(plugin.clone(), hash(1)), (plugin.clone(), hash(3))].into();
+        let left = |keep| {
+            let removed = shelf.tidy(&used, keep).unwrap();
+            let found = (1..=5).filter(|number| shelf.find(plugin, hash(*number)).is_some());
+            (removed, found.collect::<Vec<_>>())
+        };
+        assert_eq!(left(1), (2, vec![1, 3, 5]));
+        assert_eq!(shelf.failure(plugin, hash(6)), None, "a failure of a folder that is another one now");
+        assert_eq!(left(0), (1, vec![1, 3]));
+        assert_eq!((shelf.log(plugin, hash(5)), shelf.log(plugin, hash(3))), (None, Some("log".into())));
+        assert_eq!(shelf.tidy(&BTreeSet::new(), 0).unwrap(), 2);
+        assert!(!shelf.plugin(plugin).exists());
     }
 
     fn loosen(root: &Path) {

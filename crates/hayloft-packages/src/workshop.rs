@@ -20,7 +20,7 @@ use crate::npm::{self, Scripts};
 use crate::plan::Step;
 use crate::registry::{Dial, Gate, Registry};
 use crate::tree::mebibytes;
-use crate::{Phase, Provided, Room};
+use crate::{Phase, Provided, Room, bundle};
 
 /// Where the work is done: the only place that can be written to.
 pub(crate) const WORK: &str = "/tmp/work";
@@ -51,6 +51,8 @@ pub struct Toolchain {
     /// Absolute path of npm's own package, the folder that holds `bin/npm-cli.js`. Without it only packages that are
     /// whole can be installed.
     pub npm: Option<PathBuf>,
+    /// Absolute path of the esbuild executable. Without it plugins run from the files that they are.
+    pub esbuild: Option<PathBuf>,
 }
 
 /// What making a package ready may use.
@@ -88,6 +90,7 @@ pub(crate) struct Fittings<'a> {
     pub(crate) sandbox: &'a Sandbox,
     pub(crate) toolchain: &'a Toolchain,
     pub(crate) provided: &'a [Provided],
+    pub(crate) at_hand: &'a [Provided],
     pub(crate) registry: &'a Registry,
     pub(crate) dial: &'a Arc<dyn Dial>,
     pub(crate) limits: &'a InstallLimits,
@@ -182,6 +185,29 @@ impl Workshop {
         Err(refused(step.phase, self.explain(&title, step, exit)))
     }
 
+    /// Bundles: the way to the registry is closed for good, old bundles are gone, and the program has so much time.
+    /// Gives whether it succeeded, and what it said.
+    pub(crate) async fn bundle(
+        &self,
+        root: &Path,
+        words: &[String],
+        within: Duration,
+    ) -> Result<(bool, Vec<String>), InstallError> {
+        self.gate.close();
+        let root = Path::new(WORK).join(root);
+        let old = ["rm", "-rf", "--", bundle::FOLDER].map(String::from);
+        let said = Arc::new(RunLog::default());
+        let run = async {
+            self.outcome(&root, &old, &[], &self.log).await?;
+            self.outcome(&root, words, &[], &said).await
+        };
+        let exit = tokio::time::timeout(within, run).await.map_err(|_| InstallError::Host {
+            what: String::from("bundle the code"),
+            reason: format!("it took longer than {} seconds", within.as_secs()),
+        })??;
+        Ok((exit.is_success(), said.tail(usize::MAX)))
+    }
+
     /// How long all steps of a phase may take together.
     pub(crate) const fn within(&self, phase: Phase) -> Duration {
         match phase {
@@ -226,7 +252,8 @@ impl Workshop {
     /// Runs a program of ours to its end.
     async fn own(&self, words: &[&str], what: &str) -> Result<(), InstallError> {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        let ended = tokio::time::timeout(COPY_WITHIN, self.outcome(Path::new("/"), &words, &[])).await;
+        let ended =
+            tokio::time::timeout(COPY_WITHIN, self.outcome(Path::new("/"), &words, &[], &self.log)).await;
         let reason = match ended {
             Ok(Ok(exit)) if exit.is_success() => return Ok(()),
             Ok(Ok(_)) if self.is_full() => return Err(refused(Phase::Install, self.full())),
@@ -243,19 +270,20 @@ impl Workshop {
         words.extend(npm::last_word(command, self.scripts).map(String::from));
         let variables: Vec<_> =
             command.environment.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        self.outcome(&Path::new(WORK).join(root).join(&command.folder), &words, &variables).await
+        self.outcome(&Path::new(WORK).join(root).join(&command.folder), &words, &variables, &self.log).await
     }
 
-    /// Runs a program to its end, with all that it writes in the log.
+    /// Runs a program to its end, with all that it writes in a log.
     async fn outcome(
         &self,
         folder: &Path,
         words: &[String],
         variables: &[(String, String)],
+        log: &Arc<RunLog>,
     ) -> Result<Exit, InstallError> {
         let mut process = self.spawn(folder, words, variables).await?;
         let (stdout, stderr) = (process.take_stdout(), process.take_stderr());
-        let log = Arc::clone(&self.log);
+        let log = Arc::clone(log);
         let reading = AbortOnDropHandle::new(tokio::spawn(async move {
             let stdout = async {
                 if let Some(stdout) = stdout {
@@ -405,14 +433,16 @@ impl Packer {
 }
 
 fn spec(fittings: &Fittings<'_>) -> JailSpec {
-    let Fittings { toolchain, limits, provided, .. } = fittings;
+    let Fittings { toolchain, limits, .. } = fittings;
+    let found = || fittings.provided.iter().chain(fittings.at_hand);
     let mut paths = vec![fittings.source.to_owned(), toolchain.node.clone()];
     paths.extend(SYSTEM.map(PathBuf::from).into_iter().filter(|folder| folder.exists()));
     paths.extend(toolchain.npm.clone());
-    paths.extend(provided.iter().map(|package| package.path.clone()));
-    // Node and compilers look for packages in all folders above the plugin's, and this is above all of them.
-    let mut links: Vec<_> = provided
-        .iter()
+    paths.extend(toolchain.esbuild.clone());
+    paths.extend(found().map(|package| package.path.clone()));
+    // Node and compilers look for packages in all folders above the plugin's, and this is above all of them: what a
+    // plugin brings itself always comes first.
+    let mut links: Vec<_> = found()
         .map(|package| (Path::new("/node_modules").join(&package.name), package.path.clone()))
         .collect();
     for (place, program) in

@@ -51,10 +51,13 @@ pub mod outbox;
 pub mod packages;
 pub mod plugin_values;
 pub mod registrations;
+pub mod remote_servers;
+pub mod result_caching;
 pub mod tokens;
 pub mod tool_names;
 pub mod tools;
 mod vault;
+pub mod wishes;
 mod write;
 
 pub use column::UnknownOrganization;
@@ -75,10 +78,13 @@ use outbox::Outbox;
 use packages::Packages;
 use plugin_values::PluginValues;
 use registrations::Registrations;
+use remote_servers::RemoteServers;
+use result_caching::ResultCaching;
 use tokens::Tokens;
 use tool_names::ToolNames;
 use tools::Tools;
 use vault::Vault;
+use wishes::Wishes;
 
 /// What opening a store needs.
 pub struct Options {
@@ -234,10 +240,22 @@ impl Store {
         InstanceRegistrations { store: self }
     }
 
+    /// What was wished for plugins that are still being made ready.
+    #[must_use]
+    pub const fn wishes(&self) -> Wishes<'_> {
+        Wishes { store: self }
+    }
+
     /// Values that plugins keep.
     #[must_use]
     pub const fn plugin_values(&self) -> PluginValues<'_> {
         PluginValues { store: self }
+    }
+
+    /// MCP servers elsewhere that plugins handed over.
+    #[must_use]
+    pub const fn remote_servers(&self) -> RemoteServers<'_> {
+        RemoteServers { store: self }
     }
 
     /// Plugins in organizations.
@@ -262,6 +280,12 @@ impl Store {
     #[must_use]
     pub const fn tool_names(&self) -> ToolNames<'_> {
         ToolNames { store: self }
+    }
+
+    /// Whether organizations keep results of tools.
+    #[must_use]
+    pub const fn result_caching(&self) -> ResultCaching<'_> {
+        ResultCaching { store: self }
     }
 
     /// Facts on their way out.

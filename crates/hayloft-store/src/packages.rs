@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
-use hayloft_model::plugin::Package;
+use hayloft_model::plugin::{FastStart, Package};
 use hayloft_model::{PluginId, Problems};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
@@ -184,6 +184,7 @@ impl TryFrom<packages::Model> for StoredPackage {
                 root: PathBuf::from(row.root),
                 content_hash: Place("packages", "content_hash").parse(&row.content_hash)?,
                 descriptor: Place("packages", "descriptor").json(&row.descriptor)?,
+                start: FastStart::default(),
             },
             problems: Place("packages", "problems").json(&row.problems)?,
             first_seen_at: Place("packages", "first_seen_at").time(row.first_seen_at)?,

@@ -3,6 +3,7 @@
 //! It waits for nothing. What takes time is done by units and small tasks, and comes back as a message.
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use crate::line::Line;
 use crate::logs::{KeptLogs, Logs, WorkerLog};
 use crate::notices::Notices;
 use crate::places::Places;
+use crate::sampler::{self, Subjects};
 use crate::settings::Settings;
 use crate::slots::Slots;
 use crate::unit::{self, Birth};
@@ -54,9 +56,9 @@ pub(crate) struct Shared {
 /// What the handles ask for.
 pub(crate) enum Command {
     Ensure(InstanceKey, oneshot::Sender<Result<Worker, Unavailable>>),
-    Probe(Box<Package>, oneshot::Sender<Result<Box<RawValue>, ProbeError>>),
+    Probe(Box<Package>, Option<OwnedFd>, oneshot::Sender<Result<Box<RawValue>, ProbeError>>),
     Candidate(InstanceKey, Box<Launch>, oneshot::Sender<Result<Worker, CandidateError>>),
-    Promote(WorkerId, oneshot::Sender<Result<Worker, CandidateError>>),
+    Promote(WorkerId, Takeover, oneshot::Sender<Result<Worker, CandidateError>>),
     Discard(WorkerId),
     /// Gives a worker to run `onDisable` with, if one can be had. Calls are refused until `Stop`.
     BeginDisable(InstanceKey, oneshot::Sender<Option<Worker>>),
@@ -69,6 +71,15 @@ pub(crate) enum Command {
     Shutdown(Duration, oneshot::Sender<()>),
 }
 
+/// What becomes of the worker whose place a candidate takes.
+#[derive(Clone, Debug)]
+pub(crate) enum Takeover {
+    /// Its calls have the time that any worker's have that is to end.
+    NewValues,
+    /// It holds more memory than it shall, and for nothing else: its calls end when they end.
+    Recycled(String),
+}
+
 /// What small tasks bring back.
 enum Outcome {
     Launched { key: InstanceKey, attempt: u64, result: Result<Box<Launch>, LaunchRefused> },
@@ -79,6 +90,7 @@ pub(crate) struct Dispatcher {
     commands: mpsc::UnboundedReceiver<Command>,
     reports: mpsc::UnboundedReceiver<Report>,
     reporter: mpsc::UnboundedSender<Report>,
+    subjects: Subjects,
     outcomes: mpsc::UnboundedReceiver<Outcome>,
     outcome_sender: mpsc::UnboundedSender<Outcome>,
     instances: HashMap<InstanceKey, Instance>,
@@ -169,6 +181,8 @@ struct Unit {
     content_hash: ContentHash,
     /// Whether it says when nobody uses it.
     tells_quiet: bool,
+    /// Why the one before it was recycled, if it took its place for that.
+    recycle_reason: Option<String>,
 }
 
 /// What a unit is for.
@@ -178,7 +192,7 @@ enum Purpose {
     /// To be tried with new values.
     Candidate(Box<Launch>, Option<oneshot::Sender<Result<Worker, CandidateError>>>),
     /// A candidate whose `onStart` runs.
-    Promotion(oneshot::Sender<Result<Worker, CandidateError>>),
+    Promotion(Takeover, oneshot::Sender<Result<Worker, CandidateError>>),
     /// It serves, or did until it was told to end.
     Serving,
     /// To say what its plugin registers.
@@ -191,6 +205,7 @@ impl Dispatcher {
         let (outcome_sender, outcomes) = mpsc::unbounded_channel();
         let slots = Slots::new(shared.settings.starts);
         let dispatcher = Self {
+            subjects: sampler::start(shared.settings.sampling.pace, reporter.clone()),
             shared,
             commands,
             reports,
@@ -247,9 +262,9 @@ impl Dispatcher {
     fn on_command(&mut self, command: Command) {
         match command {
             Command::Ensure(key, reply) => self.ensure(&key, reply),
-            Command::Probe(package, reply) => self.probe(&package, reply),
+            Command::Probe(package, compiled, reply) => self.probe(&package, compiled, reply),
             Command::Candidate(key, launch, reply) => self.candidate(&key, launch, reply),
-            Command::Promote(worker, reply) => self.promote(worker, reply),
+            Command::Promote(worker, takeover, reply) => self.promote(worker, takeover, reply),
             Command::Discard(worker) => self.drain(worker, Duration::ZERO, "the candidate was discarded"),
             Command::BeginDisable(key, reply) => self.begin_disable(&key, reply),
             Command::Stop(key, reason, reply) => self.stop(&key, &reason, reply),
@@ -286,6 +301,7 @@ impl Dispatcher {
             Event::Health(result) => self.on_health(worker, result),
             Event::Idle => self.on_idle(worker),
             Event::Quiet => self.on_quiet(worker),
+            Event::Outgrown(reason) => self.on_outgrown(worker, reason),
             Event::Gone(ending) => self.on_gone(worker, ending),
         }
     }
@@ -322,6 +338,17 @@ impl Dispatcher {
 
     /// Starts a unit. It reports back from now on.
     fn launch(&mut self, package: &Package, key: Option<&InstanceKey>, purpose: Purpose) -> WorkerId {
+        self.launch_with(package, key, purpose, None)
+    }
+
+    /// Starts a worker that writes what Node compiled to a file, if there is one.
+    fn launch_with(
+        &mut self,
+        package: &Package,
+        key: Option<&InstanceKey>,
+        purpose: Purpose,
+        compiled: Option<OwnedFd>,
+    ) -> WorkerId {
         let settings = &self.shared.settings;
         let id = WorkerId::from_uuid(sortable_id(&*settings.clock, &*settings.entropy));
         let log = match key {
@@ -337,7 +364,7 @@ impl Dispatcher {
         let routes = RouteListener::default();
         let revision = match &purpose {
             Purpose::Serve(launch) | Purpose::Candidate(launch, _) => Some(launch.binding.revision),
-            Purpose::Promotion(_) | Purpose::Serving | Purpose::Probe(_) => None,
+            Purpose::Promotion(..) | Purpose::Serving | Purpose::Probe(_) => None,
         };
         let worker = key.zip(revision).map(|(key, revision)| Worker {
             inner: Arc::new(Inner {
@@ -355,6 +382,7 @@ impl Dispatcher {
             shared: Arc::clone(&self.shared),
             worker: id,
             package: package.clone(),
+            compiled,
             instance,
             log,
             activity: Arc::clone(&activity),
@@ -363,6 +391,7 @@ impl Dispatcher {
             orders: order_inbox,
             requests: request_inbox,
             reports: self.reporter.clone(),
+            subjects: self.subjects.clone(),
         }));
         let unit = Unit {
             purpose,
@@ -374,6 +403,7 @@ impl Dispatcher {
             started_at,
             content_hash: package.content_hash,
             tells_quiet: false,
+            recycle_reason: None,
         };
         self.units.insert(id, unit);
         self.slots.take(id, key.map(|key| key.organization), Instant::now());

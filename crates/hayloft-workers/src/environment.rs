@@ -14,13 +14,14 @@ const FIXED: [&str; 7] =
     ["PATH", "HOME", "TMPDIR", "TZ", "LANG", "OPENSSL_CONF", hayloft_sandbox::MARKER_VARIABLE];
 
 /// Names that change what a process loads or trusts.
-const REFUSED: [&str; 11] = [
+const REFUSED: [&str; 12] = [
     "NODE_OPTIONS",
     "NODE_PATH",
     "NODE_EXTRA_CA_CERTS",
     "NODE_REPL_EXTERNAL_MODULE",
     "NODE_CHANNEL_FD",
     "NODE_V8_COVERAGE",
+    "NODE_COMPILE_CACHE",
     "OPENSSL_MODULES",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",

@@ -13,6 +13,7 @@ use hayloft_sandbox::{Command, Jail, JailSpec, Stdio, Temporary, Tier};
 use tokio::net::UnixStream;
 
 use crate::channel;
+use crate::compiled;
 use crate::environment;
 use crate::gate;
 use crate::home::Home;
@@ -42,6 +43,7 @@ pub(crate) fn prepare(
     settings: &Settings,
     routes: &RouteListener,
     package: &Package,
+    compiled: Option<&OwnedFd>,
     worker: WorkerId,
 ) -> io::Result<Prepared> {
     let home = Home::make(&settings.scratch, worker)?;
@@ -51,9 +53,14 @@ pub(crate) fn prepare(
     let code = match &package.descriptor.runtime {
         plugin::Runtime::Node { entry } | plugin::Runtime::Isolate { entry, .. } => {
             let listener = routes.bind(home.path())?;
-            let load = load(&settings.deadlines, package, entry, worker, gate.as_deref())?;
+            let mut load = load(&settings.deadlines, package, entry, worker, gate.as_deref())?;
+            load.compiled = compiled.map(|_| compiled::DESCRIPTOR);
             let (channel, worker_end) = channel::pair(&HostMessage::Load(load))?;
-            Some(Code { channel, descriptors: vec![(worker_end, 3), (listener, 4)] })
+            let mut descriptors = vec![(worker_end, 3), (listener, 4)];
+            if let Some(compiled) = compiled {
+                descriptors.push((compiled.try_clone()?, compiled::DESCRIPTOR));
+            }
+            Some(Code { channel, descriptors })
         }
         plugin::Runtime::Servers => None,
     };
@@ -65,6 +72,8 @@ pub(crate) fn prepare(
         let installed = runtime.runner.with_file_name("node_modules");
         paths.extend(Some(installed).filter(|installed| installed.exists()));
     }
+    // It is no more than faster, so what is gone is not missed.
+    paths.extend(package.start.compiled.clone().filter(|compiled| compiled.exists()));
     let policy = settings.network.policy_of(&package.descriptor);
     let spec = JailSpec {
         label: format!("a worker of `{}`", package.descriptor.id),
@@ -96,6 +105,13 @@ pub(crate) fn runner(
     let mut environment = environment::base(node, jail.home());
     environment.push(("NODE_ENV".into(), "production".into()));
     environment.push(("HAY_PLUGIN_ID".into(), package.descriptor.id.as_str().into()));
+    let collects = descriptors.iter().any(|(_, number)| *number == compiled::DESCRIPTOR);
+    // Node makes the folder, and says nothing when it cannot.
+    let compiled = match &package.start.compiled {
+        Some(compiled) if !collects => Some(compiled.clone()),
+        _ => collects.then(|| jail.home().join(compiled::FOLDER)),
+    };
+    environment.extend(compiled.map(|folder| (compiled::VARIABLE.into(), folder.into_os_string())));
     Command {
         program: node.clone(),
         arguments: vec![
@@ -129,13 +145,15 @@ fn load(
     gate: Option<&Path>,
 ) -> io::Result<Load> {
     let descriptor = &package.descriptor;
+    let bundle = package.start.bundle.as_deref();
     Ok(Load {
         protocol: VERSION,
         worker_id: worker.to_string(),
         plugin: LoadedPlugin {
             id: descriptor.id.to_string(),
             root: text(package.root.clone())?,
-            entry: text(entry.to_owned())?,
+            entry: text(bundle.unwrap_or(entry).to_owned())?,
+            bundled: bundle.is_some(),
             format: descriptor.format.to_string(),
             env: descriptor.env.clone(),
             capabilities: descriptor.capabilities.iter().map(ToString::to_string).collect(),
@@ -148,6 +166,7 @@ fn load(
             on_disable: milliseconds(deadlines.on_disable),
         },
         gate: gate.map(|gate| text(gate.to_owned())).transpose()?,
+        compiled: None,
     })
 }
 

@@ -9,6 +9,7 @@ mod activity;
 mod backoff;
 mod candidate;
 mod channel;
+mod compiled;
 mod directory;
 mod dispatcher;
 mod environment;
@@ -30,11 +31,13 @@ mod pace;
 mod places;
 pub mod protocol;
 mod queue;
+mod sampler;
 mod settings;
 mod slots;
 mod source;
 mod status;
 mod stdio;
+mod throttle;
 mod unit;
 mod worker;
 mod workers;
@@ -42,6 +45,7 @@ mod workers;
 pub use activity::ActivityGuard;
 pub use candidate::{Candidate, Verdict};
 pub use channel::MAXIMAL_PAYLOAD;
+pub use compiled::Compiled;
 pub use environment::base as base_environment;
 pub use error::{
     CandidateError, Fault, HookError, ProbeError, ProxyError, Refusal, StartFailure, StartStage, Unavailable,
@@ -56,9 +60,9 @@ pub use observer::{McpTransport, Observer, StateChange};
 pub use pace::{GatePace, Turn};
 pub use settings::{
     CrashLimits, Deadlines, GateLimits, LogLimits, PoolLimits, ProvidedPackage, QueueLimits, Resources,
-    RouteLimits, Runtime, Settings, StartLimits,
+    RouteLimits, Runtime, Sampling, SamplingSettings, Settings, StartLimits,
 };
 pub use source::{Binding, Launch, LaunchRefused, LaunchSource};
-pub use status::WorkerStatus;
+pub use status::{VitalSigns, WorkerStatus};
 pub use worker::{HookCall, LONGEST_INPUT, Worker};
 pub use workers::Workers;

@@ -129,6 +129,10 @@ pub struct Load {
     /// worker's own network leads there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gate: Option<String>,
+    /// The descriptor of a file to which the worker writes, before it says `ready`, what Node compiled. Absent where
+    /// nobody wants that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compiled: Option<i32>,
 }
 
 /// The plugin to load.
@@ -141,6 +145,9 @@ pub struct LoadedPlugin {
     pub root: String,
     /// The module to load, relative to the folder.
     pub entry: String,
+    /// Whether that is a bundle of ours, with a map beside it that leads to the author's files.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub bundled: bool,
     /// The format that its manifest has.
     pub format: String,
     /// Host variables that it may read.

@@ -53,7 +53,7 @@ pub enum LaunchRefused {
     #[error("the plugin is not enabled")]
     NotEnabled,
     /// Required values are missing.
-    #[error("required settings are missing: `{}`", missing.join("`, `"))]
+    #[error("required settings are missing: {}", missing.join(", "))]
     Unconfigured {
         /// Their names.
         missing: Vec<String>,

@@ -28,7 +28,7 @@ pub(crate) enum WishRefused {
     #[error("its `command` `{0}` does not lead to a file inside the plugin")]
     Command(String),
     #[error(
-        "its `command` `{0}` is not on the path: name `node`, a program of the system, or a file of the plugin such as `./bin/server`"
+        "its `command` `{0}` is not on the path: name `node`, a program of the system, or a file of the plugin such as `./bin/server` or `./node_modules/.bin/server`"
     )]
     NotFound(String),
     #[error("its `env` cannot be passed: {0}")]

@@ -1,20 +1,24 @@
 //! The handle through which everybody else uses workers.
 
 use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hayloft_model::plugin::Package;
-use hayloft_model::{InstanceKey, ServerId, WorkerId};
+use hayloft_model::{InstanceKey, PluginDescriptor, ServerId, WorkerId};
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::dispatcher::{Command, Dispatcher, Shared};
+use crate::compiled::{self, Compiled};
+use crate::dispatcher::{Command, Dispatcher, Shared, Takeover};
+use crate::launch;
 use crate::logs::WorkerLog;
 use crate::queue::Queue;
 use crate::{
     Candidate, CandidateError, HookCall, KeepRefused, KeptServer, Launch, LaunchSource, Level, LogLine,
-    Observer, ProbeError, Settings, Unavailable, Worker, WorkerStatus,
+    Observer, ProbeError, Settings, Unavailable, VitalSigns, Worker, WorkerStatus,
 };
 
 /// All workers of this host. Clones are the same; when the last one is dropped, every worker is killed.
@@ -69,13 +73,65 @@ impl Workers {
         self.shared.directory.serving(key)
     }
 
+    /// What is known of the serving worker of an instance, if there is one. Nobody is asked and nothing is waited for, so
+    /// that it is told at once whatever the worker does; and it does not count as use.
+    #[must_use]
+    pub fn vital_signs(&self, key: &InstanceKey) -> Option<VitalSigns> {
+        let worker = self.shared.directory.look(key)?;
+        let facts = worker.inner.facts.borrow();
+        Some(VitalSigns { stalled_since: facts.stalled_since, kept: facts.kept.clone() })
+    }
+
     /// Starts a plugin without any organization, to learn what it registers. The answer is the worker's own word.
     ///
     /// # Errors
     /// When it does not start.
     pub async fn probe(&self, package: &Package) -> Result<Box<RawValue>, ProbeError> {
+        self.probe_into(package, None).await
+    }
+
+    /// The same, and what Node compiled while it started, where Node keeps that and a jail is where it will run.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn probe_compiling(
+        &self,
+        package: &Package,
+    ) -> Result<(Box<RawValue>, Option<Compiled>), ProbeError> {
+        // In other jails a worker is another user each time, and Node keeps to its own user's.
+        let files = match launch::has_own_network(&self.shared.settings) {
+            true => compiled::file().map(Some),
+            false => Ok(None),
+        };
+        let files = files.unwrap_or_else(|error| {
+            tracing::warn!(%error, "failed to make a file for what Node compiles");
+            None
+        });
+        let Some((inside, file)) = files else { return Ok((self.probe_into(package, None).await?, None)) };
+        let registration = self.probe_into(package, Some(inside)).await?;
+        let read = tokio::task::spawn_blocking(move || compiled::read(&file)).await;
+        let compiled = read.map_err(io::Error::other).flatten().unwrap_or_else(|error| {
+            tracing::warn!(plugin = %package.descriptor.id, %error, "what Node compiled of a plugin cannot be kept");
+            None
+        });
+        Ok((registration, compiled))
+    }
+
+    async fn probe_into(
+        &self,
+        package: &Package,
+        compiled: Option<OwnedFd>,
+    ) -> Result<Box<RawValue>, ProbeError> {
         let package = Box::new(package.clone());
-        self.ask(|reply| Command::Probe(package, reply)).await.unwrap_or(Err(ProbeError::ShuttingDown))
+        self.ask(|reply| Command::Probe(package, compiled, reply))
+            .await
+            .unwrap_or(Err(ProbeError::ShuttingDown))
+    }
+
+    /// What compiled code of a plugin depends on beside the code, in words that differ when it does.
+    #[must_use]
+    pub fn compiles_for(&self, plugin: &PluginDescriptor) -> String {
+        compiled::made_for(&self.shared.settings, plugin)
     }
 
     /// Starts a worker with new values beside the serving one, and runs `onConfigUpdate`.
@@ -99,8 +155,13 @@ impl Workers {
         work.await.unwrap_or(Err(CandidateError::ShuttingDown))
     }
 
-    pub(crate) async fn promote(&self, worker: WorkerId) -> Result<Worker, CandidateError> {
-        self.ask(|reply| Command::Promote(worker, reply)).await.unwrap_or(Err(CandidateError::ShuttingDown))
+    pub(crate) async fn promote(
+        &self,
+        worker: WorkerId,
+        takeover: Takeover,
+    ) -> Result<Worker, CandidateError> {
+        let asked = self.ask(|reply| Command::Promote(worker, takeover, reply)).await;
+        asked.unwrap_or(Err(CandidateError::ShuttingDown))
     }
 
     /// Runs `onDisable`, in a worker that is started for it if none serves, and ends the instance's workers. Whatever

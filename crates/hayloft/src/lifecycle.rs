@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hayloft_model::Secret;
@@ -57,6 +57,7 @@ pub(crate) async fn serve(
     let parts = Parts {
         data_dir: &data_dir,
         store: store.clone(),
+        bundler: bundler(config, executable),
         runtime,
         sandbox,
         administrator_token,
@@ -114,6 +115,28 @@ pub(crate) async fn serve(
     Announcement::remove(data_dir.path());
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What bundles plugins, unless they are not to be bundled. A host without it works, and says what that costs.
+fn bundler(config: &Config, executable: &Path) -> Option<PathBuf> {
+    if !config.packages.bundle {
+        return None;
+    }
+    let folders = runtime_files::folders(&config.runtime, executable);
+    let found = runtime_files::esbuild(config.packages.esbuild.as_deref(), &folders);
+    if found.is_none() {
+        let searched = match &config.packages.esbuild {
+            Some(named) => named.display().to_string(),
+            None => {
+                folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(" or ")
+            }
+        };
+        tracing::warn!(
+            searched,
+            "there is no `esbuild`, so plugins with dependencies run unbundled and take longer to start: `cargo xtask runtime` puts it there, `packages.esbuild` names it, `packages.bundle = false` does without"
+        );
+    }
+    found
 }
 
 /// Takes the data folder for this process.

@@ -14,6 +14,9 @@ const NODE: &str = "node";
 const PACKAGES: &str = "node_modules";
 /// Names of those in it that are meant for plugins.
 const PROVIDED: &str = "provided.json";
+const ESBUILD: &str = "esbuild";
+/// What only builds of plugins see: a folder in the runtime's, with packages and their list as in that.
+const AT_HAND: &str = "build";
 const STAGE: &str = "hayloft-stage";
 
 /// Finds both: where the configuration says, else beside this program; Node also in `PATH`.
@@ -41,6 +44,16 @@ pub(crate) fn find(
         None => Vec::new(),
     };
     Ok(Runtime { node, runner, packages })
+}
+
+/// The packages that builds of plugins find: the types of Node. They lie beside the runner, and a runtime folder
+/// without them is as good for everything else.
+///
+/// # Errors
+/// When one that is listed is not there.
+pub(crate) fn at_hand(runner: &Path) -> Result<Vec<ProvidedPackage>, Failure> {
+    let folder = runner.with_file_name(AT_HAND);
+    if folder.join(PROVIDED).exists() { provided(&folder) } else { Ok(Vec::new()) }
 }
 
 /// The packages of a runtime folder that are meant for plugins.
@@ -100,6 +113,14 @@ pub(crate) fn node(
     folders.iter().cloned().chain(in_path).find_map(|folder| file(&folder.join(NODE)))
 }
 
+/// What bundles plugins: where it is named, else in the first folder that has it. Without it plugins run unbundled.
+pub(crate) fn esbuild(named: Option<&Path>, folders: &[PathBuf]) -> Option<PathBuf> {
+    match named {
+        Some(named) => file(named),
+        None => folders.iter().find_map(|folder| file(&folder.join(ESBUILD))),
+    }
+}
+
 /// The absolute path of a file that is there.
 fn file(path: &Path) -> Option<PathBuf> {
     path.canonicalize().ok().filter(|path| path.is_file())
@@ -140,6 +161,19 @@ mod tests {
         assert_eq!(check(Some("own"), Some("path/node")), Ok(("own/runner.cjs".into(), "path/node".into())));
         assert!(check(Some("path"), None).unwrap_err().contains("runner.cjs"));
         assert!(check(None, Some("nowhere")).unwrap_err().contains("nowhere"));
+    }
+
+    #[test]
+    fn what_bundles_is_found_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = [folder.path().join("none"), folder.path().to_owned()];
+        assert_eq!(esbuild(None, &folders), None);
+        let (own, other) = (folder.path().join("esbuild"), folder.path().join("other"));
+        fs::write(&own, "").unwrap();
+        fs::write(&other, "").unwrap();
+        assert_eq!(esbuild(None, &folders), Some(own.canonicalize().unwrap()));
+        assert_eq!(esbuild(Some(&other), &folders), Some(other.canonicalize().unwrap()));
+        assert_eq!(esbuild(Some(&folder.path().join("nowhere")), &folders), None);
     }
 
     #[test]

@@ -19,11 +19,13 @@ use hayloft_sandbox::{Options as SandboxOptions, Sandbox, Tier};
 use hayloft_server::{Isolation, Metrics, PluginApi, ServerOptions};
 use hayloft_store::journal::{Journal, JournalOptions};
 use hayloft_store::{DataDir, MasterKey, Options, Store};
-use hayloft_workers::{NetworkSettings, PoolLimits, ProvidedPackage, Runtime, Settings};
+use hayloft_workers::{NetworkSettings, PoolLimits, ProvidedPackage, Runtime, SamplingSettings, Settings};
 
 use crate::config::{self, Config};
 use crate::failure::Failure;
+use crate::outbound::PluginOutbound;
 use crate::ports::{SystemClock, SystemEntropy};
+use crate::runtime_files;
 
 /// How long the journal grows before its lines become rows.
 const REPLAY_EVERY: Duration = Duration::from_secs(10);
@@ -72,6 +74,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) store: Store,
     /// The programs inside workers.
     pub(crate) runtime: Runtime,
+    /// What bundles plugins.
+    pub(crate) bundler: Option<PathBuf>,
     /// What makes their jails.
     pub(crate) sandbox: Sandbox,
     /// The administrator's token.
@@ -85,7 +89,7 @@ pub(crate) struct Parts<'a> {
 /// # Errors
 /// When a part cannot be had.
 pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Result<Host, Failure> {
-    let Parts { data_dir, store, runtime, sandbox, administrator_token, environment } = parts;
+    let Parts { data_dir, store, runtime, bundler, sandbox, administrator_token, environment } = parts;
     let (journal, replayed) = Journal::open(JournalOptions {
         folder: data_dir.journal(),
         store: store.clone(),
@@ -102,7 +106,9 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
         );
     }
     let plugin_api = PluginApi::new(&*ports.entropy);
-    let packages = packages(config, data_dir, &runtime, &sandbox, environment)?;
+    let packages = packages(config, data_dir, &runtime, bundler, &sandbox, environment)?;
+    let network = network(&config.network);
+    let outbound = PluginOutbound::new(network.clone(), config.network.certificates.as_deref())?;
     let host = Host::start(HostOptions {
         store,
         journal,
@@ -112,7 +118,7 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
             scratch: scratch(data_dir.path(), &sandbox)?,
             sandbox,
             gate: Arc::new(plugin_api.clone()),
-            network: network(&config.network),
+            network,
             clock: Arc::clone(&ports.clock),
             entropy: Arc::clone(&ports.entropy),
             deadlines: config.limits.workers,
@@ -129,6 +135,11 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
             crashes: config.limits.crashes,
             routes: config.limits.routes,
             gates: config.limits.gates,
+            sampling: SamplingSettings {
+                pace: config.limits.sampling,
+                soft_memory: config.limits.soft_memory,
+                plugin_soft_memory: config.plugins.soft_memory.clone(),
+            },
         },
         clock: Arc::clone(&ports.clock),
         environment: HostEnvironment {
@@ -136,10 +147,12 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
             grants: config.plugins.environment_grants.clone(),
         },
         maximum_limits: config.limits.maximum,
-        outbound: None,
+        outbound: Some(Arc::new(outbound)),
         plugin_folders: config.plugins.dirs.clone(),
         administrator_token,
         deadlines: config.limits.host,
+        calls: config.limits.calls,
+        results: config.cache,
         value_quota: config.limits.values,
     })
     .await
@@ -156,6 +169,7 @@ fn packages(
     config: &Config,
     data_dir: &DataDir,
     runtime: &Runtime,
+    bundler: Option<PathBuf>,
     sandbox: &Sandbox,
     environment: &HashMap<String, String>,
 ) -> Result<Packages, Failure> {
@@ -163,20 +177,22 @@ fn packages(
     let path = environment.get("PATH").map(String::as_str).unwrap_or_default();
     let folders: Vec<PathBuf> =
         path.split(':').filter(|folder| !folder.is_empty()).map(PathBuf::from).collect();
-    let provided = runtime.packages.iter();
-    let provided =
-        provided.map(|ProvidedPackage { name, path }| Provided { name: name.clone(), path: path.clone() });
+    let provided = |ProvidedPackage { name, path }| Provided { name, path };
+    let at_hand = runtime_files::at_hand(&runtime.runner)?;
     Packages::open(PackagesOptions {
         shelf: shelf.clone(),
         sandbox: sandbox.clone(),
         toolchain: Toolchain {
             npm: config.packages.npm.clone().or_else(|| find_npm(&runtime.node, &folders)),
             node: runtime.node.clone(),
+            esbuild: bundler,
         },
-        provided: provided.collect(),
+        provided: runtime.packages.iter().cloned().map(provided).collect(),
+        at_hand: at_hand.into_iter().map(provided).collect(),
         dial: Arc::new(RegistryDial::new(&config.packages)),
         registry: config.packages.registry.clone(),
         limits: config.packages.limits,
+        keep: config.packages.keep,
         script_grants: config.packages.script_grants.clone(),
     })
     .map_err(|error| Failure::caused(format!("failed to open `{}`", shelf.display()), &error))

@@ -12,8 +12,8 @@ import { messageOf, RunnerError } from "./wire-error.js";
 export interface EntryExport<T> {
   /** What the export must be, completing "the entry must have a default export that is …". */
   readonly expected: string;
-  /** How an author makes one; `defineHayPlugin` if absent. */
-  readonly hint?: string;
+  /** How an author makes one. */
+  readonly hint: string;
   accepts(value: unknown): value is T;
 }
 
@@ -124,7 +124,7 @@ function findExport<T>(namespace: unknown, module: PluginModule, wanted: EntryEx
     if (wanted.accepts(candidate)) return candidate;
   }
   const found = candidates(namespace).at(-1);
-  const hint = wanted.hint ?? "end the entry with `export default defineHayPlugin(…)`";
+  const { hint } = wanted;
   if (isNamespace(namespace) && !("default" in namespace)) {
     throw entryError(module, `the ${role} \`${entry}\` has no default export`, hint);
   }

@@ -13,6 +13,8 @@ import { Worker } from "./worker.js";
 const CHANNEL_FD = 3;
 
 function main(): void {
+  // Node has read it. It is the host's business, and not that of the plugin and its programs.
+  delete process.env.NODE_COMPILE_CACHE;
   let first;
   try {
     first = readFirstMessage(CHANNEL_FD);

@@ -51,6 +51,8 @@ export interface LoadMessage {
     id: string;
     root: string;
     entry: string;
+    /** Whether `entry` is a bundle of the host's, with a map beside it. */
+    bundled?: boolean;
     format: string;
     env: string[];
     capabilities: string[];
@@ -58,6 +60,8 @@ export interface LoadMessage {
   deadlines: Deadlines;
   /** A unix socket that takes connections to `hayloft.internal`, where no network leads there. */
   gate?: string;
+  /** A file that takes what Node compiled, before `ready`. */
+  compiled?: number;
 }
 
 export interface BindMessage {
@@ -158,6 +162,15 @@ export interface RemoteMcpAuth {
   type: string;
   authorizationUrl?: string;
   tokenUrl?: string;
+  token?: string;
+  apiKey?: string;
+  /** The setting that holds the token, key or password. */
+  configField?: string;
+  header?: string;
+  prefix?: string;
+  username?: string;
+  password?: string;
+  headers?: Readonly<Record<string, string>>;
   scopes?: readonly string[];
   optionalScopes?: readonly string[];
   pkce?: boolean;

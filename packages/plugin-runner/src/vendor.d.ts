@@ -74,8 +74,3 @@ declare module "vary" {
   function vary(res: object, field: string | string[]): void;
   export = vary;
 }
-/** The program of `worker-shim.ts`, as a text; the bundler puts it in. */
-declare module "hatago:worker-shim" {
-  const text: string;
-  export = text;
-}

@@ -10,6 +10,8 @@ import {
   type PluginRegistration,
   SDK_VERSION,
 } from "@hay/plugin-sdk/host";
+import { resolve } from "node:path";
+import { showAuthorsFiles } from "./bundle-map.js";
 import { Channel, type ChannelListener } from "./channel.js";
 import { withDeadline } from "./deadline.js";
 import { EnvironmentWatch } from "./environment.js";
@@ -121,7 +123,8 @@ export class Worker implements ChannelListener {
   }
 
   async #prepare(): Promise<void> {
-    const { plugin, deadlines, gate } = this.#load;
+    const { plugin, deadlines, gate, compiled } = this.#load;
+    if (plugin.bundled === true) showAuthorsFiles(resolve(plugin.root, plugin.entry));
     // Before the plugin, whose first line may connect already.
     if (gate !== undefined) (await import("./gate.js")).openGate(gate);
     this.#plugin = await createHostedPlugin({
@@ -158,6 +161,7 @@ export class Worker implements ChannelListener {
         ? { ...registration, readsOrganizationEarly: true }
         : registration,
     });
+    if (compiled !== undefined) (await import("./compiled.js")).handOver(compiled);
     this.#state = "warm";
     this.#channel.send({ type: "ready" });
     routes.start();

@@ -143,13 +143,18 @@ describe("what it says of itself", () => {
         key: { type: "string", label: "Key", required: true, encrypted: true, envVar: "SHOP_KEY" },
         tags: { type: "array", default: ["a"] },
         limits: { type: "object" },
+        shops: { type: "array", items: { type: "object", properties: { name: { type: "string", required: true } } } },
       } }); }
       onDisable() {}`),
     );
     expect(seen.configSchema).toEqual({
       key: { type: "string", label: "Key", required: true, sensitive: true, env: "SHOP_KEY" },
-      tags: { type: "json", default: ["a"] },
-      limits: { type: "json" },
+      tags: { type: "array", default: ["a"] },
+      limits: { type: "object" },
+      shops: {
+        type: "array",
+        items: { type: "object", properties: { name: { type: "string", required: true } } },
+      },
     });
     expect(seen.hooks).toEqual(["onStart", "onDisable"]);
   });
@@ -482,6 +487,23 @@ describe("`this.sdk`", () => {
         async onInitialize() { await ${call}; }`),
     );
     await expect(worker.hook("start")).rejects.toThrow(message);
+  });
+
+  it("says how the plugin authenticates where a registration does not", async () => {
+    const { asked } = await started(
+      plugin(`constructor() { super({ name: "Shop", capabilities: ["mcp"], auth: { type: "bearer", configField: "key" } }); }
+        async registerMCP() {
+          await this.sdk.mcp.registerRemoteMCP({ url: "https://a.example", tools: [] });
+          await this.sdk.mcp.registerRemoteMCP({ url: "https://b.example", tools: [], auth: { type: "none" } });
+          this.getAuthConfig = () => ({ methods: ["oauth2"] });
+          await this.sdk.mcp.registerRemoteMCP({ url: "https://c.example", tools: [] });
+        }`),
+    );
+    expect(asked.map(({ server }) => (server as { auth?: unknown }).auth)).toEqual([
+      { type: "bearer", configField: "key" },
+      { type: "none" },
+      undefined,
+    ]);
   });
 
   it("gives the plugin the host's refusal", async () => {

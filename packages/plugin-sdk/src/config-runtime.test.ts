@@ -15,13 +15,15 @@ const schema: ConfigSchema = {
   blocked: { type: "string", required: true, env: "NOT_ALLOWED" },
   plain: { type: "string", required: true },
   note: { type: "string" },
+  tags: { type: "array", env: "TAGS" },
+  limits: { type: "object", env: "LIMITS" },
 };
 
 function config(given: Partial<ConfigRuntimeOptions> = {}) {
   return createConfigRuntime({
     schema,
     values: {},
-    allowedEnv: ["API_KEY", "REGION", "RETRIES", "VERBOSE", "RULES"],
+    allowedEnv: ["API_KEY", "REGION", "RETRIES", "VERBOSE", "RULES", "TAGS", "LIMITS"],
     environment: {},
     ...given,
   });
@@ -54,6 +56,8 @@ describe("the order of a value", () => {
       "",
     ],
     ["0 and `false` are values", { values: { retries: 0 } }, "retries", 0],
+    ["arrays from the environment", { environment: { TAGS: '["a"]' } }, "tags", ["a"]],
+    ["objects from the environment", { environment: { LIMITS: '{"a":1}' } }, "limits", { a: 1 }],
     ["an optional field without any is undefined", {}, "note", undefined],
     ["values outside the schema can be read", { values: { accessToken: "t" } }, "accessToken", "t"],
   ])("%s", (_, given, key, expected) => {

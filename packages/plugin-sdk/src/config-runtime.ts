@@ -104,6 +104,8 @@ const EXPECTED = {
   number: "a number such as `12` or `0.5`",
   boolean: "`true` or `false`",
   json: "valid JSON",
+  array: "a JSON array",
+  object: "a JSON object",
 };
 
 const TRUE = new Set(["true", "1", "yes", "on"]);
@@ -125,8 +127,13 @@ function converted(field: ConfigFieldDescriptor, text: string): unknown {
       return TRUE.has(word) ? true : FALSE.has(word) ? false : undefined;
     }
     case "json":
+    case "array":
+    case "object":
       try {
-        return JSON.parse(trimmed) as unknown;
+        const value = JSON.parse(trimmed) as unknown;
+        const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+        const fits = { json: true, array: Array.isArray(value), object: isObject };
+        return fits[field.type] ? value : undefined;
       } catch {
         return undefined;
       }

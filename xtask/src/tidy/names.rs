@@ -1,4 +1,4 @@
-//! Who may name what: frameworks, SQL, `unsafe`, processes, plugin formats. And what every source file has.
+//! Who may name what: frameworks, SQL, `unsafe`, processes. And what every source file has.
 
 use super::Finding;
 use super::rust::{Kind, Source};
@@ -21,16 +21,6 @@ const JAIL_FOLDERS: [&str; 3] =
 
 /// Folders whose programs start processes and speak of formats because they build and test the product.
 const TEST_FOLDERS: [&str; 4] = ["tests/", "benches/", "xtask/", "crates/hayloft-testkit/"];
-
-/// Files and folders that know the plugin formats. So does a package that is named after one.
-const FORMAT_FOLDERS: [&str; 6] = [
-    "crates/hayloft-manifest/src/formats.rs",
-    "crates/hayloft-manifest/src/formats/",
-    "packages/plugin-sdk/",
-    "packages/plugin-runner/src/formats.ts",
-    "packages/plugin-runner/src/formats/",
-    "packages/plugin-runner/scripts/",
-];
 
 /// How SQL begins.
 const SQL: [&str; 11] = [
@@ -58,9 +48,8 @@ pub(super) fn check_path(path: &str) -> Vec<Finding> {
     Vec::new()
 }
 
-/// Everything that a Rust file must not say, and what it must. `formats` are the words of plugin formats.
-pub(super) fn check_rust(path: &str, text: &str, formats: &[&str]) -> Vec<Finding> {
-    let Some(source) = Source::parse(text) else { return vec![Finding::new(path, "is not Rust")] };
+/// Everything that a Rust file must not say, and what it must.
+pub(super) fn check_rust(path: &str, text: &str, source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     if is_module(path) && !text.trim_start().starts_with("//!") {
         findings.push(Finding::on_line(
@@ -96,7 +85,7 @@ pub(super) fn check_rust(path: &str, text: &str, formats: &[&str]) -> Vec<Findin
                 }
                 let may_start_processes =
                     in_tests || JAIL_FOLDERS.iter().any(|folder| path.starts_with(folder));
-                if word == "process" && !may_start_processes && names_command(&source, index) {
+                if word == "process" && !may_start_processes && names_command(source, index) {
                     found("only hayloft-sandbox and hayloft-stage may start processes");
                 }
             }
@@ -108,13 +97,6 @@ pub(super) fn check_rust(path: &str, text: &str, formats: &[&str]) -> Vec<Findin
                 if is_sql && !path.starts_with("crates/hayloft-store/") {
                     found("only hayloft-store may hold SQL");
                 }
-                if !in_tests {
-                    for word in
-                        formats.iter().filter(|word| !may_say(path, word) && names_format(literal, word))
-                    {
-                        found(&format!("only the readers of plugin formats may say `{word}`"));
-                    }
-                }
             }
             Kind::Mark(_) | Kind::Open(_) | Kind::Close(_) => {}
         }
@@ -123,9 +105,8 @@ pub(super) fn check_rust(path: &str, text: &str, formats: &[&str]) -> Vec<Findin
 }
 
 /// Everything that a TypeScript or JavaScript file must not say.
-pub(super) fn check_typescript(path: &str, text: &str, formats: &[&str]) -> Vec<Finding> {
+pub(super) fn check_typescript(path: &str, text: &str) -> Vec<Finding> {
     let is_test = path.contains(".test.") || path.contains("/test/");
-    let is_ours = !is_test && path.starts_with("packages/");
     let mut findings = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let mut found = |message: &str| findings.push(Finding::on_line(path, index + 1, message));
@@ -135,15 +116,6 @@ pub(super) fn check_typescript(path: &str, text: &str, formats: &[&str]) -> Vec<
         }
         if is_test && ["it", "test", "describe"].iter().any(|what| is_left_out(code, what)) {
             found("a test that is left out, or leaves others out, is no test; mend or delete it");
-        }
-        if is_ours {
-            for word in formats.iter().filter(|word| !may_say(path, word)) {
-                let quoted =
-                    ['"', '\'', '`'].iter().any(|quote| code.contains(&format!("{quote}{word}{quote}")));
-                if quoted {
-                    found(&format!("only the readers of plugin formats may say `{word}`"));
-                }
-            }
         }
     }
     findings
@@ -185,34 +157,15 @@ fn names_command(source: &Source, index: usize) -> bool {
     source.word(index + 3) == Some("Command")
 }
 
-/// Whether a file may say a format's word.
-fn may_say(path: &str, word: &str) -> bool {
-    let package = path.strip_prefix("packages/").and_then(|path| path.split('/').next()).unwrap_or_default();
-    let format = word.trim_start_matches('@').split(['.', '/']).next().unwrap_or(word);
-    FORMAT_FOLDERS.iter().any(|folder| path.starts_with(folder))
-        || (!format.is_empty() && package.split('-').any(|part| part == format))
-}
-
-/// Whether a text says the word itself, and not an id of a plugin that begins or ends with it.
-fn names_format(text: &str, word: &str) -> bool {
-    let is_part =
-        |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '/' | '@');
-    text.match_indices(word).any(|(start, _)| {
-        let before = text.get(..start).and_then(|text| text.chars().next_back());
-        let after = text.get(start + word.len()..).and_then(|text| text.chars().next());
-        !before.is_some_and(is_part) && !after.is_some_and(is_part)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const NOTHING: [&str; 0] = [];
-    const FORMATS: [&str; 3] = ["hay-plugin", "hay-package", "hatago"];
 
     fn rust(path: &str, text: &str) -> Vec<String> {
-        check_rust(path, &format!("//! Docs.\n{text}"), &FORMATS).iter().map(ToString::to_string).collect()
+        let text = format!("//! Docs.\n{text}");
+        check_rust(path, &text, &Source::parse(&text).unwrap()).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -232,18 +185,6 @@ mod tests {
             ("const X: &str = r#\" UPDATE t SET a = 1\"#;", "only hayloft-store may hold SQL"),
             ("fn x() { y(format!(\"INSERT INTO {t}\")) }", "only hayloft-store may hold SQL"),
             (
-                "const X: &str = \"package.json#hay-plugin\";",
-                "only the readers of plugin formats may say `hay-plugin`",
-            ),
-            (
-                "fn x(y: &str) -> bool { y == \"hay-package\" }",
-                "only the readers of plugin formats may say `hay-package`",
-            ),
-            (
-                "const X: &str = \"hatago.plugin.json\";",
-                "only the readers of plugin formats may say `hatago`",
-            ),
-            (
                 "#[allow(dead_code)] fn x() {}",
                 "`allow` hides what has gone away; write `#[expect(…, reason = \"…\")]`",
             ),
@@ -252,9 +193,7 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(rust(host, text), [format!("{host}:2: {expected}")], "{text}");
         }
-        let normalize = "crates/hayloft-manifest/src/normalize.rs";
-        assert_eq!(rust(normalize, "const X: &str = \"hay-plugin\";").len(), 1);
-        let undocumented = check_rust(host, "\nuse x::y;\n", &FORMATS);
+        let undocumented = check_rust(host, "\nuse x::y;\n", &Source::parse("use x::y;").unwrap());
         assert!(undocumented.len() == 1 && undocumented[0].message.starts_with("begins without `//!`"));
         assert_eq!(check_path("crates/x/src/y/mod.rs").len(), 1);
     }
@@ -266,42 +205,24 @@ mod tests {
             ("crates/hayloft-store/src/x.rs", "const X: &str = \"SELECT 1\";"),
             ("crates/hayloft-stage/src/x.rs", "use std::process::Command; fn x() { unsafe { y() } }"),
             ("crates/hayloft-sandbox/src/x.rs", "use std::process::Command;"),
-            ("crates/hayloft-manifest/src/formats.rs", "const X: &str = \"hay-plugin\";"),
-            ("crates/hayloft-manifest/src/formats/x.rs", "const X: &str = \"hay-plugin\";"),
             ("crates/hayloft-testkit/src/x.rs", "use std::process::Command;"),
-            ("crates/hayloft-host/src/x.rs", "/// axum, unsafe, SELECT * FROM x, \"hay-plugin\"\nfn x() {}"),
-            (
-                "crates/hayloft-host/src/x.rs",
-                "const X: &str = \"hay-plugin-orders\"; const Y: &str = \"@a/hay-plugin\";",
-            ),
+            ("crates/hayloft-host/src/x.rs", "/// axum, unsafe, SELECT * FROM x\nfn x() {}"),
             (
                 "crates/hayloft-host/src/x.rs",
                 "const X: &str = \"SELECTED\"; use clap::Command; use std::process::id;",
             ),
-            ("crates/hayloft-host/src/x.rs", "#[cfg(test)] mod tests { const X: &str = \"hay-plugin\"; }"),
             ("crates/hayloft-host/src/x.rs", "#[expect(dead_code, reason = \"x\")] fn x() {}"),
         ] {
             assert_eq!(rust(path, text), NOTHING, "{path}: {text}");
         }
-        assert_eq!(check_rust("crates/x/tests/y.rs", "use std::process::Command;", &FORMATS), []);
+        let process = "use std::process::Command;";
+        assert_eq!(check_rust("crates/x/tests/y.rs", process, &Source::parse(process).unwrap()), []);
     }
 
     #[test]
-    fn typescript_is_checked_by_line() {
-        let check = |path: &str, text: &str| -> Vec<String> {
-            check_typescript(path, text, &FORMATS).iter().map(ToString::to_string).collect()
-        };
-        let main = "packages/plugin-runner/src/main.ts";
-        let message = "only the readers of plugin formats may say `hay-package`";
-        assert_eq!(check(main, "\nif (format === \"hay-package\") {}"), [format!("{main}:2: {message}")]);
-        assert_eq!(check(main, "// \"hay-package\"\nlog(\"hay-plugin-x\");"), NOTHING);
-        let reader = "packages/plugin-runner/src/formats/hay-package.ts";
-        assert_eq!(check(reader, "x(\"hay-package\")"), NOTHING);
-        let package = "x(\"hatago\")";
-        assert_eq!(check("packages/hatago-core/src/index.ts", package), NOTHING);
-        assert_eq!(check("packages/create-hatago-plugin/src/main.ts", package), NOTHING);
-        assert_eq!(check("packages/client-tests/src/main.ts", package).len(), 1);
-        assert_eq!(check("packages/hatago-core/src/index.ts", "x(\"hay-package\")").len(), 1);
-        assert_eq!(check("packages/x/test/a.test.ts", "  it.only(\"x\", () => {});").len(), 1);
+    fn a_test_that_is_left_out_is_found() {
+        let left_out = "  it.only(\"x\", () => {});";
+        assert_eq!(check_typescript("packages/x/test/a.test.ts", left_out).len(), 1);
+        assert_eq!(check_typescript("packages/x/src/a.ts", left_out).len(), 0);
     }
 }

@@ -42,6 +42,8 @@ impl Host {
         let key = InstanceKey { organization, plugin: plugin.id.clone() };
         let (host, caller) = (self.clone(), caller.clone());
         uninterrupted(async move {
+            // What was wished before does not come true any more.
+            host.forget_wish(&key).await;
             let writing = host.writing.take(&key).await;
             if host.instances.get(&key).is_some_and(|instance| instance.enabled) {
                 let off = InstanceChange::new().enabled(false);
@@ -60,6 +62,7 @@ impl Host {
     /// What follows once the row says that an instance is off.
     pub(crate) async fn switch_off(&self, key: &InstanceKey, was_enabled: bool) -> Result<(), StoreError> {
         self.load_tools(key).await?;
+        self.forget_remotes(key).await?;
         let plugin = self.plugins.get(key.organization, &key.plugin);
         let descriptor = plugin.as_ref().and_then(|plugin| plugin.descriptor());
         if descriptor.is_some_and(|descriptor| descriptor.runtime == Runtime::Servers) {

@@ -56,9 +56,14 @@ impl Host {
         for key in gone {
             self.stop_all(&key).await;
         }
-        for (known, plugin) in newer {
-            self.upgrade(&known, plugin).await;
+        {
+            // Until it is in service, nothing says that a newer version is of use.
+            let _turn = self.changing_versions.acquire().await;
+            for (known, plugin) in newer {
+                self.upgrade(&known, plugin).await;
+            }
         }
+        self.tidy_versions().await;
         if let Err(error) = self.remember_packages().await {
             tracing::error!(%error, "failed to remember the plugins of this host");
         }

@@ -14,6 +14,7 @@ use hayloft_store::Store;
 use hayloft_store::registrations::StoredRegistration;
 use hayloft_workers::Workers;
 
+use super::fast_start;
 use super::registry::{KnownPlugins, PluginKey};
 
 /// How long a plugin whose code could not be asked is left alone. Its code is the same then, so asking again at once
@@ -283,8 +284,7 @@ async fn learn(
         }));
     }
     let package = &packages.install(package).await.map_err(|error| error.problems())?;
-    let raw = workers
-        .probe(package)
+    let raw = fast_start::ask(package, workers, packages)
         .await
         .map_err(|error| Problems::from(Problem::error("plugin", format!("failed to {error}"))))?;
     let (registration, problems) = registration::read(&raw, &package.descriptor);

@@ -9,6 +9,7 @@ use hayloft_packages::{InstallError, Tampered};
 use hayloft_store::audit::NewAuditEntry;
 use serde_json::json;
 
+use super::fast_start;
 use super::known::{Asked, KnownPlugin};
 use crate::Host;
 
@@ -99,7 +100,21 @@ impl Host {
     /// Makes a plugin's package ready, anew if it is not what was installed.
     pub(crate) async fn prepare(&self, plugin: &KnownPlugin) -> Result<(), Problems> {
         let Some(package) = &plugin.package else { return Err(plugin.problems.clone()) };
-        self.packages.install(package).await.map(drop).map_err(|error| told(&error))
+        let installed = self.packages.install(package).await.map_err(|error| told(&error))?;
+        // What it registers may be known from an earlier time, when nobody found out how it starts fastest.
+        if self.packages.lacks_start(&installed, &self.workers.compiles_for(&installed.descriptor))
+            && plugin.registered().is_some()
+        {
+            self.find_fast_start(&installed).await;
+        }
+        Ok(())
+    }
+
+    /// Finds out how a package that is ready starts fastest. It starts without that, too.
+    pub(crate) async fn find_fast_start(&self, package: &Package) {
+        if let Err(error) = fast_start::ask(package, &self.workers, &self.packages).await {
+            tracing::warn!(plugin = %package.descriptor.id, %error, "failed to find out how a plugin starts fastest");
+        }
     }
 
     /// The package that an instance runs. One that changed since it was installed is an attack: it is noted, and

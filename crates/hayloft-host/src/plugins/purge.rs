@@ -56,6 +56,7 @@ impl Host {
             host.instances.flush().await;
             host.own.forget(&key);
             host.applied.forget(&key);
+            host.results.forget(&key);
             host.workers.forget(&key);
             Ok(())
         })

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use hayloft_model::plugin::Package;
+use hayloft_model::plugin::{FastStart, Package};
 use hayloft_model::{OrganizationId, PluginId, Problem};
 use hayloft_packages::Packages;
 use hayloft_store::registrations::StoredRegistration;
@@ -125,7 +125,12 @@ impl PluginRegistry {
         let descriptor = descriptor.filter(|_| !problems.has_errors());
         let package =
             descriptor.and_then(|descriptor| match hayloft_manifest::content_hash(&discovered.root) {
-                Ok(content_hash) => Some(Package { root: discovered.root.clone(), content_hash, descriptor }),
+                Ok(content_hash) => Some(Package {
+                    root: discovered.root.clone(),
+                    content_hash,
+                    descriptor,
+                    start: FastStart::default(),
+                }),
                 Err(error) => {
                     problems.push(Problem::error("plugin", error.to_string()));
                     None
@@ -240,8 +245,12 @@ mod tests {
                 Runtime::Node { entry: "index.js".into() },
             )
         };
-        let package =
-            Package { root: "/plugin".into(), content_hash: ContentHash::from_bytes([1; 32]), descriptor };
+        let package = Package {
+            root: "/plugin".into(),
+            content_hash: ContentHash::from_bytes([1; 32]),
+            descriptor,
+            start: FastStart::default(),
+        };
         KnownPlugin::new(id.parse().unwrap(), owner, Some(package), Problems::new(), Needs::default())
     }
 

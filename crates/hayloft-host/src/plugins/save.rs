@@ -94,7 +94,12 @@ impl Host {
         if self.must_be_prepared(&key, &plugin, wish.enabled).await {
             return self.save_once_prepared(caller, plugin, key, wish, wait).await;
         }
-        uninterrupted(async move { host.save_in_turn(&caller, &plugin, &key, wish, wait).await }).await
+        uninterrupted(async move {
+            let outcome = host.save_in_turn(&caller, &plugin, &key, wish, wait).await;
+            host.forget_wish(&key).await;
+            outcome
+        })
+        .await
     }
 
     /// Makes the plugin ready and then saves. The answer waits a while for both; they go on without it.
@@ -107,6 +112,8 @@ impl Host {
         wait: Duration,
     ) -> Result<SaveOutcome, SavePluginError> {
         let enabling = self.enabling.begin(&key);
+        // Before anybody is told that it goes on: it does, even if this host ends meanwhile.
+        self.keep_wish(&key, &caller, &wish).await?;
         let host = self.clone();
         let work = {
             let (plugin, key) = (Arc::clone(&plugin), key.clone());
@@ -118,10 +125,13 @@ impl Host {
                     }
                     Err(problems) => Err(SavePluginError::Invalid(problems)),
                 };
+                host.forget_wish(&key).await;
                 enabling.end(outcome.as_ref().err().map(|error| match error {
                     SavePluginError::Invalid(problems) => problems.to_string(),
                     other => other.to_string(),
                 }));
+                // Nobody waits for that.
+                tokio::spawn(async move { host.tidy_versions().await });
                 outcome
             }
         };
@@ -223,6 +233,17 @@ impl Host {
             let desired = instance.and_then(|instance| instance.desired_revision);
             given_up == Swap::ForNewer && desired > Some(revision)
         };
+        if self.is_all_elsewhere(key) {
+            if let Err(LaunchRefused::Unconfigured { missing }) =
+                self.launch_revision(key, Some(revision)).await
+            {
+                self.unconfigure(key, revision, missing).await;
+            } else {
+                self.instances.step(key, InstanceState::Starting, |_| {});
+                self.serve_elsewhere(key, revision);
+            }
+            return DECIDED;
+        }
         let launch = match self.launch_revision(key, Some(revision)).await {
             Ok(launch) => launch,
             Err(LaunchRefused::Unconfigured { missing }) => {
@@ -267,9 +288,15 @@ impl Host {
                     instance.active_revision = Some(revision);
                     instance.hold_reason = None;
                 });
+                self.results.forget(key);
                 let degraded =
                     self.instances.get(key).is_some_and(|instance| instance.state == InstanceState::Degraded);
                 let others = if degraded { Others::Keep } else { Others::Forget };
+                if let Err(error) = self.adopt_remotes(key, id, others).await {
+                    tracing::error!(instance = %key, %error, "failed to take over the plugin's servers elsewhere");
+                }
+                // What it sends to servers that its folder lists may be another thing by now.
+                self.reach_listed(key);
                 if let Err(error) = self.publish_tools(key, id, revision, others).await {
                     tracing::error!(instance = %key, %error, "failed to publish the plugin's tools");
                 }

@@ -46,6 +46,8 @@ pub struct PluginSummary {
     pub problems: Problems,
     /// The only organization that sees it, if it is not for all.
     pub owner: Option<OrganizationId>,
+    /// When it was made ready to run as it is; absent when it was not, or runs from where it lies.
+    pub installed_at: Option<DateTime<Utc>>,
     /// How far its package is; absent for one that cannot be read.
     pub installation: Option<InstallState>,
     /// Whether its dependencies must be fetched before it runs.
@@ -173,6 +175,11 @@ impl Host {
             last_error: failed.or_else(|| instance.and_then(|instance| instance.last_error.clone())),
             problems,
             owner: plugin.owner,
+            installed_at: plugin
+                .package
+                .as_ref()
+                .and_then(|package| self.packages.installed_at(package))
+                .map(Into::into),
             installation,
             needs_installation: plugin.needs.installation && !is_installed,
             needs_building: plugin.needs.building && !is_installed,
@@ -250,12 +257,18 @@ impl Host {
         for server in kept.keys() {
             tools.entry(server.clone()).or_default();
         }
+        let elsewhere = self.remotes.of(key);
+        for server in elsewhere.keys() {
+            tools.entry(server.clone()).or_default();
+        }
         let view = |(server, tools): (ServerId, usize)| McpServerView {
             last_error: match kept.get(&server) {
                 Some(ServerHealth::Down { error, .. }) => Some(error.clone()),
-                Some(ServerHealth::Starting | ServerHealth::Ready) | None => None,
+                Some(ServerHealth::Starting | ServerHealth::Ready) => None,
+                None => elsewhere.get(&server).and_then(|link| link.last_error()),
             },
-            connected: running.contains_key(&server),
+            connected: running.contains_key(&server)
+                || elsewhere.get(&server).is_some_and(|link| link.is_connected()),
             id: server.to_string(),
             tools,
         };

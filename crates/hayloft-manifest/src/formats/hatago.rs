@@ -232,7 +232,9 @@ fn range(engines: &Object<'_>, key: &str, problems: &mut Problems) -> Option<(Lo
 /// The date from which on the Workers runtime behaves as the code expects.
 fn date(engines: &Object<'_>, problems: &mut Problems) -> Option<String> {
     let text = Located::optional(engines, "workers", problems)?;
-    let date = text.text.trim().trim_start_matches(['>', '<', '=']).trim();
+    let trimmed = text.text.trim();
+    // The runtime behaves as on that day and as on none before: an upper bound is no promise that it could keep.
+    let date = trimmed.strip_prefix(">=").unwrap_or(trimmed).trim();
     if is_date(date) {
         return Some(date.to_owned());
     }
@@ -251,7 +253,14 @@ fn is_date(text: &str) -> bool {
     };
     let month_and_day = number(month, 2).zip(number(day, 2));
     number(year, 4).is_some()
-        && month_and_day.is_some_and(|(month, day)| (1..=12).contains(&month) && (1..=31).contains(&day))
+        && month_and_day.is_some_and(|(month, day)| {
+            let longest = match month {
+                2 => 29,
+                4 | 6 | 9 | 11 => 30,
+                _ => 31,
+            };
+            (1..=12).contains(&month) && (1..=longest).contains(&day)
+        })
 }
 
 /// The services, each known: an unknown one is refused when the plugin is loaded, by its name.

@@ -16,11 +16,12 @@ use crate::words::is_unprintable;
 use constructor::Metadata;
 
 mod constructor;
+mod server_setup;
 
 /// The reader of this format.
 pub(super) const FORMAT: Format = Format {
     name: "hay-class",
-    words: &["hay-class"],
+    words: &["hay-class", "HayPlugin"],
     looks_like: "a class that extends `HayPlugin` as the entry of its `package.json`",
     recognize,
     missing: |_, _| {},
@@ -79,8 +80,11 @@ fn read(folder: &Folder, problems: &mut Problems) -> Option<Draft> {
         manifest.check_ambiguous(problems);
         manifest.check_prototype(problems);
     }
-    let class = package_json::class_source(folder, &package)
-        .map(|(path, source)| Metadata::read(&path, &source))
+    let source = package_json::class_source(folder, &package);
+    let class = source.as_ref().map(|(path, source)| Metadata::read(path, source)).unwrap_or_default();
+    let setup = source
+        .as_ref()
+        .map(|(path, source)| server_setup::read(folder, path, source, problems))
         .unwrap_or_default();
 
     let npm_name = Located::required(&package, "name", problems);
@@ -137,6 +141,7 @@ fn read(folder: &Folder, problems: &mut Problems) -> Option<Draft> {
         channel,
         network,
         limits,
+        setup,
         listing: Listing { author, ..Listing::default() },
         runtime: package_json::entry(folder, &package, manifest.as_ref(), problems)
             .map(|entry| Runtime::Node { entry }),

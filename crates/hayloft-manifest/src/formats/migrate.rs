@@ -5,9 +5,11 @@
 //! and a list of everything that the new format has no word for, so that nobody finds out later.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use hayloft_model::plugin::{McpEndpoint, McpServer, McpTransport, Runtime};
+use hayloft_model::plugin::{McpEndpoint, McpTransport, Runtime};
 use hayloft_model::{PluginDescriptor, Problem, Problems};
+use regex::Regex;
 
 use crate::folder::{Folder, Modules};
 use crate::{formats, probe, read_plugin};
@@ -15,6 +17,9 @@ use crate::{formats, probe, read_plugin};
 mod literal;
 mod package;
 mod source;
+
+/// Largest module that is looked into, in bytes.
+const LARGEST_SOURCE: u64 = 4 * 1024 * 1024;
 
 /// What a migration does to a plugin's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,10 +63,27 @@ pub fn migrate(folder: &Path) -> (Option<Migration>, Problems) {
     };
     let plan = Plan::new(&folder, &descriptor, obsolete);
     let mut left_behind = plan.left_behind();
-    let mut files = vec![source::file(&plan)];
-    files.extend(package::compiler_options(&folder, &plan, &mut left_behind));
+    let mut files = Vec::new();
+    if plan.kept_entry.is_none() {
+        files.push(source::file(&plan));
+        files.extend(package::compiler_options(&folder, &plan, &mut left_behind));
+    }
     files.push(package::file(&folder, &plan, &mut left_behind));
-    (Some(Migration { files, obsolete: vec![PathBuf::from(obsolete)], left_behind }), problems)
+    let replaced = PathBuf::from(format!("dist/{}.js", plan.module));
+    let is_replaced = plan.kept_entry.is_none() && folder.locate(&replaced.to_string_lossy()).is_ok();
+    // The package depends on more than before, and npm refuses what disagrees with its lockfile.
+    let lockfiles = ["npm-shrinkwrap.json", "package-lock.json"];
+    let stale = lockfiles.into_iter().filter(|name| folder.locate(name).is_ok());
+    for name in stale.clone() {
+        let problem = Problem::warning(name, "is put aside, since the package depends on more now");
+        left_behind.push(problem.hint("`npm install` makes it anew"));
+    }
+    let obsolete = is_replaced
+        .then_some(replaced)
+        .into_iter()
+        .chain(stale.map(PathBuf::from))
+        .chain([PathBuf::from(obsolete)]);
+    (Some(Migration { files, obsolete: obsolete.collect(), left_behind }), problems)
 }
 
 /// What is carried over, decided once for all files.
@@ -70,22 +92,19 @@ struct Plan<'d> {
     manifest: &'static str,
     /// The name of the new module, without its extension.
     module: &'static str,
-    servers: Vec<&'d McpServer>,
     handlers: Vec<(usize, String)>,
+    /// The entry, if it is a plugin of a newer format already: then it stays as it is.
+    kept_entry: Option<PathBuf>,
 }
 
 impl<'d> Plan<'d> {
     fn new(folder: &Folder, descriptor: &'d PluginDescriptor, manifest: &'static str) -> Self {
-        let speaks = |server: &&McpServer| match server.endpoint {
-            McpEndpoint::Process { .. } => server.transports.contains(&McpTransport::Stdio),
-            McpEndpoint::Remote { .. } => true,
-        };
         Self {
             descriptor,
             manifest,
             module: module(folder, descriptor),
-            servers: descriptor.servers.iter().filter(speaks).collect(),
             handlers: handlers(folder, manifest),
+            kept_entry: kept_entry(folder, descriptor),
         }
     }
 
@@ -138,49 +157,54 @@ impl<'d> Plan<'d> {
                     .hint("answer them as routes: `register.route(\"POST\", \"/…\", handler)`"),
             );
         }
-        if let Runtime::Node { entry } = &descriptor.runtime
-            && descriptor.declared.routes.is_empty()
-            && descriptor.procedures.is_none()
-        {
-            left.push(
-                self.note("entry", format!("what `{}` does is not carried over", entry.display()))
-                    .hint(format!("call it from `src/{}.ts`, in `onInitialize` or `onStart`", self.module)),
-            );
+        match (&self.kept_entry, &descriptor.runtime) {
+            (Some(entry), _) => self.left_beside(entry, &mut left),
+            (None, Runtime::Node { entry })
+                if descriptor.declared.routes.is_empty() && descriptor.procedures.is_none() =>
+            {
+                left.push(
+                    self.note("entry", format!("what `{}` does is not carried over", entry.display())).hint(
+                        format!("call it from `src/{}.ts`, in `onInitialize` or `onStart`", self.module),
+                    ),
+                );
+            }
+            (None, _) => {}
+        }
+        if !descriptor.requirements.env.is_empty() {
+            let names = descriptor.requirements.env.join("`, `");
+            left.push(self.note(
+                "permissions.env",
+                format!("`{names}` may be read, and the plugin starts without a value too"),
+            ));
         }
         let types: Vec<&str> = listing.types.iter().map(|kind| kind.as_str()).collect();
         left.push(self.note("type", format!("the types ({}) are not carried over", types.join(", "))));
+        if self.kept_entry.is_some() {
+            return left;
+        }
+        if self.module != MODULES[0] {
+            left.push(self.note(
+                "entry",
+                format!(
+                    "the new module is `src/{}.ts`: `src/index` or `dist/index.js` is something else's",
+                    self.module
+                ),
+            ));
+        }
         self.left_of_servers(&mut left);
         self.left_of_auth(&mut left);
         self.left_of_dashboard(&mut left);
-        for (index, route) in descriptor.declared.routes.iter().enumerate() {
-            if !route.access.is_open() {
-                left.push(
-                    self.note(
-                        &format!("capabilities.api.routes[{index}]"),
-                        format!(
-                            "`{} {}` is left out, since it would be open to everybody",
-                            route.method, route.path
-                        ),
-                    )
-                    .hint("register it again once the handler itself checks who calls"),
-                );
-            }
-        }
         left
     }
 
     fn left_of_servers(&self, left: &mut Problems) {
         for server in &self.descriptor.servers {
             match &server.endpoint {
-                McpEndpoint::Process { .. } if !server.transports.contains(&McpTransport::Stdio) => {
-                    let names: Vec<&str> =
-                        server.transports.iter().map(|transport| transport.as_str()).collect();
+                McpEndpoint::Process { .. }
+                    if server.transports.len() > 1 && server.transports.contains(&McpTransport::Stdio) =>
+                {
                     left.push(
-                        self.note(
-                            "capabilities.mcp.transport",
-                            format!("the server is left out: it speaks {} only", names.join(", ")),
-                        )
-                        .hint("teach it stdio, and start it with `mcp.startLocalStdio(…)` in `onStart`"),
+                        self.note("capabilities.mcp.transport", "the server is spoken to over stdio alone"),
                     );
                 }
                 McpEndpoint::Remote { .. } if !server.transports.contains(&McpTransport::Http) => {
@@ -190,10 +214,34 @@ impl<'d> Plan<'d> {
             }
         }
         let mcp = &self.descriptor.declared.mcp;
-        if mcp.local.iter().chain(&mcp.external).any(|server| !server.tools.is_empty()) {
+        let is_told = |id: &hayloft_model::ServerId| {
+            let server = self.descriptor.servers.iter().find(|server| server.id == *id);
+            server.is_some_and(source::is_registered)
+        };
+        let mut servers = mcp.local.iter().chain(&mcp.external);
+        if servers.any(|server| !server.tools.is_empty() && !is_told(&server.id)) {
             left.push(
                 self.note("capabilities.mcp.tools", "tools are listed once the server ran, as it lists them"),
             );
+        }
+    }
+
+    /// What the manifest says beside an entry that is a plugin itself, and that the entry must say from now on.
+    fn left_beside(&self, entry: &Path, left: &mut Problems) {
+        let declared = &self.descriptor.declared;
+        let said = [
+            ("configSchema", !declared.config_schema.fields.is_empty()),
+            ("capabilities.mcp", !self.descriptor.servers.is_empty()),
+            ("capabilities.ui", !declared.pages.is_empty() || !declared.ui_components.is_empty()),
+            ("settingsExtensions", !declared.ui_extensions.is_empty()),
+        ];
+        for (key, says) in said {
+            if says {
+                left.push(
+                    self.note(key, format!("is not carried over: `{}` is a plugin already", entry.display()))
+                        .hint("register in it what it does not register yet"),
+                );
+            }
         }
     }
 
@@ -248,17 +296,30 @@ impl<'d> Plan<'d> {
                 .hint("import them in the components that use them"),
             );
         }
-        let kinds = declared.config_schema.fields.values();
-        use hayloft_model::config::FieldType;
-        if kinds.into_iter().any(|field| matches!(field.field_type, FieldType::Array | FieldType::Object)) {
-            left.push(self.note("configSchema", "arrays and objects are settings of kind `json` now"));
-        }
     }
+}
+
+/// Names for the new module, the usual one first.
+const MODULES: [&str; 3] = ["index", "plugin", "hay-plugin-entry"];
+
+/// The entry, if it is what a newer format's entry is and the host ran it as that: it names no code of its own.
+fn kept_entry(folder: &Folder, descriptor: &PluginDescriptor) -> Option<PathBuf> {
+    static PLUGIN: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(
+            r"\bdefineHayPlugin\b|\bextends\s*\(?(?:[\w$]+\s*[.,]\s*)*HayPlugin\b|\bstartPluginWorker\b",
+        )
+        .ok()
+    });
+    let Runtime::Node { entry } = &descriptor.runtime else { return None };
+    if !descriptor.declared.routes.is_empty() || descriptor.procedures.is_some() {
+        return None;
+    }
+    let source = folder.read_text(&entry.to_string_lossy(), LARGEST_SOURCE).ok()?;
+    PLUGIN.as_ref()?.is_match(&source).then(|| entry.clone())
 }
 
 /// The name of the new module: one that overwrites nothing, neither as a source nor when it is built.
 fn module(folder: &Folder, descriptor: &PluginDescriptor) -> &'static str {
-    const NAMES: [&str; 3] = ["index", "plugin", "hay-plugin-entry"];
     let is_used = |name: &str| {
         let built = format!("dist/{name}.js");
         let has = |path: String| folder.locate(&path).is_ok();
@@ -269,14 +330,15 @@ fn module(folder: &Folder, descriptor: &PluginDescriptor) -> &'static str {
             }),
             McpEndpoint::Remote { .. } => false,
         });
-        // Where a module ran before, its source has the name; the new one stands beside it.
-        let is_loaded = matches!(descriptor.runtime, Runtime::Node { .. });
+        // What nothing but the old entry was is built anew.
+        let is_entry = matches!(&descriptor.runtime, Runtime::Node { entry } if *entry == Path::new(&built))
+            || descriptor.runtime == Runtime::Servers && *name == *MODULES[0];
         by_server
             || has(format!("src/{name}.ts"))
             || has(format!("src/{name}.js"))
-            || (is_loaded && has(built))
+            || (!is_entry && has(built))
     };
-    NAMES.into_iter().find(|name| !is_used(name)).unwrap_or(NAMES[2])
+    MODULES.into_iter().find(|name| !is_used(name)).unwrap_or(MODULES[2])
 }
 
 /// The handler files of the routes, by the index of the route among the declared ones.

@@ -1,6 +1,6 @@
 //! The settings that a plugin asks for.
 
-use hayloft_model::config::{ConfigField, ConfigSchema, FieldType};
+use hayloft_model::config::{ConfigField, ConfigSchema, FieldType, Inside, ValueShape};
 use hayloft_model::{Problem, Problems};
 use serde_json::Value;
 
@@ -12,7 +12,10 @@ use crate::words::{listed, meant, quoted};
 /// Largest compiled form of a pattern, in bytes. The engine is linear in time; this bounds its memory.
 const LARGEST_PATTERN: usize = 256 * 1024;
 
-const KEYS: [&str; 12] = [
+/// Deepest nesting of arrays and objects in a shape.
+const DEEPEST_SHAPE: usize = 8;
+
+const KEYS: [&str; 14] = [
     "type",
     "label",
     "description",
@@ -25,6 +28,8 @@ const KEYS: [&str; 12] = [
     "default",
     "options",
     "regex",
+    "items",
+    "properties",
 ];
 
 const TYPES: [(&str, FieldType); 6] = [
@@ -103,12 +108,45 @@ fn field(view: &View<'_>, variables: &mut impl Variables, problems: &mut Problem
         default: object.get("default").map(|default| default.value()),
         options: object.get("options").map(|_| options(&object, field_type, problems)),
         regex: object.get("regex").and_then(|pattern| regex(&pattern, field_type, problems)),
+        inside: inside(&object, field_type, DEEPEST_SHAPE, problems),
     };
     if let Some(problem) = default_problem(&object, &field) {
         problems.push(problem);
         field.default = None;
     }
     field_type.map(|_| field)
+}
+
+/// What an array or an object holds, as far as its author says.
+fn inside(object: &Object<'_>, kind: Option<FieldType>, levels: usize, problems: &mut Problems) -> Inside {
+    let mut inside = Inside::default();
+    for (key, holder) in [("items", FieldType::Array), ("properties", FieldType::Object)] {
+        let Some(view) = object.get(key) else { continue };
+        if kind.is_some_and(|kind| kind != holder) {
+            let message = format!("means nothing: only {} has `{key}`", holder.described());
+            problems.push(Problem::warning(view.at(), message).hint("remove it, or change the `type`"));
+        } else if levels == 0 {
+            let message = format!("nests deeper than {DEEPEST_SHAPE} levels");
+            problems.push(Problem::error(view.at(), message).hint("say less of what is inside"));
+        } else if holder == FieldType::Array {
+            inside.items = shape(&view, levels - 1, problems).map(Box::new);
+        } else if let Some(properties) = view.object(problems) {
+            let shapes = properties.fields(problems).into_iter().take(MOST_ENTRIES);
+            let shapes = shapes
+                .filter_map(|(name, view)| Some((name.to_owned(), shape(&view, levels - 1, problems)?)));
+            inside.properties = shapes.collect();
+        }
+    }
+    inside
+}
+
+fn shape(view: &View<'_>, levels: usize, problems: &mut Problems) -> Option<ValueShape> {
+    let object = view.object(problems)?;
+    object.check_keys(&["type", "label", "description", "required", "items", "properties"], problems);
+    let kind = field_type(&object, problems);
+    let required = object.boolean("required", problems).unwrap_or_default();
+    let inside = inside(&object, kind, levels, problems);
+    kind.map(|field_type| ValueShape { field_type, required, inside })
 }
 
 fn field_type(object: &Object<'_>, problems: &mut Problems) -> Option<FieldType> {
@@ -212,6 +250,11 @@ fn default_problem(object: &Object<'_>, field: &ConfigField) -> Option<Problem> 
             at,
             format!("must be {}, as the setting is", field.field_type.described()),
         ));
+    }
+    let mut wrong = Problems::new();
+    field.inside.check(default, &at, &mut wrong);
+    if let Some(problem) = wrong.into_iter().next() {
+        return Some(problem);
     }
     if let Some(mut allowed) = field.allowed_values()
         && !allowed.any(|option| option == default)

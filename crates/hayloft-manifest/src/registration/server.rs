@@ -2,17 +2,19 @@
 //! and by the same rules as one that a folder lists.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use hayloft_model::plugin::{Command, DeclaredTool, McpEndpoint, McpServer, McpTransport, Setup};
+use hayloft_model::plugin::{Command, DeclaredTool, McpEndpoint, McpServer, McpTransport, ServerAuth, Setup};
 use hayloft_model::{Problem, Problems, Secret, ServerId};
 use serde_json::value::RawValue;
 
 use crate::document::{Document, Naming, Object};
-use crate::folder::{Unusable, relative_path};
+use crate::folder::{Folder, Modules, Unusable, relative_path};
 use crate::formats::Located;
 use crate::words::quoted;
-use crate::{command_line, tool, transport, web_address};
+use crate::{command_line, npm_words, tool, transport, web_address};
+
+mod auth;
 
 /// Most variables or headers of one server.
 const MOST_TEXTS: usize = 200;
@@ -35,16 +37,19 @@ pub struct RegisteredServer {
     pub environment: BTreeMap<String, Secret<String>>,
     /// Headers of each request to one that is elsewhere.
     pub headers: BTreeMap<String, Secret<String>>,
+    /// What the host adds to them.
+    pub auth: ServerAuth,
     /// What it says that it will have.
     pub tools: Vec<DeclaredTool>,
     /// What makes its folder ready to run.
     pub setup: Setup,
 }
 
-/// Reads a message that hands a server over. One with an error is no server. Keys that nothing reads are passed over,
+/// Reads a message that hands a server over, of a plugin in this folder, where its start command is looked up if it is
+/// one of npm's. One with an error is no server. Keys that nothing reads are passed over,
 /// since newer SDKs send more. Places begin with `server`.
 #[must_use]
-pub fn read(raw: &RawValue, place: Place) -> (Option<RegisteredServer>, Problems) {
+pub fn read(raw: &RawValue, place: Place, root: &Path) -> (Option<RegisteredServer>, Problems) {
     let mut problems = Problems::new();
     let document = match Document::parse(raw.get(), Naming::Message("server")) {
         Ok(document) => document,
@@ -52,7 +57,13 @@ pub fn read(raw: &RawValue, place: Place) -> (Option<RegisteredServer>, Problems
     };
     let server = document.root().object(&mut problems).and_then(|server| {
         server.check_ambiguous(&mut problems);
-        handed_over(&server, place, &mut problems)
+        let mut server = handed_over(&server, place, &mut problems)?;
+        if let McpEndpoint::Process { command } = &mut server.server.endpoint {
+            let folder = Folder::open(root, Modules::There).map_err(|problem| problems.push(problem)).ok()?;
+            let given = std::mem::take(command);
+            *command = npm_words::resolved(&folder, given, "server.startCommand", &mut problems)?;
+        }
+        Some(server)
     });
     (server.filter(|_| !problems.has_errors()), problems)
 }
@@ -63,6 +74,7 @@ fn handed_over(server: &Object<'_>, place: Place, problems: &mut Problems) -> Op
     let mut setup = Setup::default();
     let mut environment = BTreeMap::new();
     let mut headers = BTreeMap::new();
+    let mut auth = ServerAuth::default();
     let endpoint = match place {
         Place::Local => {
             environment = texts(server, "env", problems);
@@ -73,33 +85,47 @@ fn handed_over(server: &Object<'_>, place: Place, problems: &mut Problems) -> Op
             };
             let within = |commands: Option<Vec<Command>>| -> Vec<Command> {
                 let commands = commands.unwrap_or_default().into_iter();
-                commands.map(|command| Command { folder: folder.join(&command.folder), ..command }).collect()
+                commands.map(|command| Command { folder: below(&folder, &command), ..command }).collect()
             };
             setup.install = within(line("installCommand", problems));
             setup.build = within(line("buildCommand", problems));
             let start = Located::required(server, "startCommand", problems);
             let start = start.and_then(|start| command_line::command(&start.text, &start.at, problems));
             start.map(|command| McpEndpoint::Process {
-                command: Command { folder: folder.join(&command.folder), ..command },
+                command: Command { folder: below(&folder, &command), ..command },
             })
         }
         Place::Remote => {
             headers = texts(server, "headers", problems);
-            let url = server.required("url", problems).and_then(|url| web_address::read(&url, problems));
+            if let Some(view) = server.get("auth") {
+                auth = auth::read(&view, &mut headers, problems);
+            }
+            let url =
+                server.required("url", problems).and_then(|url| web_address::read_server(&url, problems));
             url.map(|url| McpEndpoint::Remote { url })
         }
     };
     let key = if server.get("transports").is_some() { "transports" } else { "transport" };
-    let named: Vec<McpTransport> = transport::named(server, key, problems);
+    let mut named: Vec<McpTransport> = transport::named(server, key, problems);
     let endpoint = endpoint?;
+    if named.is_empty() && matches!(&endpoint, McpEndpoint::Remote { url } if url.starts_with("ws")) {
+        named.push(McpTransport::Websocket);
+    }
     let transports = transport::usable(named, &endpoint, &server.place_of(key), problems);
     Some(RegisteredServer {
         server: McpServer { id: id?, endpoint, transports },
         environment,
         headers,
+        auth,
         tools,
         setup,
     })
+}
+
+/// Where a command runs that runs below a folder.
+fn below(folder: &Path, command: &Command) -> PathBuf {
+    // Joining nothing would leave a slash.
+    folder.components().chain(command.folder.components()).collect()
 }
 
 /// The id that the plugin gave, or the one of the only server of its kind.
@@ -147,7 +173,11 @@ fn is_script(extension: &str) -> bool {
 }
 
 /// Texts by names that the plugin chose.
-fn texts(server: &Object<'_>, key: &str, problems: &mut Problems) -> BTreeMap<String, Secret<String>> {
+pub(super) fn texts(
+    server: &Object<'_>,
+    key: &str,
+    problems: &mut Problems,
+) -> BTreeMap<String, Secret<String>> {
     let Some(object) = server.get(key).and_then(|view| view.object(problems)) else { return BTreeMap::new() };
     let fields = object.fields(problems);
     if fields.len() > MOST_TEXTS {
@@ -168,7 +198,7 @@ mod tests {
 
     fn read_value(value: &Value, place: Place) -> (Option<RegisteredServer>, String) {
         let raw = RawValue::from_string(value.to_string()).unwrap();
-        let (server, problems) = read(&raw, place);
+        let (server, problems) = read(&raw, place, Path::new("."));
         (server, problems.to_string())
     }
 

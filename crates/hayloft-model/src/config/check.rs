@@ -12,6 +12,19 @@ pub struct Requirement {
     pub field: String,
     /// What a person reads beside it.
     pub label: Option<String>,
+    /// The environment variable that would give the value, or that the plugin would find it under.
+    pub variable: Option<String>,
+}
+
+impl Requirement {
+    /// What is missing, for a person: `` `accessToken` (`WHATSAPP_ACCESS_TOKEN`) ``.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match &self.variable {
+            Some(variable) if *variable != self.field => format!("`{}` (`{variable}`)", self.field),
+            _ => format!("`{}`", self.field),
+        }
+    }
 }
 
 /// All problems of the given values. A required field without a value is none: it makes the instance
@@ -44,7 +57,11 @@ pub fn missing<'a>(
                 && values.get(name).is_none()
                 && !field.env.as_deref().is_some_and(&has_environment)
         })
-        .map(|(name, field)| Requirement { field: name.clone(), label: field.label.clone() })
+        .map(|(name, field)| Requirement {
+            field: name.clone(),
+            label: field.label.clone(),
+            variable: field.env.clone().or_else(|| field.exported_as.clone()),
+        })
 }
 
 /// The variables that must have a value and have none: neither the environment has it, nor a setting that is exported
@@ -62,10 +79,11 @@ pub fn missing_variables<'a>(
             field.required || field.default.is_some() || values.get(field_name).is_some()
         })
     };
-    names
-        .iter()
-        .filter(move |name| !has_environment(name) && !is_exported(name))
-        .map(|name| Requirement { field: name.clone(), label: None })
+    names.iter().filter(move |name| !has_environment(name) && !is_exported(name)).map(|name| Requirement {
+        field: name.clone(),
+        label: None,
+        variable: Some(name.clone()),
+    })
 }
 
 fn check_value(value: &Value, field: &ConfigField, at: String, problems: &mut Problems) {
@@ -74,6 +92,7 @@ fn check_value(value: &Value, field: &ConfigField, at: String, problems: &mut Pr
         problems.push(Problem::error(at, message));
         return;
     }
+    field.inside.check(value, &at, problems);
     if let Some(mut allowed) = field.allowed_values()
         && !allowed.any(|option| option == value)
     {
@@ -111,7 +130,7 @@ fn unknown_field(name: &str, schema: &ConfigSchema, at: String) -> Problem {
     }
 }
 
-const fn described(value: &Value) -> &'static str {
+pub(super) const fn described(value: &Value) -> &'static str {
     match value {
         Value::Null => "`null`",
         Value::Bool(_) => "a boolean",

@@ -58,6 +58,9 @@ pub struct ConfigField {
     /// A regular expression that a text must match, in linear-time syntax.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub regex: Option<String>,
+    /// What an array or an object holds.
+    #[serde(flatten)]
+    pub inside: super::Inside,
 }
 
 impl ConfigField {

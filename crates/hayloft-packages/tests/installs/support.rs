@@ -46,12 +46,15 @@ impl Fixture {
             sandbox,
             toolchain: Toolchain {
                 npm: find_npm(&node, &[PathBuf::from("/usr/local/bin"), PathBuf::from("/usr/bin")]),
+                esbuild: Some(runtime().join("esbuild").canonicalize().unwrap()),
                 node,
             },
             provided: vec![sdk],
+            at_hand: Vec::new(),
             registry: registry.registry(),
             dial: Arc::clone(&registry) as _,
             limits: InstallLimits::default(),
+            keep: 2,
             script_grants: Default::default(),
         };
         change(&mut options);
@@ -109,6 +112,7 @@ impl Plugin {
             root: self.root().to_owned(),
             content_hash: hayloft_manifest::content_hash(self.root()).unwrap(),
             descriptor: descriptor.unwrap_or_else(|| panic!("{problems}")),
+            start: Default::default(),
         }
     }
 }

@@ -8,7 +8,10 @@ use std::time::Duration;
 use axum::Router;
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
-use hayloft_host::{CreateToken, Host, HostDeadlines, HostEnvironment, HostOptions, ValueQuota};
+use hayloft_host::{
+    CallLimits, CreateToken, Host, HostDeadlines, HostEnvironment, HostOptions, ResultCacheOptions,
+    ValueQuota,
+};
 use hayloft_model::{Caller, Clock, Entropy, OrganizationId, Role, Secret};
 use hayloft_packages::{Dial, Options as PackagesOptions, Packages, RegistryStream, Toolchain};
 use hayloft_sandbox::{Options as SandboxOptions, Sandbox, Tier};
@@ -81,11 +84,12 @@ fn packages(folder: &Path, sandbox: &Sandbox) -> Packages {
     Packages::open(PackagesOptions {
         shelf: folder.join("packages"),
         sandbox: sandbox.clone(),
-        toolchain: Toolchain { node: "/nonexistent".into(), npm: None },
+        toolchain: Toolchain { node: "/nonexistent".into(), npm: None, esbuild: None },
         provided: Vec::new(),
         registry: Default::default(),
         dial: Arc::new(Nowhere),
         limits: Default::default(),
+        keep: 0,
         script_grants: Default::default(),
     })
     .unwrap()
@@ -146,6 +150,7 @@ impl Fixture {
                 queue: Default::default(),
                 routes: Default::default(),
                 gates: Default::default(),
+                sampling: Default::default(),
             },
             clock,
             environment: HostEnvironment::default(),
@@ -154,6 +159,8 @@ impl Fixture {
             plugin_folders: Vec::new(),
             administrator_token: Secret::new(ADMINISTRATOR.to_owned()),
             deadlines: HostDeadlines::default(),
+            calls: CallLimits::default(),
+            results: ResultCacheOptions::default(),
             value_quota: ValueQuota::default(),
         })
         .await

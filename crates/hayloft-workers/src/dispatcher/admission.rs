@@ -2,6 +2,7 @@
 //! line, and the line moves when something ends, never because somebody looks.
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 
 use hayloft_model::PluginId;
 
@@ -17,7 +18,7 @@ pub(super) enum Start {
     /// New values that are to be tried.
     Candidate(InstanceKey, Box<Launch>, oneshot::Sender<Result<Worker, CandidateError>>),
     /// A plugin that is to say what it registers.
-    Probe(Box<Package>, oneshot::Sender<Result<Box<RawValue>, ProbeError>>),
+    Probe(Box<Package>, Option<OwnedFd>, oneshot::Sender<Result<Box<RawValue>, ProbeError>>),
 }
 
 impl Start {
@@ -58,8 +59,8 @@ impl Dispatcher {
                     let package = launch.package.clone();
                     self.launch(&package, Some(&key), Purpose::Candidate(launch, Some(reply)));
                 }
-                Start::Probe(package, reply) => {
-                    self.launch(&package, None, Purpose::Probe(Some(reply)));
+                Start::Probe(package, compiled, reply) => {
+                    self.launch_with(&package, None, Purpose::Probe(Some(reply)), compiled);
                 }
             }
         }
@@ -94,7 +95,7 @@ impl Dispatcher {
                 instance.waiting.is_empty() && !matches!(instance.disabling, Some(Some(_)))
             }
             Start::Candidate(_, _, reply) => reply.is_closed(),
-            Start::Probe(_, reply) => reply.is_closed(),
+            Start::Probe(_, _, reply) => reply.is_closed(),
         });
         for start in unwanted {
             let Start::Serve(key, attempt, _) = start else { continue };
@@ -198,7 +199,7 @@ impl Dispatcher {
                 // Those who wait for it are answered as all who wait for the instance.
                 Start::Serve(..) => {}
                 Start::Candidate(_, _, reply) => drop(reply.send(Err(CandidateError::ShuttingDown))),
-                Start::Probe(_, reply) => drop(reply.send(Err(ProbeError::ShuttingDown))),
+                Start::Probe(_, _, reply) => drop(reply.send(Err(ProbeError::ShuttingDown))),
             }
         }
     }

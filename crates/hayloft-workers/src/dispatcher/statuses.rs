@@ -17,6 +17,7 @@ impl Dispatcher {
         let worker = unit.worker.as_ref()?;
         let instance = self.instances.get(worker.key())?;
         let facts = unit.facts.borrow().clone();
+        let sample = facts.sample.as_ref().map(|sample| *sample.borrow()).unwrap_or_default();
         let now = self.shared.settings.clock.now();
         let quiet = chrono::Duration::from_std(unit.activity.last().elapsed()).unwrap_or_default();
         let current = instance.serving == Some(worker_id)
@@ -39,11 +40,16 @@ impl Dispatcher {
             last_activity_at: (now - quiet).max(unit.started_at),
             in_flight: unit.activity.in_flight(),
             restarts: instance.restarts,
-            rss_bytes: facts.memory.and_then(|memory| memory.bytes()),
+            rss_bytes: facts.meter.and_then(|meter| meter.memory_bytes()),
+            processor_time: sample.processor,
+            throttled: sample.throttled,
+            recycle_reason: unit.recycle_reason.clone(),
             isolation: self.shared.settings.sandbox.isolation().tier,
             mcp_servers: facts.servers,
             secrets_in_environment: facts.secrets_in_environment,
             stalled_since: facts.stalled_since,
+            event_loop_delay: facts.event_loop_delay,
+            event_loop_stalls: facts.event_loop_stalls,
             last_error: instance.last_error.clone(),
         })
     }

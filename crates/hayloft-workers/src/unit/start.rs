@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hayloft_sandbox::{Jail, JailError};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedReadHalf;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::codec::FramedRead;
 
@@ -18,6 +19,7 @@ use crate::home::Home;
 use crate::launch::{self, Code, Prepared};
 use crate::logs::LogStream;
 use crate::network::{NetworkSockets, OpenNetwork, Watcher};
+use crate::sampler::{Sample, Subject};
 use crate::{StartFailure, StartStage};
 
 /// A process that runs, with everything that belongs to it.
@@ -48,8 +50,9 @@ pub(super) async fn start(birth: &Birth) -> Result<Process, StartFailure> {
         hint,
     };
     let refused = |error: JailError| failure(format!("{error}: {}", error.source), error.hint.clone());
-    let prepared = launch::prepare(settings, &birth.routes, &birth.package, birth.worker)
-        .map_err(|error| failure(format!("prepare its folder and sockets: {error}"), None))?;
+    let prepared =
+        launch::prepare(settings, &birth.routes, &birth.package, birth.compiled.as_ref(), birth.worker)
+            .map_err(|error| failure(format!("prepare its folder and sockets: {error}"), None))?;
     let Prepared { spec, home, code, policy } = prepared;
     // In its folder before the folder is given away to the worker's user.
     let folder = (!launch::has_own_network(settings)).then(|| {
@@ -90,10 +93,17 @@ pub(super) async fn start(birth: &Birth) -> Result<Process, StartFailure> {
         Some((process, _)) => process.pid(),
         None => Some(jail.pid()),
     };
+    let (sample, sampled) = watch::channel(Sample::default());
     birth.facts.send_modify(|facts| {
         facts.pid = pid;
-        facts.memory = Some(jail.memory_meter());
+        facts.meter = Some(jail.meter());
+        facts.sample = Some(sampled);
     });
+    let plugin = birth.package.descriptor.id.clone();
+    let soft_memory = settings.sampling.soft_memory_of(&plugin).filter(|_| birth.instance.is_some());
+    let (worker, meter, log) = (birth.worker, jail.meter(), birth.log.clone());
+    // Without a sampler the host is about to end.
+    let _ = birth.subjects.send(Subject { worker, plugin, meter, log, soft_memory, sample });
     let runner = code.map(|(process, channel)| follow(birth, process, channel));
     Ok(Process { jail: Arc::new(jail), home, gate, _network: network, runner })
 }

@@ -4,6 +4,7 @@
 
 mod any_order;
 mod candidates;
+mod compiled;
 mod crashes;
 mod ends;
 mod gate;
@@ -17,6 +18,7 @@ mod pool;
 mod processes;
 mod requests;
 mod routes;
+mod sampling;
 mod secrets;
 mod servers;
 mod starts;

@@ -90,7 +90,7 @@ async fn what_may_not_run_is_not_started() {
     let instance = house.plugin("");
     for refused in [
         LaunchRefused::NotEnabled,
-        LaunchRefused::Unconfigured { missing: vec!["apiKey".into()] },
+        LaunchRefused::Unconfigured { missing: vec!["`apiKey`".into()] },
         LaunchRefused::Quarantined { reason: "it crashed".into() },
         LaunchRefused::Failed { reason: "it is broken".into() },
     ] {

@@ -49,6 +49,7 @@ pub(crate) async fn as_administrator<T>(
         data_dir: &locked,
         store: store.clone(),
         runtime,
+        bundler: None,
         sandbox,
         administrator_token,
         environment: context.environment,

@@ -15,6 +15,9 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("packages.registry", "HAYLOFT_REGISTRY"),
     Setting::new("packages.registry_address", "HAYLOFT_REGISTRY_ADDRESS"),
     Setting::new("packages.npm", "HAYLOFT_NPM"),
+    Setting::new("packages.esbuild", "HAYLOFT_ESBUILD"),
+    Setting::new("packages.bundle", "HAYLOFT_BUNDLE"),
+    Setting::new("packages.keep", "HAYLOFT_KEEP_VERSIONS"),
     Setting::new("packages.script_grants", "HAYLOFT_SCRIPT_GRANTS"),
     Setting::new("packages.install_time", "HAYLOFT_INSTALL_TIME"),
     Setting::new("packages.build_time", "HAYLOFT_BUILD_TIME"),
@@ -33,6 +36,12 @@ pub(crate) struct Packages {
     pub(crate) registry_address: Option<PrivateGrant>,
     /// npm's own package, unless it lies beside Node or is in PATH.
     pub(crate) npm: Option<PathBuf>,
+    /// What bundles plugins, unless it lies beside the runner.
+    pub(crate) esbuild: Option<PathBuf>,
+    /// Whether plugins are bundled.
+    pub(crate) bundle: bool,
+    /// How many versions of a plugin are kept beside those that run or may be started.
+    pub(crate) keep: usize,
     /// Plugins whose dependencies may run scripts while they are fetched.
     pub(crate) script_grants: BTreeSet<PluginId>,
     /// What one may use.
@@ -46,6 +55,9 @@ impl Packages {
             registry: settings.parsed("packages.registry", Registry::default()),
             registry_address: settings.optional("packages.registry_address"),
             npm: settings.optional("packages.npm"),
+            esbuild: settings.optional("packages.esbuild"),
+            bundle: settings.parsed("packages.bundle", true),
+            keep: settings.count("packages.keep", 2),
             script_grants: settings.list("packages.script_grants", &[]).into_iter().collect(),
             limits: InstallLimits {
                 install: settings.duration("packages.install_time", defaults.install),

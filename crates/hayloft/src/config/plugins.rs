@@ -18,6 +18,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("plugins.limits", "HAYLOFT_PLUGIN_LIMITS"),
     Setting::new("plugins.workers", "HAYLOFT_PLUGIN_WORKERS"),
     Setting::new("plugins.keep_alive", "HAYLOFT_PLUGIN_KEEP_ALIVE"),
+    Setting::new("plugins.soft_memory", "HAYLOFT_PLUGIN_SOFT_MEMORY"),
 ];
 
 /// Where plugins come from, and what they may see.
@@ -33,6 +34,8 @@ pub(crate) struct Plugins {
     pub(crate) workers: HashMap<PluginId, NonZeroUsize>,
     /// The plugins whose workers go on although nobody uses them.
     pub(crate) keep_alive: HashSet<PluginId>,
+    /// Beyond so much memory a worker of a single plugin is replaced, in bytes.
+    pub(crate) soft_memory: HashMap<PluginId, u64>,
 }
 
 impl Plugins {
@@ -44,6 +47,7 @@ impl Plugins {
         let limits = settings.limits_by_plugin("plugins.limits", |name| limits::bound(maximum, name));
         let workers = settings.counts_by_name("plugins.workers");
         let keep_alive = settings.list("plugins.keep_alive", &[]).into_iter().collect();
-        Self { dirs, environment_grants, limits, workers, keep_alive }
+        let soft_memory = settings.sizes_by_name("plugins.soft_memory");
+        Self { dirs, environment_grants, limits, workers, keep_alive, soft_memory }
     }
 }

@@ -199,12 +199,9 @@ function readManifest(root: string): Fields {
 
 /** The settings in the form of the canonical format. */
 function fieldsOf(schema: unknown): ConfigSchema {
+  const fields = Object.entries(asObject(schema));
   return Object.fromEntries(
-    Object.entries(asObject(schema)).map(([name, value]) => {
-      const { type, ...field } = asObject(value);
-      const kind = type === "array" || type === "object" ? "json" : type;
-      return [name, { ...field, type: kind } as ConfigFieldDescriptor];
-    }),
+    fields.map(([name, value]) => [name, asObject(value) as unknown as ConfigFieldDescriptor]),
   );
 }
 

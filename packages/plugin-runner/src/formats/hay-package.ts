@@ -33,6 +33,7 @@ import { messageOf, refused, RunnerError } from "../wire-error.js";
 
 const ENTRY_EXPORT = {
   expected: "a plugin made by `defineHayPlugin`, or a function that returns a plugin's definition",
+  hint: "end the entry with `export default defineHayPlugin(…)`",
   accepts: isHayPluginFactory,
 };
 

@@ -103,13 +103,9 @@ function readFields(value: unknown, problems: Problems): Record<string, ConfigFi
       problems.add(`metadata.config.${name}`, `must be an object, but got ${described(field)}`);
       continue;
     }
-    const { envVar, env, type, ...more } = field as Record<string, unknown>;
+    const { envVar, env, ...more } = field as Record<string, unknown>;
     const variable = envVar ?? env;
-    const entry = {
-      ...more,
-      type: type === "array" || type === "object" ? "json" : type,
-      ...(variable === undefined ? {} : { env: variable }),
-    };
+    const entry = { ...more, ...(variable === undefined ? {} : { env: variable }) };
     Object.defineProperty(fields, name, { value: entry, enumerable: true });
   }
   return fields;

@@ -11,7 +11,14 @@ import { ID_HINT, isEnvironmentName, isId, isPolluting } from "./names.js";
 import type { Problems } from "./problems.js";
 import { compact, Reader } from "./reader.js";
 
-const TYPES = ["string", "number", "boolean", "json"] as const satisfies ConfigFieldType[];
+const TYPES = [
+  "string",
+  "number",
+  "boolean",
+  "json",
+  "array",
+  "object",
+] as const satisfies ConfigFieldType[];
 
 /** The settings that a plugin registered so far. */
 export class ConfigFields {
@@ -105,6 +112,11 @@ export class ConfigFields {
       default: reader.raw("default"),
       options: reader.raw("options"),
     };
+    // What they say is the host's to check, beside the values that it is given.
+    const shape = {
+      items: this.#shape(reader, "items") as ConfigFieldMetadata["items"],
+      properties: this.#shape(reader, "properties") as ConfigFieldMetadata["properties"],
+    };
     const unread = reader.unread();
     if (unread.length > 0) {
       this.logger.warn(`\`${reader.at}\` has properties that mean nothing: ${unread.join(", ")}`);
@@ -132,15 +144,22 @@ export class ConfigFields {
         );
       }
     }
-    return compact({ type, ...common, default: fallback, options });
+    return compact({ type, ...common, default: fallback, options, ...shape });
+  }
+
+  #shape(reader: Reader, key: string): JsonValue | undefined {
+    const value = reader.raw(key);
+    return value === undefined ? undefined : jsonCopy(value, reader.place(key), this.problems);
   }
 
   #default(reader: Reader, type: ConfigFieldType, value: unknown): JsonValue | undefined {
     if (value === undefined) return undefined;
     const at = reader.place("default");
-    if (type === "json") return jsonCopy(value, at, this.problems);
+    if (type === "json" || ((type === "array" || type === "object") && isOfType(value, type))) {
+      return jsonCopy(value, at, this.problems);
+    }
     if (isOfType(value, type)) return value;
-    this.problems.add(at, `must be a ${type}, but got ${described(value)}`);
+    this.problems.add(at, `must be ${ARTICLE[type]}, but got ${described(value)}`);
     return undefined;
   }
 
@@ -163,7 +182,7 @@ export class ConfigFields {
       if (option === undefined) return;
       const allowed = optionValue(option);
       if (!isOfType(allowed, type)) {
-        this.problems.add(place, `must be a ${type}, but got ${described(allowed)}`);
+        this.problems.add(place, `must be ${ARTICLE[type]}, but got ${described(allowed)}`);
       } else if (allowed !== option && !isLabel(Reflect.get(option as object, "label"))) {
         this.problems.add(`${place}.label`, "must be a string");
       } else if (options.some((o) => sameJson(optionValue(o), allowed))) {
@@ -200,10 +219,24 @@ export class ConfigFields {
   }
 }
 
+/** How a kind is spoken of. */
+const ARTICLE = {
+  string: "a string",
+  number: "a number",
+  boolean: "a boolean",
+  json: "JSON",
+  array: "an array",
+  object: "an object",
+} as const satisfies Record<ConfigFieldType, string>;
+
 function isOfType(value: unknown, type: ConfigFieldType): value is JsonValue {
   switch (type) {
     case "json":
       return true;
+    case "array":
+      return Array.isArray(value);
+    case "object":
+      return typeof value === "object" && value !== null && !Array.isArray(value);
     case "number":
       return typeof value === "number" && Number.isFinite(value);
     case "string":

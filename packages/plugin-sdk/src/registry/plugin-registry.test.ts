@@ -371,7 +371,7 @@ describe("problems", () => {
         register.auth.apiKey({ id: "apiKey", configField: "apiToken" });
       }),
     ).toMatchInlineSnapshot(`
-      "register.config.apiKey.type: \`text\` is not known (use \`string\`, \`number\`, \`boolean\` or \`json\`)
+      "register.config.apiKey.type: \`text\` is not known (use \`string\`, \`number\`, \`boolean\`, \`json\`, \`array\` or \`object\`)
       register.route[0].method: \`FETCH\` is not a method of routes (use \`GET\`, \`POST\`, \`PUT\`, \`PATCH\` or \`DELETE\`)
       register.route[0].path: \`webhook\` does not start with \`/\` (write \`/webhook\`)
       register.route[0].handler: must be a function, but got nothing (write \`(req, res) => { … }\`)
@@ -387,7 +387,7 @@ describe("problems", () => {
       problems(({ register }) => {
         register.config({
           untyped: {},
-          wrongType: { type: "array" },
+          wrongType: { type: "list" },
           typeless: { type: 1 },
           notObject: "string",
           "bad name!": { type: "string" },
@@ -414,9 +414,9 @@ describe("problems", () => {
         register.config([]);
       }),
     ).toMatchInlineSnapshot(`
-      "register.config.untyped.type: is missing (use \`string\`, \`number\`, \`boolean\` or \`json\`)
-      register.config.wrongType.type: \`array\` is not known (use \`string\`, \`number\`, \`boolean\` or \`json\`)
-      register.config.typeless.type: must be a string, but got a number (use \`string\`, \`number\`, \`boolean\` or \`json\`)
+      "register.config.untyped.type: is missing (use \`string\`, \`number\`, \`boolean\`, \`json\`, \`array\` or \`object\`)
+      register.config.wrongType.type: \`list\` is not known (use \`string\`, \`number\`, \`boolean\`, \`json\`, \`array\` or \`object\`)
+      register.config.typeless.type: must be a string, but got a number (use \`string\`, \`number\`, \`boolean\`, \`json\`, \`array\` or \`object\`)
       register.config.notObject: must be an object, but got a string
       register.config.bad name!: \`bad name!\` is not a field name (use 1 to 100 letters, digits, \`_\`, \`-\`, \`.\` and \`:\`, with a letter, digit or \`_\` first)
       register.config.label.sensitive: must be \`true\` or \`false\`, but got a number
@@ -441,6 +441,23 @@ describe("problems", () => {
       register.config.env: the field \`env\` is registered twice (keep one of the two)
       register.config: must be an object, but got nothing
       register.config: must be an object, but got an array"
+    `);
+  });
+
+  it("of arrays and objects that are none", () => {
+    expect(
+      problems(({ register }) => {
+        register.config({
+          list: { type: "array", default: { a: 1 } },
+          map: { type: "object", default: ["a"] },
+          shaped: { type: "array", items: { type: "string" }, default: ["a"] },
+          choice: { type: "object", options: [["a"]] },
+        });
+      }),
+    ).toMatchInlineSnapshot(`
+      "register.config.list.default: must be an array, but got an object
+      register.config.map.default: must be an object, but got an array
+      register.config.choice.options[0]: must be an object, but got an array"
     `);
   });
 

@@ -99,8 +99,8 @@ export class PluginRegistry {
       };
     };
     return {
-      route: open("register.route", (method, path, handler) => {
-        this.#routes.add(method, path, handler);
+      route: open("register.route", (method, path, handler, options) => {
+        this.#routes.add(method, path, handler, options);
       }),
       config: open("register.config", (schema) => {
         this.#fields.add(schema);

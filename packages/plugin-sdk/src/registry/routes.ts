@@ -1,10 +1,10 @@
 /** Checks `register.route`. */
 
-import type { HttpMethod, RouteHandler } from "../types/http.js";
+import type { HttpMethod, RouteAccess, RouteHandler } from "../types/http.js";
 import type { RouteMetadata } from "../types/metadata.js";
 import { described } from "./described.js";
 import type { Problems } from "./problems.js";
-import { listed } from "./reader.js";
+import { listed, Reader } from "./reader.js";
 import { parseRoutePattern } from "./route-pattern.js";
 
 /** A route that is ready to be served. */
@@ -12,6 +12,8 @@ export interface RegisteredRoute {
   readonly method: HttpMethod;
   readonly path: string;
   readonly handler: RouteHandler;
+  /** Who may call, where the plugin says it. */
+  readonly access?: RouteAccess;
 }
 
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const satisfies HttpMethod[];
@@ -40,10 +42,11 @@ export class Routes {
   }
 
   /** Takes one call of `register.route`. */
-  add(givenMethod: unknown, path: unknown, handler: unknown): void {
+  add(givenMethod: unknown, path: unknown, handler: unknown, options?: unknown): void {
     const at = `register.route[${this.#calls++}]`;
     const method = this.#method(givenMethod, at);
     const isPathGood = this.#checkPath(method, path, at);
+    const access = this.#access(options, at);
     if (typeof handler !== "function") {
       this.problems.add(
         `${at}.handler`,
@@ -51,13 +54,21 @@ export class Routes {
         "write `(req, res) => { … }`",
       );
     } else if (method !== undefined && isPathGood) {
-      this.#routes.push({ method, path: path as string, handler: handler as RouteHandler });
+      const route = { method, path: path as string, handler: handler as RouteHandler };
+      this.#routes.push(access === undefined ? route : { ...route, access });
     }
   }
 
   /** All routes as the host is told of them. */
   toMetadata(): RouteMetadata[] {
-    return this.#routes.map(({ method, path }) => ({ method, path }));
+    return this.#routes.map(({ handler: _, ...route }) => route);
+  }
+
+  #access(options: unknown, at: string): RouteAccess | undefined {
+    if (options === undefined) return undefined;
+    const reader = Reader.of(options, `${at}.options`, this.problems);
+    const given = reader?.raw("access");
+    return given === undefined ? undefined : reader?.choice("access", ["open", "organization"]);
   }
 
   #method(given: unknown, at: string): HttpMethod | undefined {

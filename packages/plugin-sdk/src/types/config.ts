@@ -1,7 +1,23 @@
 import type { JsonValue } from "./json.js";
 
 /** The kinds of values that a configuration field can hold. */
-export type ConfigFieldType = "string" | "number" | "boolean" | "json";
+export type ConfigFieldType = "string" | "number" | "boolean" | "json" | "array" | "object";
+
+/** What a value within an array or an object looks like. */
+export interface ConfigValueShape {
+  /** What kind of value it is. */
+  readonly type: ConfigFieldType;
+  /** What a person reads beside it. */
+  readonly label?: string;
+  /** A sentence about it. */
+  readonly description?: string;
+  /** Whether an object must have it. */
+  readonly required?: boolean;
+  /** What each item of an array looks like. */
+  readonly items?: ConfigValueShape;
+  /** What properties of an object look like; others are allowed. */
+  readonly properties?: Readonly<Record<string, ConfigValueShape>>;
+}
 
 /** One of the values that a field allows: the value alone, or with the label that people read. */
 export type ConfigFieldOption = JsonValue | { readonly value: JsonValue; readonly label?: string };
@@ -34,6 +50,10 @@ export interface ConfigFieldDescriptor<T = any> {
   readonly options?: readonly ConfigFieldOption[];
   /** A regular expression that a text must match somewhere; anchor it with `^` and `$` to match the whole text. */
   readonly regex?: string;
+  /** What each item of an `array` looks like. */
+  readonly items?: ConfigValueShape;
+  /** What properties of an `object` look like; others are allowed. */
+  readonly properties?: Readonly<Record<string, ConfigValueShape>>;
 }
 
 /** The settings of a plugin by field name. */
@@ -59,7 +79,11 @@ type ValueOfType<Type> = Type extends "string"
     ? number
     : Type extends "boolean"
       ? boolean
-      : JsonValue;
+      : Type extends "array"
+        ? readonly JsonValue[]
+        : Type extends "object"
+          ? Readonly<Record<string, JsonValue>>
+          : JsonValue;
 
 /** The type of the values that a field holds, without regard to whether it has one. */
 export type ConfigFieldValue<Field extends ConfigFieldDescriptor> = Field extends {

@@ -1,6 +1,15 @@
 /** The methods that a route can have. */
 export type HttpMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
+/** Who may call a route: anybody, or whoever holds a valid token of the organization. */
+export type RouteAccess = "open" | "organization";
+
+/** How a route is served. */
+export interface RouteOptions {
+  /** Who may call; `open` if absent. Others never reach the plugin. */
+  readonly access?: RouteAccess;
+}
+
 /** A request to a plugin's route: the part of Express's `Request` that every host of plugins offers. */
 export interface HayRequest {
   /** The method, in capitals. */

@@ -1,7 +1,7 @@
-import type { ConfigFieldReference, ConfigFieldType } from "./config.js";
+import type { ConfigFieldReference, ConfigFieldType, ConfigValueShape } from "./config.js";
 import type { CronRetryPolicy } from "./cron.js";
 import type { HookName } from "./definition.js";
-import type { HttpMethod } from "./http.js";
+import type { HttpMethod, RouteAccess } from "./http.js";
 import type { JsonValue } from "./json.js";
 import type { McpServerDescriptor } from "./mcp.js";
 import type { OAuth2TokenCall } from "./auth.js";
@@ -20,6 +20,8 @@ export interface ConfigFieldMetadata {
   placeholder?: string;
   options?: JsonValue[];
   regex?: string;
+  items?: ConfigValueShape;
+  properties?: Record<string, ConfigValueShape>;
 }
 
 /** An API key method as the host is told of it. */
@@ -55,6 +57,7 @@ export type AuthMethodMetadata = ApiKeyAuthMetadata | OAuth2AuthMetadata;
 export interface RouteMetadata {
   method: HttpMethod;
   path: string;
+  access?: RouteAccess;
 }
 
 /** A job as the host is told of it. */

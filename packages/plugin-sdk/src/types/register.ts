@@ -1,7 +1,7 @@
 import type { RegisterAuthAPI } from "./auth.js";
 import type { ConfigSchema } from "./config.js";
 import type { CronOptions } from "./cron.js";
-import type { HttpMethod, RouteHandler } from "./http.js";
+import type { HttpMethod, RouteHandler, RouteOptions } from "./http.js";
 import type { RegisterMcpDescriptorAPI } from "./mcp.js";
 import type { RegisterUiAPI } from "./ui.js";
 import type { WebhookRoutingOptions } from "./webhook-routing.js";
@@ -12,7 +12,7 @@ import type { WebhookRoutingOptions } from "./webhook-routing.js";
  */
 export interface HayRegisterAPI<Schema extends ConfigSchema = ConfigSchema> {
   /** An HTTP route, reachable at `/v1/plugins/{pluginId}{path}`. */
-  route(method: HttpMethod, path: string, handler: RouteHandler): void;
+  route(method: HttpMethod, path: string, handler: RouteHandler, options?: RouteOptions): void;
   /** The settings that an organization can make. */
   config(schema: Schema): void;
   /** A component or a page in the dashboard. */

@@ -70,6 +70,11 @@ fn beginning(source: &str) -> Option<usize> {
     source.get(end..)?.starts_with('{').then_some(end)
 }
 
+/// The plain values of the object that begins at this place.
+pub(super) fn plain_object(source: &str, start: usize) -> Option<Map<String, Value>> {
+    Some(fields(source, start)?.into_iter().map(|(key, value, _)| (key, value)).collect())
+}
+
 fn fields(source: &str, start: usize) -> Option<Vec<(String, Value, usize)>> {
     let mut reader = Reader { source, position: start };
     let mut fields = Vec::new();

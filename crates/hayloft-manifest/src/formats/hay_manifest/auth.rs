@@ -157,6 +157,7 @@ fn field(
         default: None,
         options: None,
         regex: None,
+        inside: Default::default(),
     };
     schema.fields.insert(new.to_owned(), field);
     new.to_owned()

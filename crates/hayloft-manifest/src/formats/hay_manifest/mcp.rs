@@ -10,7 +10,7 @@ use crate::folder::{Folder, Unusable, relative_path};
 use crate::formats::Located;
 use crate::normalize::suggestion;
 use crate::words::quoted;
-use crate::{command_line, tool, transport, web_address};
+use crate::{command_line, npm_words, tool, transport, web_address};
 
 /// The name of the one server that a manifest has.
 const SERVER: &str = "main";
@@ -60,7 +60,7 @@ pub(super) fn read(folder: &Folder, mcp: &Object<'_>, problems: &mut Problems) -
             }
             web_address::read(&url, problems).map(|url| McpEndpoint::Remote { url })
         }
-        Some(Place::Local) => command(mcp, start.as_ref(), server_path.as_deref(), problems)
+        Some(Place::Local) => command(folder, mcp, start.as_ref(), server_path.as_deref(), problems)
             .map(|command| McpEndpoint::Process { command }),
         None => None,
     };
@@ -131,13 +131,15 @@ fn place<'d>(mcp: &Object<'d>, problems: &mut Problems) -> Option<Place<'d>> {
 
 /// What starts a local server: its command, or Node on its path.
 fn command(
+    folder: &Folder,
     mcp: &Object<'_>,
     start: Option<&Located>,
     server_path: Option<&Path>,
     problems: &mut Problems,
 ) -> Option<Command> {
     match (start, server_path) {
-        (Some(start), _) => command_line::command(&start.text, &start.at, problems),
+        (Some(start), _) => command_line::command(&start.text, &start.at, problems)
+            .and_then(|command| npm_words::resolved(folder, command, &start.at, problems)),
         (None, Some(path)) => Some(Command {
             program: String::from("node"),
             arguments: vec![path.to_string_lossy().into_owned()],

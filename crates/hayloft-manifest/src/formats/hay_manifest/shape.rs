@@ -350,6 +350,29 @@ struct Setting {
     options: Option<Vec<Value>>,
     /// What holds when no value is given.
     default: Option<Value>,
+    /// What each item of an array looks like.
+    items: Option<Box<Shape>>,
+    /// What properties of an object look like.
+    properties: Option<BTreeMap<String, Shape>>,
+}
+
+/// What a value within a setting's value looks like.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Shape {
+    /// What kind of value it is.
+    #[schemars(rename = "type")]
+    kind: hayloft_model::config::FieldType,
+    /// What a person reads beside it.
+    label: Option<String>,
+    /// A sentence about it.
+    description: Option<String>,
+    /// Whether an object must have it.
+    required: Option<bool>,
+    /// What each item of an array looks like.
+    items: Option<Box<Shape>>,
+    /// What properties of an object look like.
+    properties: Option<BTreeMap<String, Shape>>,
 }
 
 /// What it asks for.

@@ -19,7 +19,10 @@ pub(super) fn file(folder: &Folder, plan: &Plan<'_>, left: &mut Problems) -> Gen
     let descriptor = plan.descriptor;
     let before = read(folder);
     let mut package = Map::new();
-    let main = format!("dist/{}.js", plan.module);
+    let main = match &plan.kept_entry {
+        Some(entry) => entry.to_string_lossy().into_owned(),
+        None => format!("dist/{}.js", plan.module),
+    };
     package.insert("name".into(), descriptor.id.as_str().into());
     package.insert("version".into(), descriptor.version.as_str().into());
     if let Some(description) = &descriptor.description {
@@ -46,12 +49,15 @@ pub(super) fn file(folder: &Folder, plan: &Plan<'_>, left: &mut Problems) -> Gen
         package.insert("private".into(), private.clone());
     }
     package.insert(super::source::KEY.into(), manifest(plan, &main));
-    set(&mut package, "scripts", "build", Value::from(build(plan, &before)));
+    let build = build(plan, &before);
+    if !build.is_empty() {
+        set(&mut package, "scripts", "build", Value::from(build));
+    }
     if !has_dependency(&package, super::source::SDK) {
         set(&mut package, "dependencies", super::source::SDK, Value::from("*"));
     }
-    if !has_dependency(&package, "typescript") {
-        set(&mut package, "devDependencies", "typescript", Value::from(">=5"));
+    if plan.kept_entry.is_none() && !has_dependency(&package, "typescript") {
+        set(&mut package, "devDependencies", "typescript", Value::from("^5.0.0"));
     }
     GeneratedFile { path: FILE.into(), text: pretty(&Value::Object(package)) }
 }
@@ -102,7 +108,9 @@ fn build(plan: &Plan<'_>, before: &Map<String, Value>) -> String {
     let commands = setup.install.iter().chain(&setup.build).filter(|command| !is_implied(command));
     let mut steps: Vec<String> = commands.map(line).collect();
     steps.extend(existing.map(ToOwned::to_owned));
-    if !steps.iter().any(|step| step.split_whitespace().any(|word| word == "tsc")) {
+    if plan.kept_entry.is_none()
+        && !steps.iter().any(|step| step.split_whitespace().any(|word| word == "tsc"))
+    {
         steps.push(String::from("tsc"));
     }
     steps.join(" && ")
@@ -110,15 +118,20 @@ fn build(plan: &Plan<'_>, before: &Map<String, Value>) -> String {
 
 /// A command as npm's shell reads it.
 fn line(command: &Command) -> String {
-    let words = command.environment.iter().map(|(name, value)| format!("{name}={}", word(value)));
-    let words: Vec<String> = words
-        .chain([&command.program].into_iter().chain(&command.arguments).map(|text| word(text)))
-        .collect();
-    let words = words.join(" ");
+    let words = words(command);
     if command.folder.as_os_str().is_empty() {
         return words;
     }
     format!("(cd {} && {words})", word(&command.folder.to_string_lossy()))
+}
+
+/// A command's words alone, wherever it runs.
+pub(super) fn words(command: &Command) -> String {
+    let words = command.environment.iter().map(|(name, value)| format!("{name}={}", word(value)));
+    let words: Vec<String> = words
+        .chain([&command.program].into_iter().chain(&command.arguments).map(|text| word(text)))
+        .collect();
+    words.join(" ")
 }
 
 fn word(text: &str) -> String {

@@ -3,7 +3,7 @@
 use hayloft_model::PluginDescriptor;
 use hayloft_model::config::{ConfigField, FieldType};
 use hayloft_model::plugin::auth::{ApiKeyAuth, ClientCredential, OAuth2};
-use hayloft_model::plugin::{AuthMethod, Command, McpEndpoint, McpServer};
+use hayloft_model::plugin::{AuthMethod, Command, McpEndpoint, McpServer, McpTransport, RouteDeclaration};
 use serde_json::{Map, Value, json};
 
 use super::literal::{key, literal, object};
@@ -46,17 +46,30 @@ const CLIENT_SECRET: &str = "oauthClientSecret";
 /// The module.
 pub(super) fn file(plan: &Plan<'_>) -> GeneratedFile {
     let initialize = initialize(plan);
-    let start: String = plan.servers.iter().map(|server| start(plan, server)).collect();
-    let gives_settings = plan.servers.iter().any(|server| is_local(server)) && has_variables(plan);
-    let has_handlers = open_handlers(plan).next().is_some();
+    let servers = &plan.descriptor.servers;
+    let has_handlers = handlers(plan).next().is_some();
+    // Handlers read their settings from the environment, as servers do.
+    let sets_variables = has_handlers && has_variables(plan);
+    let gives_settings = sets_variables || (servers.iter().any(is_local) && has_variables(plan));
+    let registers = servers.iter().any(is_registered);
+    let mut start: String = servers.iter().map(|server| start(plan, server)).collect();
+    if sets_variables {
+        start.insert_str(0, "    Object.assign(process.env, environment(config));\n");
+    }
     let has_clients = !client_settings(plan.descriptor).is_empty();
 
     let mut names = vec!["defineHayPlugin"];
     names.extend(gives_settings.then_some("type HayConfigRuntimeAPI"));
     names.extend(has_handlers.then_some("type RouteHandler"));
     let mut text = format!("import {{ {} }} from \"{SDK}\";\n\n", names.join(", "));
+    if sets_variables || registers || (gives_settings && !host_variables(plan).is_empty()) {
+        text.push_str("declare const process: { env: Record<string, string | undefined> };\n\n");
+    }
     if gives_settings {
         text.push_str(&environment(plan));
+    }
+    if registers {
+        text.push_str(REGISTER);
     }
     if has_handlers {
         text.push_str(HANDLER);
@@ -72,8 +85,13 @@ pub(super) fn file(plan: &Plan<'_>) -> GeneratedFile {
         text.push_str(&format!("\n  onInitialize() {{\n{initialize}  }},\n"));
     }
     if !start.is_empty() {
-        let reads_key = pasted_key(plan).is_some() && plan.servers.iter().any(|server| !is_local(server));
-        let context = if gives_settings || reads_key { "{ config, mcp }" } else { "{ mcp }" };
+        let reads_key = pasted_key(plan).is_some() && servers.iter().any(|server| !is_local(server));
+        let names = [
+            ("config", gives_settings || reads_key),
+            ("mcp", servers.iter().any(|server| !is_registered(server))),
+        ];
+        let names: Vec<&str> = names.iter().filter(|(_, needed)| *needed).map(|(name, _)| *name).collect();
+        let context = if names.is_empty() { String::new() } else { format!("{{ {} }}", names.join(", ")) };
         text.push_str(&format!("\n  async onStart({context}) {{\n{start}  }},\n"));
     }
     text.push_str("}));\n");
@@ -91,6 +109,26 @@ function handler(file: string): RouteHandler {
 }
 
 ";
+
+/// The host starts and keeps up what is registered with it, on whatever transport it speaks.
+const REGISTER: &str =
+    "/** Hands a server that listens on a port to the host, which starts it and keeps it up. */
+async function registerServer(server: object): Promise<void> {
+  const { HAY_API_URL: url = \"http://hayloft.internal\", HAY_API_TOKEN: token = \"\" } = process.env;
+  const answer = await fetch(`${url}/v1/plugin-api/mcp/register-local`, {
+    method: \"POST\",
+    headers: { authorization: `Bearer ${token}`, \"content-type\": \"application/json\" },
+    body: JSON.stringify(server),
+  });
+  if (!answer.ok) throw new Error(`the host did not take the MCP server: ${await answer.text()}`);
+}
+
+";
+
+/// Whether a server cannot be started by the plugin, since it is reached on a port, and so is handed to the host.
+pub(super) fn is_registered(server: &McpServer) -> bool {
+    is_local(server) && !server.transports.contains(&McpTransport::Stdio)
+}
 
 const fn is_local(server: &McpServer) -> bool {
     matches!(server.endpoint, McpEndpoint::Process { .. })
@@ -128,15 +166,14 @@ fn environment(plan: &Plan<'_>) -> String {
     let mut head = String::new();
     let mut body = String::new();
     if !host.is_empty() {
-        head.push_str("declare const process: { env: Record<string, string | undefined> };\n\n");
-        head.push_str("/** The host's variables that the server expects. */\n");
+        head.push_str("/** The host's variables that the plugin's code expects. */\n");
         head.push_str(&format!("const HOST_VARIABLES = {};\n\n", literal(&host.into(), 0)));
         body.push_str("  for (const name of HOST_VARIABLES) {\n    const value = process.env[name];\n");
         body.push_str("    if (value !== undefined) environment[name] = value;\n  }\n");
     }
     if !names.is_empty() {
         head.push_str(
-            "/** The variables that the server expects, by the settings that hold their values. */\n",
+            "/** The variables that the plugin's code expects, by the settings that hold their values. */\n",
         );
         head.push_str(&format!("const VARIABLES = {};\n\n", literal(&Value::Object(names), 0)));
         body.push_str("  for (const [field, name] of Object.entries(VARIABLES)) {\n");
@@ -177,22 +214,23 @@ fn initialize(plan: &Plan<'_>) -> String {
         let page = json!({ "id": page.id, "title": page.title, "component": page.component });
         call("ui.page", &literal(&page, 2));
     }
-    for server in &plan.servers {
+    for server in &plan.descriptor.servers {
         let kind = if is_local(server) { "mcp?.local" } else { "mcp?.external" };
         call(kind, &literal(&json!({ "id": server.id.as_str() }), 2));
     }
-    for (method, path, file) in open_handlers(plan) {
-        call("route", &format!("\"{method}\", {}, handler({})", Value::from(path), Value::from(file)));
+    for (route, file) in handlers(plan) {
+        let access = if route.access.is_open() { "" } else { ", { access: \"organization\" }" };
+        let (path, file) = (Value::from(route.path.as_str()), Value::from(file));
+        call("route", &format!("\"{}\", {path}, handler({file}){access}", route.method.as_str()));
     }
     text
 }
 
-/// Routes that anybody may call, each with its handler's path from the built module.
-fn open_handlers<'p>(plan: &'p Plan<'_>) -> impl Iterator<Item = (&'static str, &'p str, String)> {
+/// The routes, each with its handler's path from the built module.
+fn handlers<'p>(plan: &'p Plan<'_>) -> impl Iterator<Item = (&'p RouteDeclaration, String)> {
     plan.handlers.iter().filter_map(|(index, file)| {
-        let route = plan.descriptor.declared.routes.get(*index).filter(|route| route.access.is_open())?;
-        let file = format!("../{}", file.trim_start_matches("./"));
-        Some((route.method.as_str(), route.path.as_str(), file))
+        let route = plan.descriptor.declared.routes.get(*index)?;
+        Some((route, format!("../{}", file.trim_start_matches("./"))))
     })
 }
 
@@ -220,7 +258,9 @@ fn field(field: &ConfigField) -> Value {
         FieldType::String => "string",
         FieldType::Number => "number",
         FieldType::Boolean => "boolean",
-        FieldType::Json | FieldType::Array | FieldType::Object => "json",
+        FieldType::Json => "json",
+        FieldType::Array => "array",
+        FieldType::Object => "object",
     };
     let mut object = Map::new();
     object.insert("type".into(), kind.into());
@@ -247,6 +287,10 @@ fn field(field: &ConfigField) -> Value {
     }
     if let Some(options) = &field.options {
         object.insert("options".into(), options.clone().into());
+    }
+    // A shape always has a text.
+    if let Ok(Value::Object(inside)) = serde_json::to_value(&field.inside) {
+        object.extend(inside);
     }
     Value::Object(object)
 }
@@ -279,6 +323,7 @@ fn oauth2(oauth: &OAuth2) -> Option<String> {
 fn start(plan: &Plan<'_>, server: &McpServer) -> String {
     let id = Value::from(server.id.as_str()).to_string();
     match &server.endpoint {
+        McpEndpoint::Process { command } if is_registered(server) => registered(plan, id, server, command),
         McpEndpoint::Process { command } => local(id, command, has_variables(plan)),
         McpEndpoint::Remote { url } => remote(plan, id, url),
     }
@@ -304,6 +349,29 @@ fn local(id: String, command: &Command, gives_settings: bool) -> String {
         variables => entries.push(("env", format!("{{ {} }}", variables.join(", ")))),
     }
     format!("    await mcp.startLocalStdio({});\n", object(&entries, 2))
+}
+
+/// A server on a port, handed to the host with all that the manifest says of it.
+fn registered(plan: &Plan<'_>, id: String, server: &McpServer, command: &Command) -> String {
+    let transports: Vec<&str> = server.transports.iter().map(|transport| transport.as_str()).collect();
+    let mut entries = vec![
+        ("id", id),
+        ("startCommand", Value::from(super::package::words(command)).to_string()),
+        ("transport", Value::from(transports.join("|")).to_string()),
+    ];
+    if !command.folder.as_os_str().is_empty() {
+        entries.push(("serverPath", Value::from(command.folder.to_string_lossy().into_owned()).to_string()));
+    }
+    if has_variables(plan) {
+        entries.push(("env", String::from("environment(config)")));
+    }
+    let declared = plan.descriptor.declared.mcp.local.iter().find(|declared| declared.id == server.id);
+    if let Some(declared) = declared.filter(|declared| !declared.tools.is_empty())
+        && let Ok(tools) = serde_json::to_value(&declared.tools)
+    {
+        entries.push(("tools", literal(&tools, 3)));
+    }
+    format!("    await registerServer({});\n", object(&entries, 2))
 }
 
 fn remote(plan: &Plan<'_>, id: String, url: &str) -> String {

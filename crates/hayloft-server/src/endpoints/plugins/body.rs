@@ -47,6 +47,8 @@ pub(crate) struct SummaryBody {
     /// How far its package is; `null` for a plugin that cannot be read.
     #[schema(value_type = Option<InstallationShape>)]
     installation: Option<InstallState>,
+    /// When it was made ready to run as it is now; `null` when it was not.
+    installed_at: Option<DateTime<Utc>>,
     /// Whether its dependencies must be fetched before it runs.
     needs_installation: bool,
     /// Whether it must be built before it runs.
@@ -215,6 +217,7 @@ impl From<PluginSummary> for SummaryBody {
             problems: entries(summary.problems),
             is_custom: summary.owner.is_some(),
             installation: summary.installation,
+            installed_at: summary.installed_at,
             needs_installation: summary.needs_installation,
             needs_building: summary.needs_building,
         }

@@ -35,6 +35,7 @@ fn package(id: &str, hash: u8, version: &str) -> Package {
                 Runtime::Node { entry: PathBuf::from("dist/index.js") },
             )
         },
+        start: Default::default(),
     }
 }
 

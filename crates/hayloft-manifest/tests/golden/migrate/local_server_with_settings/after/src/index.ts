@@ -2,10 +2,10 @@ import { defineHayPlugin, type HayConfigRuntimeAPI } from "@hay/plugin-sdk";
 
 declare const process: { env: Record<string, string | undefined> };
 
-/** The host's variables that the server expects. */
+/** The host's variables that the plugin's code expects. */
 const HOST_VARIABLES = ["SHOPIFY_PROXY"];
 
-/** The variables that the server expects, by the settings that hold their values. */
+/** The variables that the plugin's code expects, by the settings that hold their values. */
 const VARIABLES = { shopifyAccessToken: "SHOPIFY_ACCESS_TOKEN", domain: "MYSHOPIFY_DOMAIN" };
 
 function environment(config: HayConfigRuntimeAPI): Record<string, string> {
@@ -40,7 +40,7 @@ export default defineHayPlugin(({ register }) => ({
         description: "The shop's domain, as the address bar of the browser shows it",
         default: "my-store.myshopify.com",
       },
-      tags: { type: "json", default: [] },
+      tags: { type: "array", default: [] },
     });
     register.auth.apiKey({ id: "apiKey", label: "API key", configField: "shopifyAccessToken" });
     register.ui({

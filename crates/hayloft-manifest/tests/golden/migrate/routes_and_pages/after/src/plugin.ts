@@ -15,5 +15,6 @@ export default defineHayPlugin(({ register }) => ({
   onInitialize() {
     register.ui.page({ id: "orders", title: "Orders", component: "./components/Page.vue" });
     register.route("POST", "/webhook", handler("../handlers/webhook.js"));
+    register.route("GET", "/orders/:id", handler("../handlers/orders.mjs"), { access: "organization" });
   },
 }));

@@ -1,0 +1,125 @@
+//! What Node compiled of a plugin's code, as a worker hands it over: its compile cache, made with the flags of a worker.
+//!
+//! The worker writes it to a file in memory before it says `ready`: a head with names and lengths, then all bytes. It is
+//! the plugin's word, like everything that comes out of its jail.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::Path;
+
+use rustix::fs::MemfdFlags;
+use serde::Deserialize;
+
+use crate::settings::Settings;
+use hayloft_model::PluginDescriptor;
+
+/// The file's descriptor in the worker.
+pub(crate) const DESCRIPTOR: RawFd = 5;
+
+/// Where Node writes while it collects, in the worker's home.
+pub(crate) const FOLDER: &str = "compiled";
+
+/// How Node is told where.
+pub(crate) const VARIABLE: &str = "NODE_COMPILE_CACHE";
+
+/// Most that is taken, in bytes.
+const MOST: u64 = 64 << 20;
+
+/// The longest head, in bytes.
+const LONGEST_HEAD: usize = 4 << 20;
+
+/// What Node compiled. The names are the worker's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compiled {
+    /// The name of the folder that Node made, which says for which Node and which flags.
+    pub folder: String,
+    /// The names of the files in it, and what they hold.
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+#[derive(Deserialize)]
+struct Head {
+    folder: String,
+    files: Vec<(String, usize)>,
+}
+
+/// A file for a worker to write to, and the same file for the host.
+pub(crate) fn file() -> io::Result<(OwnedFd, File)> {
+    let file = rustix::fs::memfd_create("compiled", MemfdFlags::CLOEXEC)?;
+    Ok((file.try_clone()?, File::from(file)))
+}
+
+/// What a worker wrote; nothing if it wrote nothing. It may go on writing, so nothing is believed twice.
+pub(crate) fn read(file: &File) -> io::Result<Option<Compiled>> {
+    let size = file.metadata()?.size();
+    if size == 0 {
+        return Ok(None);
+    }
+    let odd = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
+    if size > MOST {
+        return Err(odd("it is more than anybody wants"));
+    }
+    let size = usize::try_from(size).map_err(io::Error::other)?;
+    let mut bytes = vec![0; size];
+    file.read_exact_at(&mut bytes, 0)?;
+    let (length, rest) = bytes.split_first_chunk::<4>().ok_or_else(|| odd("it has no head"))?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(io::Error::other)?;
+    let (head, mut rest) = rest
+        .split_at_checked(length)
+        .filter(|_| length <= LONGEST_HEAD)
+        .ok_or_else(|| odd("its head is too long"))?;
+    let head: Head = serde_json::from_slice(head)?;
+    let mut files = Vec::with_capacity(head.files.len());
+    for (name, length) in head.files {
+        let (content, after) = rest.split_at_checked(length).ok_or_else(|| odd("it ends early"))?;
+        files.push((name, content.to_vec()));
+        rest = after;
+    }
+    Ok(Some(Compiled { folder: head.folder, files }))
+}
+
+/// What compiled code depends on beside the code: Node, its flags, and the runner.
+pub(crate) fn made_for(settings: &Settings, plugin: &PluginDescriptor) -> String {
+    let facts = |path: &Path| match path.metadata() {
+        Ok(facts) => format!("{} {} {}.{}", path.display(), facts.size(), facts.mtime(), facts.mtime_nsec()),
+        Err(_) => path.display().to_string(),
+    };
+    let old_space = settings.resources_of(plugin).old_space_mib;
+    format!("{} | {} | {old_space}", facts(&settings.runtime.node), facts(&settings.runtime.runner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(head: &str, rest: &[u8]) -> io::Result<Option<Compiled>> {
+        let (_worker, host) = file().unwrap();
+        let length = u32::try_from(head.len()).unwrap().to_be_bytes();
+        host.write_all_at(&[&length, head.as_bytes(), rest].concat(), 0).unwrap();
+        read(&host)
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let (_worker, host) = file().unwrap();
+        assert_eq!(read(&host).unwrap(), None);
+        let compiled = written(r#"{"folder":"v24","files":[["a",2],["b",0],["c",3]]}"#, b"12345").unwrap();
+        let files = [("a", "12"), ("b", ""), ("c", "345")];
+        let files = files.map(|(name, bytes)| (name.to_owned(), bytes.as_bytes().to_vec())).into();
+        assert_eq!(compiled, Some(Compiled { folder: "v24".into(), files }));
+    }
+
+    #[test]
+    fn a_worker_that_lies_gives_nothing() {
+        assert!(written(r#"{"folder":"v24","files":[["a",3]]}"#, b"12").is_err());
+        assert!(written("no json", b"").is_err());
+        assert!(written(r#"{"folder":"v24","files":[["a",18446744073709551615]]}"#, b"12").is_err());
+        let (_worker, host) = file().unwrap();
+        host.write_all_at(&[255, 255, 255, 255, 0], 0).unwrap();
+        assert!(read(&host).is_err());
+        host.set_len(MOST + 1).unwrap();
+        assert!(read(&host).is_err());
+    }
+}
