@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use hayloft_model::plugin::PluginLimits;
 use hayloft_model::{Clock, Secret};
 use hayloft_packages::Packages;
@@ -71,17 +72,21 @@ pub use hayloft_store::tokens::Token;
 pub use hayloft_workers::protocol::{CallableKind, ProcedureAnswer};
 pub use hayloft_workers::{
     Gate, GateCaller, GateLimits, GatePace, GateStream, HookError, LogLine, ProxyError, ResponseBody,
-    Unavailable, WorkerStatus,
+    Unavailable, Verdict, WorkerStatus,
 };
 pub use plugins::disable::DisablePluginError;
 pub use plugins::get::GetPluginError;
 pub use plugins::install_log::InstallLogError;
+pub use plugins::instances::InstanceView;
 pub use plugins::list::ListPluginsError;
 pub use plugins::logs::PluginLogsError;
 pub use plugins::metadata::PluginMetadataError;
+pub use plugins::oauth::OAuthAvailability;
 pub use plugins::purge::PurgeConfigurationError;
+pub use plugins::restart::RestartPluginError;
 pub use plugins::save::{SaveOutcome, SavePlugin, SavePluginError};
-pub use plugins::view::{AuthView, McpServerView, MissingView, PluginDetail, PluginSummary};
+pub use plugins::validate_auth::{AuthTrial, ValidateAuthError};
+pub use plugins::view::{AuthView, McpServerView, MissingView, PermissionsView, PluginDetail, PluginSummary};
 pub use procedures::call::{CallProcedure, CallProcedureError};
 pub use routes::proxy::{ProxyRouteError, RouteRequest};
 pub use servers::Outbound;
@@ -89,6 +94,7 @@ pub use servers::register::{Place as ServerPlace, RegisterServerError};
 pub use start::StartError;
 pub use tools::call::CallToolError;
 pub use tools::list::ToolSummary;
+pub use tools::refresh::RefreshToolsError;
 
 /// The version of Hayloft.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -215,6 +221,12 @@ impl Host {
     #[must_use]
     pub fn weak(&self) -> WeakHost {
         WeakHost(self.downgrade())
+    }
+
+    /// The time, as the host's clock tells it.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
     }
 
     fn downgrade(&self) -> Weak<HostInner> {

@@ -2,6 +2,8 @@
 
 pub mod call;
 pub(crate) mod catalogue;
+pub mod find;
 pub mod list;
 pub(crate) mod publish;
+pub mod refresh;
 pub(crate) mod schema;

@@ -90,7 +90,9 @@ impl From<&ToolFailure> for Fault {
                 Self::new(code::INVALID_PARAMS, message).with_data(&json!({ "problems": problems }))
             }
             ToolFailure::Refused(error) => Self::of_server(error),
-            ToolFailure::Forbidden => Self::new(code::INVALID_PARAMS, message),
+            ToolFailure::Forbidden | ToolFailure::NotCallable { .. } => {
+                Self::new(code::INVALID_PARAMS, message)
+            }
             ToolFailure::Broke { reason, retry_after, .. } => {
                 let mut data = json!({ "reason": reason.as_str() });
                 if let Some(wait) = retry_after {

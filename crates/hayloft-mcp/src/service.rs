@@ -139,6 +139,12 @@ pub enum ToolFailure {
     /// The caller may see tools and not call them.
     #[error("the token's role does not allow calling tools")]
     Forbidden,
+    /// Its plugin does not ask for the right to have its tools called. Nobody's token changes that.
+    #[error("{message}")]
+    NotCallable {
+        /// What the plugin lacks, for the person at the client.
+        message: String,
+    },
     /// The arguments do not fit the tool's schema.
     #[error("arguments do not fit the tool's input schema")]
     BadArguments {

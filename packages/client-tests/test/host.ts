@@ -19,6 +19,8 @@ export interface Organization {
   readonly id: string;
   readonly token: string;
   enable(plugin: string): Promise<void>;
+  /** A new token of somebody who may change everything. */
+  admin(): Promise<string>;
 }
 
 /** A running host. */
@@ -81,6 +83,9 @@ export async function startHost(plugins = repository("plugins/examples")): Promi
       return {
         id,
         token,
+        async admin() {
+          return (await ask("POST", `/v1/orgs/${id}/tokens`, { role: "admin" })).token;
+        },
         async enable(plugin) {
           const detail = await ask("PUT", `/v1/orgs/${id}/plugins/${plugin}`, { enabled: true });
           if (detail.state !== "ready")

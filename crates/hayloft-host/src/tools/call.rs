@@ -97,14 +97,11 @@ impl Host {
         let plugin = self.plugins.get(tool.key.organization, &tool.key.plugin);
         let descriptor = plugin.as_ref().and_then(|plugin| plugin.descriptor());
         if descriptor.is_some_and(|descriptor| !descriptor.requirements.lets_tools_be_called()) {
-            return Err(CallToolError::Unavailable {
-                reason: BreakReason::Unavailable,
-                message: format!(
-                    "the plugin `{}` does not ask for the right to have its tools called",
-                    tool.key.plugin
-                ),
-                retry_after: None,
-            });
+            let message = format!(
+                "the tools of the plugin `{}` cannot be called: its manifest does not ask for the right `mcp:invoke`",
+                tool.key.plugin
+            );
+            return Err(ToolFailure::NotCallable { message }.into());
         }
         let problems = tool.arguments.check(call.arguments.as_deref());
         if !problems.is_empty() {
@@ -221,7 +218,9 @@ fn told(outcome: &Result<Box<RawValue>, CallToolError>) -> (CallOutcome, Option<
         Err(CallToolError::Unavailable { reason, .. }) => (CallOutcome::PluginBroke, Some(reason.as_str())),
         Err(CallToolError::Failed(failure)) => match failure {
             ToolFailure::UnknownTool { .. } => (CallOutcome::BadInput, Some("unknown_tool")),
-            ToolFailure::Forbidden => (CallOutcome::BadInput, Some("denied")),
+            ToolFailure::Forbidden | ToolFailure::NotCallable { .. } => {
+                (CallOutcome::BadInput, Some("denied"))
+            }
             ToolFailure::BadArguments { .. } => (CallOutcome::BadInput, Some("bad_arguments")),
             ToolFailure::Refused(_) => (CallOutcome::Refused, None),
             ToolFailure::Broke { reason, .. } => (CallOutcome::PluginBroke, Some(reason.as_str())),

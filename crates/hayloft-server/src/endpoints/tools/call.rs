@@ -49,6 +49,12 @@ impl From<ToolFailure> for ProblemDetails {
                 "The token does not allow this",
                 failure.to_string(),
             ),
+            ToolFailure::NotCallable { message } => Self::new(
+                StatusCode::FORBIDDEN,
+                "tool-not-callable",
+                "The plugin does not let its tools be called",
+                message,
+            ),
             ToolFailure::BadArguments { problems } => Self::invalid(problems.into_iter().collect()),
             ToolFailure::Refused(error) => Self::new(
                 StatusCode::BAD_GATEWAY,
@@ -158,7 +164,7 @@ pub(crate) struct ResultShape {
     security(("bearer" = [])),
     params(
         ("org" = String, Path, description = "The organization's id"),
-        ("tool" = String, Path, description = "The tool's public name"),
+        ("tool" = String, Path, description = "The tool's public name, or its own where only one tool has it"),
     ),
     request_body = Wish,
     responses(
@@ -179,6 +185,7 @@ pub(crate) async fn call(
     ToolInPath(name): ToolInPath,
     JsonBody(wish): JsonBody<Wish>,
 ) -> Result<Response, ProblemDetails> {
+    let name = state.host.find_tool(&caller, organization, None, &name)?;
     let cancelled = CancellationToken::new();
     // A client that hangs up drops this future, and with it the guard, which cancels the call.
     let _hung_up = cancelled.clone().drop_guard();
@@ -216,6 +223,7 @@ mod tests {
             (CallToolError::Denied(Denied::UnknownOrganization), 404),
             (ToolFailure::UnknownTool { name: "x".into() }.into(), 404),
             (ToolFailure::Forbidden.into(), 403),
+            (ToolFailure::NotCallable { message: String::from("no") }.into(), 403),
             (ToolFailure::BadArguments { problems: vec![Problem::error("a", "is missing")] }.into(), 422),
             (broke(BreakReason::Crashed).into(), 502),
             (broke(BreakReason::TooLarge).into(), 502),
