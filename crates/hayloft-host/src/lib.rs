@@ -5,6 +5,7 @@
 //! | organizations and tokens | [`access`] |
 //! | an organization's plugins | [`plugins`] |
 //! | tools | [`tools`] |
+//! | resources and prompts | [`items`] |
 //! | plugins' MCP servers | [`servers`] |
 //! | plugins' HTTP routes | [`routes`] |
 //! | plugins' procedures | [`procedures`] |
@@ -34,6 +35,7 @@ mod calls;
 mod config;
 mod failure;
 mod instances;
+pub mod items;
 mod launch;
 mod network;
 mod observe;
@@ -63,7 +65,9 @@ pub use config::environment::HostEnvironment;
 pub use failure::StoreError;
 pub use hayloft_mcp::client::ServerError;
 pub use hayloft_mcp::service::BreakReason;
-pub use hayloft_mcp::{CallTool, Change, ToolFailure, progress_channel};
+pub use hayloft_mcp::{
+    CallTool, Change, GetItem, ItemKind, ItemPage, ListFailure, ToolFailure, progress_channel,
+};
 pub use hayloft_packages::{InstallState, Needs};
 pub use hayloft_store::audit::{AuditEntry, HostAuditEntry, Page};
 pub use hayloft_store::organizations::Organization;
@@ -166,6 +170,7 @@ pub struct HostInner {
     pub(crate) handed: servers::handed::HandedServers,
     pub(crate) outbound: Option<Arc<dyn Outbound>>,
     pub(crate) catalogues: tools::catalogue::Catalogues,
+    pub(crate) items: items::table::ItemTable,
     pub(crate) turns: Arc<turns::Turns>,
     /// Orders what is told of an instance's tools.
     pub(crate) publishing: turns::Turns,

@@ -76,6 +76,7 @@ impl Host {
             handed: Default::default(),
             outbound: options.outbound,
             catalogues: Default::default(),
+            items: Default::default(),
             turns: Default::default(),
             publishing: Default::default(),
             registering: Default::default(),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use hayloft_mcp::client::{CallDeadline, UpstreamCall};
 use hayloft_mcp::service::BreakReason;
 use hayloft_mcp::{CallTool, ToolFailure, Upstream};
-use hayloft_model::{Caller, OrganizationId, Scope};
+use hayloft_model::{Caller, InstanceKey, OrganizationId, Scope, ServerId};
 use hayloft_store::calls::{CallKind, CallOutcome, CallRecord};
 use hayloft_workers::{LaunchRefused, ServerHealth, Unavailable, Worker};
 
@@ -94,20 +94,12 @@ impl Host {
     }
 
     async fn call_known(&self, tool: &ToolEntry, call: CallTool) -> Result<Box<RawValue>, CallToolError> {
-        let plugin = self.plugins.get(tool.key.organization, &tool.key.plugin);
-        let descriptor = plugin.as_ref().and_then(|plugin| plugin.descriptor());
-        if descriptor.is_some_and(|descriptor| !descriptor.requirements.lets_tools_be_called()) {
-            let message = format!(
-                "the tools of the plugin `{}` cannot be called: its manifest does not ask for the right `mcp:invoke`",
-                tool.key.plugin
-            );
-            return Err(ToolFailure::NotCallable { message }.into());
-        }
+        self.check_callable(&tool.key)?;
         let problems = tool.arguments.check(call.arguments.as_deref());
         if !problems.is_empty() {
             return Err(ToolFailure::BadArguments { problems: problems.into_iter().collect() }.into());
         }
-        let (worker, upstream) = self.session(tool).await?;
+        let (worker, upstream) = self.session(&tool.key, &tool.server).await?;
         let _in_flight = worker.activity();
         let call = UpstreamCall {
             name: &tool.tool,
@@ -120,15 +112,33 @@ impl Host {
         Ok(upstream.call_tool(call).await.map_err(ToolFailure::from)?)
     }
 
-    /// The session with the tool's server. The worker is started when it does not run.
-    async fn session(&self, tool: &ToolEntry) -> Result<(Worker, Upstream), CallToolError> {
-        if let Some(worker) = self.workers.serving(&tool.key)
-            && let Some(upstream) = self.sessions.upstream(worker.id(), &tool.server)
+    /// Whether the plugin asks for the right to have its servers called.
+    pub(crate) fn check_callable(&self, key: &InstanceKey) -> Result<(), ToolFailure> {
+        let plugin = self.plugins.get(key.organization, &key.plugin);
+        let descriptor = plugin.as_ref().and_then(|plugin| plugin.descriptor());
+        if descriptor.is_none_or(|descriptor| descriptor.requirements.lets_tools_be_called()) {
+            return Ok(());
+        }
+        let message = format!(
+            "the tools of the plugin `{}` cannot be called: its manifest does not ask for the right `mcp:invoke`",
+            key.plugin
+        );
+        Err(ToolFailure::NotCallable { message })
+    }
+
+    /// The session with a server of an instance. The worker is started when it does not run.
+    pub(crate) async fn session(
+        &self,
+        key: &InstanceKey,
+        server: &ServerId,
+    ) -> Result<(Worker, Upstream), CallToolError> {
+        if let Some(worker) = self.workers.serving(key)
+            && let Some(upstream) = self.sessions.upstream(worker.id(), server)
         {
             return Ok((worker, upstream));
         }
         let within = self.deadlines.tool_call;
-        tokio::time::timeout(within, self.session_anew(tool)).await.unwrap_or_else(|_| {
+        tokio::time::timeout(within, self.session_anew(key, server)).await.unwrap_or_else(|_| {
             Err(CallToolError::Unavailable {
                 reason: BreakReason::Timeout,
                 message: format!("failed to start the plugin within {within:?}"),
@@ -137,47 +147,51 @@ impl Host {
         })
     }
 
-    async fn session_anew(&self, tool: &ToolEntry) -> Result<(Worker, Upstream), CallToolError> {
+    async fn session_anew(
+        &self,
+        key: &InstanceKey,
+        server: &ServerId,
+    ) -> Result<(Worker, Upstream), CallToolError> {
         // No worker is started for what it cannot help with.
-        if self.remote_server(&tool.key, None, &tool.server).is_some() {
-            self.outbound().map_err(|error| server_down(tool, &error, None))?;
+        if self.remote_server(key, None, server).is_some() {
+            self.outbound().map_err(|error| server_down(key, server, &error, None))?;
         }
         for _ in 0..SESSION_ATTEMPTS {
-            let worker = self.workers.ensure(&tool.key).await.map_err(unavailable)?;
-            if let Some(remote) = self.remote_server(&tool.key, Some(worker.id()), &tool.server) {
-                let opened = self.open_remote(&tool.key, worker.id(), &tool.server, &remote).await;
+            let worker = self.workers.ensure(key).await.map_err(unavailable)?;
+            if let Some(remote) = self.remote_server(key, Some(worker.id()), server) {
+                let opened = self.open_remote(key, worker.id(), server, &remote).await;
                 return opened
                     .map(|upstream| (worker, upstream))
-                    .map_err(|error| server_down(tool, &error, None));
+                    .map_err(|error| server_down(key, server, &error, None));
             }
-            let health = worker.kept_server(&tool.server).await;
-            if let Some(upstream) = self.sessions.upstream(worker.id(), &tool.server) {
+            let health = worker.kept_server(server).await;
+            if let Some(upstream) = self.sessions.upstream(worker.id(), server) {
                 return Ok((worker, upstream));
             }
             match health {
                 Some(ServerHealth::Down { error, until }) => {
                     let left = until.saturating_duration_since(tokio::time::Instant::now());
-                    return Err(server_down(tool, &error, Some(left)));
+                    return Err(server_down(key, server, &error, Some(left)));
                 }
                 // It answers, and its session is over: it is started anew, and nothing else of the worker is.
                 Some(ServerHealth::Ready | ServerHealth::Starting) => {
-                    self.workers.revive(worker.id(), &tool.server);
-                    worker.kept_server_changed(&tool.server, &ServerHealth::Ready).await;
+                    self.workers.revive(worker.id(), server);
+                    worker.kept_server_changed(server, &ServerHealth::Ready).await;
                     continue;
                 }
                 None => {}
             }
-            if self.sessions.has_lost(worker.id(), &tool.server) {
+            if self.sessions.has_lost(worker.id(), server) {
                 // A server that ended under a worker comes back with a new one; `onStart` is what knows how to start it.
-                self.workers.retire(&tool.key, worker.id(), "one of its MCP servers has ended").await;
+                self.workers.retire(key, worker.id(), "one of its MCP servers has ended").await;
             } else if worker.is_alive() {
                 return Err(CallToolError::Unavailable {
                     reason: BreakReason::Unavailable,
                     message: format!(
                         "the plugin `{}` did not start its MCP server `{}`{}",
-                        tool.key.plugin,
-                        tool.server,
-                        self.last_error_suffix(&tool.key)
+                        key.plugin,
+                        server,
+                        self.last_error_suffix(key)
                     ),
                     retry_after: None,
                 });
@@ -185,26 +199,28 @@ impl Host {
         }
         Err(CallToolError::Unavailable {
             reason: BreakReason::Crashed,
-            message: format!(
-                "the MCP server `{}` of the plugin `{}` does not stay up",
-                tool.server, tool.key.plugin
-            ),
+            message: format!("the MCP server `{}` of the plugin `{}` does not stay up", server, key.plugin),
             retry_after: None,
         })
     }
 
-    fn tool_deadline(&self) -> CallDeadline {
+    pub(crate) fn tool_deadline(&self) -> CallDeadline {
         CallDeadline { quiet: self.deadlines.tool_call, total: self.deadlines.tool_call_total }
     }
 }
 
 /// A server that does not answer at the moment, although its plugin runs.
-fn server_down(tool: &ToolEntry, error: &str, retry_after: Option<Duration>) -> CallToolError {
+fn server_down(
+    key: &InstanceKey,
+    server: &ServerId,
+    error: &str,
+    retry_after: Option<Duration>,
+) -> CallToolError {
     CallToolError::Unavailable {
         reason: BreakReason::Unavailable,
         message: format!(
             "the MCP server `{}` of the plugin `{}` is not available: {error}",
-            tool.server, tool.key.plugin
+            server, key.plugin
         ),
         retry_after,
     }
@@ -217,7 +233,9 @@ fn told(outcome: &Result<Box<RawValue>, CallToolError>) -> (CallOutcome, Option<
         Err(CallToolError::Denied(_)) => (CallOutcome::BadInput, Some("denied")),
         Err(CallToolError::Unavailable { reason, .. }) => (CallOutcome::PluginBroke, Some(reason.as_str())),
         Err(CallToolError::Failed(failure)) => match failure {
-            ToolFailure::UnknownTool { .. } => (CallOutcome::BadInput, Some("unknown_tool")),
+            ToolFailure::UnknownTool { .. } | ToolFailure::UnknownItem { .. } => {
+                (CallOutcome::BadInput, Some("unknown_tool"))
+            }
             ToolFailure::Forbidden | ToolFailure::NotCallable { .. } => {
                 (CallOutcome::BadInput, Some("denied"))
             }

@@ -42,6 +42,9 @@ impl From<ToolFailure> for ProblemDetails {
                 "The tool does not exist",
                 format!("the organization has no tool `{}`", name.chars().take(200).collect::<String>()),
             ),
+            ToolFailure::UnknownItem { .. } => {
+                Self::new(StatusCode::NOT_FOUND, "unknown-item", "It does not exist", failure.to_string())
+            }
             // Rights are checked, and told, before this.
             ToolFailure::Forbidden => Self::new(
                 StatusCode::FORBIDDEN,
