@@ -49,3 +49,5 @@ mod processes;
 mod requirements;
 mod secrets;
 mod servers;
+mod supply;
+mod tools;
