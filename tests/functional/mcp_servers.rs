@@ -5,6 +5,7 @@ use std::fs;
 
 use hayloft_testkit::process::Process;
 use hayloft_testkit::{Organization, PluginFiles, PluginFolder, TestServer, TestServerBuilder};
+use http::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -357,6 +358,62 @@ if (require.main === module) startPluginWorker(Own);
         "HAY_API_TOKEN,HAY_API_URL,HAY_CAPABILITIES,HAY_ORG_ID,HAY_PLUGIN_ID,ORGANIZATION_ID,PLUGIN_ID \
          http://hayloft.internal mcp"
     );
+}
+
+#[tokio::test]
+async fn a_workers_token_ends_with_the_worker_and_opens_nothing_else() {
+    let plugins = PluginFolder::new();
+    let entry = r#"import { defineHayPlugin } from "@hay/plugin-sdk";
+const tool = (name) => ({ name, inputSchema: { type: "object" } });
+const ask = async (token) => {
+  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+  const body = JSON.stringify({ id: "other", url: "https://mcp.example.com" });
+  const answer = await fetch(`${process.env.HAY_API_URL}/v1/plugin-api/mcp/register-remote`, { method: "POST", headers, body });
+  return String(answer.status);
+};
+export default defineHayPlugin(() => ({
+  name: "token",
+  async onStart({ mcp }) {
+    await mcp.startLocal("main", () => ({
+      listTools: () => [tool("token"), tool("ask")],
+      // Its own token leaves a worker only if the plugin gives it away, as here.
+      callTool: ({ name, arguments: { token } }) => (name === "token" ? process.env.HAY_API_TOKEN : ask(token)),
+    }));
+  },
+}));
+"#;
+    plugins.hay_package("hay-plugin-token", &["mcp"], entry);
+    let server = TestServer::start(plugins.path()).await;
+    let (acme, other) = (server.organization("Acme").await, server.organization("Other").await);
+    for organization in [&acme, &other] {
+        organization.enable("hay-plugin-token", json!({})).await;
+    }
+    let token =
+        async |organization: &Organization| text_of(organization.call_tool("token__token", json!({})).await);
+    let ask = async |organization: &Organization, token: &str| {
+        text_of(organization.call_tool("token__ask", json!({ "token": token })).await)
+    };
+    let first = token(&acme).await;
+    assert_eq!(ask(&acme, &first).await, "200");
+    assert_eq!(ask(&other, &first).await, "401", "another organization's worker");
+    assert_eq!(ask(&acme, &token(&other).await).await, "401");
+    // Outside of the jail it is nobody's.
+    server.api(Some(&first)).get("/v1/orgs").await.expect(401);
+    server.api(Some(&first)).get("/v1/plugin-api/health").await.expect(404);
+
+    // A restart, and switching off and on, are other workers.
+    let path = "/v1/plugins.restart";
+    let body = json!({ "pluginId": "hay-plugin-token" }).to_string();
+    let kind = [("content-type", "application/json")];
+    server.api(Some(&acme.token)).send(&Method::POST, path, &kind, body).await.expect(200);
+    let second = token(&acme).await;
+    assert_eq!(
+        (ask(&acme, &first).await, ask(&acme, &second).await),
+        (String::from("401"), String::from("200"))
+    );
+    acme.put("plugins/hay-plugin-token", &json!({ "enabled": false })).await.expect(200);
+    acme.enable("hay-plugin-token", json!({})).await;
+    assert_eq!(ask(&acme, &second).await, "401");
 }
 
 #[tokio::test]

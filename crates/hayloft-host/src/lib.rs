@@ -86,6 +86,7 @@ pub use plugins::list::ListPluginsError;
 pub use plugins::logs::PluginLogsError;
 pub use plugins::metadata::PluginMetadataError;
 pub use plugins::oauth::OAuthAvailability;
+pub use plugins::public_file::PublicFileError;
 pub use plugins::purge::PurgeConfigurationError;
 pub use plugins::restart::RestartPluginError;
 pub use plugins::save::{SaveOutcome, SavePlugin, SavePluginError};

@@ -142,13 +142,13 @@ impl Host {
             StateChange::Ready => {
                 self.instances.step(key, InstanceState::Ready, |instance| instance.last_error = None);
                 self.publish_in_background(key, worker, status.revision, Others::Forget);
-                self.learn_in_background(key, worker);
+                self.learn_in_background(key, worker, Others::Forget);
             }
             StateChange::Degraded { error } => {
                 self.instances
                     .step(key, InstanceState::Degraded, |instance| instance.last_error = Some(error));
                 self.publish_in_background(key, worker, status.revision, Others::Keep);
-                self.learn_in_background(key, worker);
+                self.learn_in_background(key, worker, Others::Keep);
             }
             StateChange::Draining => {
                 if self.instances.get(key).is_some_and(|instance| instance.state.serves()) {
@@ -307,10 +307,15 @@ impl Host {
     }
 
     /// Learns what the servers of a worker have beside tools that began to serve just now: before, it was not to be shown.
-    fn learn_in_background(&self, key: &InstanceKey, worker: WorkerId) {
+    fn learn_in_background(&self, key: &InstanceKey, worker: WorkerId, others: Others) {
         let (host, key) = (self.clone(), key.clone());
         tokio::spawn(async move {
-            for (server, Session { upstream, .. }) in host.sessions.of(worker) {
+            let sessions = host.sessions.of(worker);
+            if others == Others::Forget {
+                let lasting = host.lasting_servers(&key, worker);
+                host.forget_items(&key, |server| sessions.contains_key(server) || lasting.contains(server));
+            }
+            for (server, Session { upstream, .. }) in sessions {
                 if upstream.offers_items() {
                     host.learn_items(&key, worker, &server, &upstream).await;
                 }

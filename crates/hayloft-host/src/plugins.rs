@@ -14,6 +14,7 @@ pub mod metadata;
 pub mod oauth;
 pub(crate) mod own;
 pub(crate) mod prepare;
+pub mod public_file;
 pub mod purge;
 pub(crate) mod registry;
 pub mod restart;

@@ -1,5 +1,5 @@
 /** What a program can rely on that manages an organization's plugins with tRPC's official client. */
-import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -133,15 +133,20 @@ beforeAll(async () => {
     "manifest.json": JSON.stringify(MANIFEST),
     "dist/index.js": "",
     "mcp/index.cjs": SERVER,
+    "public/page.html": "<script>alert(1)</script>",
     "public/icon.svg": "<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
     ...Object.fromEntries(
-      ["Page", "Card", "One", "Two", "First"].map((name) => [`components/${name}.vue`, "<template/>"]),
+      ["Page", "Card", "One", "Two", "First"].map((name) => [
+        `components/${name}.vue`,
+        "<template/>",
+      ]),
     ),
   };
   for (const [path, text] of Object.entries(files)) {
     await mkdir(join(root, path, ".."), { recursive: true });
     await writeFile(join(root, path), text);
   }
+  await symlink("../manifest.json", join(root, "public/out.txt"));
   host = await startHost(folder);
   [one, two] = await Promise.all([host.organization("One"), host.organization("Two")]);
 });
@@ -205,9 +210,9 @@ test("a plugin goes through its life in the shapes of the documents", async () =
   const configuration = { apiKey: "sk_test_canary" };
   expect(await plugins.enable.mutate({ pluginId, configuration })).toEqual({ success: true });
   expect(await plugins.getConfig.query({ pluginId })).toEqual({ apiKey: "••••••••" });
-  expect(
-    await plugins.updateConfig.mutate({ pluginId, configuration: { region: "us" } }),
-  ).toEqual({ success: true });
+  expect(await plugins.updateConfig.mutate({ pluginId, configuration: { region: "us" } })).toEqual({
+    success: true,
+  });
   expect(await plugins.getConfig.query({ pluginId })).toEqual({
     apiKey: "••••••••",
     region: "us",
@@ -215,7 +220,10 @@ test("a plugin goes through its life in the shapes of the documents", async () =
   await expect(
     plugins.configure.mutate({ pluginId, configuration: { region: 7, other: 1 } }),
   ).rejects.toMatchObject({
-    data: { code: "UNPROCESSABLE_CONTENT", problems: [{ at: "config.region" }, { at: "config.other" }] },
+    data: {
+      code: "UNPROCESSABLE_CONTENT",
+      problems: [{ at: "config.region" }, { at: "config.other" }],
+    },
   });
 
   const got = await plugins.get.query({ pluginId });
@@ -233,7 +241,10 @@ test("a plugin goes through its life in the shapes of the documents", async () =
     auth: MANIFEST.capabilities.mcp.auth,
   });
   expect(got.capabilities.ui.routes).toEqual([
-    { ...MANIFEST.capabilities.ui.routes[0], component: expect.stringContaining("components/Page.vue") },
+    {
+      ...MANIFEST.capabilities.ui.routes[0],
+      component: expect.stringContaining("components/Page.vue"),
+    },
   ]);
   expect(JSON.stringify(got)).not.toContain("canary");
 
@@ -249,7 +260,13 @@ test("a plugin goes through its life in the shapes of the documents", async () =
     plugins.invokeTool.mutate({ pluginId, toolName: "echo", arguments: { message: 1 } }),
   ).rejects.toMatchObject({ data: { code: "UNPROCESSABLE_CONTENT" } });
 
-  const tool = { name: "echo", label: "Echo", qualifiedName: "shop__echo", pluginId, serverId: "main" };
+  const tool = {
+    name: "echo",
+    label: "Echo",
+    qualifiedName: "shop__echo",
+    pluginId,
+    serverId: "main",
+  };
   expect(await plugins.getMCPTools.query({ pluginId })).toMatchObject([tool]);
   expect(await plugins.refreshMCPTools.mutate({ pluginId })).toMatchObject({
     success: true,
@@ -284,6 +301,32 @@ test("a plugin goes through its life in the shapes of the documents", async () =
   await expect(plugins.restart.mutate({ pluginId })).rejects.toMatchObject({
     data: { code: "UNPROCESSABLE_CONTENT" },
   });
+});
+
+test("the picture of a plugin is shown and runs nothing", async () => {
+  const get = (path: string) => fetch(new URL(`/plugins/public/${path}`, host.address));
+  const icon = await get(`${PLUGIN}/icon.svg`);
+  expect(icon.status).toBe(200);
+  expect(await icon.text()).toContain("<svg");
+  const headers = (name: string) => icon.headers.get(name) ?? "";
+  expect(headers("content-type")).toBe("image/svg+xml");
+  expect(headers("x-content-type-options")).toBe("nosniff");
+  expect(headers("content-security-policy")).toContain("default-src 'none'");
+  expect(headers("content-security-policy")).toContain("sandbox");
+  const page = await get(`${PLUGIN}/page.html`);
+  expect(page.headers.get("content-type")).toBe("application/octet-stream");
+  expect(page.headers.get("content-disposition")).toBe("attachment");
+  for (const path of [
+    "manifest.json",
+    "%2e%2e/manifest.json",
+    "..%2fmanifest.json",
+    "out.txt",
+    "none.png",
+    "",
+  ]) {
+    expect((await get(`${PLUGIN}/${path}`)).status, path).toBeGreaterThanOrEqual(400);
+  }
+  expect((await get("hay-plugin-none/icon.svg")).status).toBe(404);
 });
 
 test("rights and organizations are kept apart", async () => {

@@ -86,7 +86,13 @@ beforeAll(async () => {
     version: "1.0.0",
     type: "module",
     main: "index.js",
-    "hay-plugin": { entry: "./index.js", displayName: "Inside", category: "tool", capabilities: ["mcp"], env: [] },
+    "hay-plugin": {
+      entry: "./index.js",
+      displayName: "Inside",
+      category: "tool",
+      capabilities: ["mcp"],
+      env: [],
+    },
   });
   await write(`${INSIDE}/index.js`, SERVER);
   const modules = repository("plugins/examples/everything/node_modules");
@@ -97,7 +103,12 @@ beforeAll(async () => {
   await symlink(repository("plugins/examples/everything"), join(folder, EVERYTHING));
   host = await startHost(folder);
   [one, two] = await Promise.all([host.organization("One"), host.organization("Two")]);
-  await Promise.all([one.enable(EVERYTHING), one.enable(HATAGO), one.enable(INSIDE), two.enable(INSIDE)]);
+  await Promise.all([
+    one.enable(EVERYTHING),
+    one.enable(HATAGO),
+    one.enable(INSIDE),
+    two.enable(INSIDE),
+  ]);
 });
 
 afterAll(async () => {
@@ -133,7 +144,9 @@ test("resources of all plugins are listed and read under addresses of their own"
   const { resources } = await client.listResources();
   const addresses = resources.map(({ uri }) => uri);
   const [notes, inside] = [HATAGO, INSIDE].map((plugin) =>
-    addresses.find((uri) => uri.startsWith(`hayloft://${plugin}/`) && uri.endsWith("/notes://today")),
+    addresses.find(
+      (uri) => uri.startsWith(`hayloft://${plugin}/`) && uri.endsWith("/notes://today"),
+    ),
   );
   expect(new Set(addresses).size).toBe(addresses.length);
   const everything = addresses.filter((uri) => uri.startsWith(`hayloft://${EVERYTHING}/`));
@@ -177,7 +190,8 @@ test("another organization sees its own things only", async () => {
   const { resources } = await theirs.listResources();
   expect(resources.map(({ uri }) => uri)).toEqual([`hayloft://${INSIDE}/main/notes://today`]);
   const [resource] = resources;
-  const text = async (client: Client) => (await client.readResource({ uri: resource!.uri })).contents;
+  const text = async (client: Client) =>
+    (await client.readResource({ uri: resource!.uri })).contents;
   expect(await text(theirs)).toMatchObject([{ text: two.id }]);
   expect(await text(mine)).toMatchObject([{ text: one.id }]);
   const notes = (await mine.listResources()).resources.find(({ uri }) => uri.includes(HATAGO))!;
@@ -188,7 +202,9 @@ test("what a plugin adds while it runs is told", async () => {
   const client = await connect(one);
   const told = { prompts: Promise.withResolvers<void>(), resources: Promise.withResolvers<void>() };
   client.setNotificationHandler(PromptListChangedNotificationSchema, () => told.prompts.resolve());
-  client.setNotificationHandler(ResourceListChangedNotificationSchema, () => told.resources.resolve());
+  client.setNotificationHandler(ResourceListChangedNotificationSchema, () =>
+    told.resources.resolve(),
+  );
   await client.callTool({ name: "hatago_notes__more", arguments: {} });
   await Promise.all([told.prompts.promise, told.resources.promise]);
   const names = (await client.listPrompts()).prompts.map(({ name }) => name);

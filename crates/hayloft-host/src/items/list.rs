@@ -155,11 +155,17 @@ impl Host {
         Ok(self.store.tool_names().allot(key, &wanted, names::MAX_NAME).await?)
     }
 
-    /// The things of an instance that is off are gone.
-    pub(crate) fn forget_items(&self, key: &InstanceKey) {
-        for (_, before) in self.items.forget(key).into_iter().flatten() {
+    /// The things of servers that are no more are gone.
+    pub(crate) fn forget_items(&self, key: &InstanceKey, is_there: impl Fn(&ServerId) -> bool) {
+        for before in self.items.keep_only(key, is_there) {
             self.tell_items(key, &before, &ServerItems::default());
         }
+    }
+
+    /// All things of an instance that is off are gone.
+    pub(crate) fn forget_all_items(&self, key: &InstanceKey) {
+        self.forget_items(key, |_| false);
+        self.items.forget(key);
     }
 
     fn tell_items(&self, key: &InstanceKey, before: &ServerItems, now: &ServerItems) {

@@ -81,8 +81,19 @@ impl ItemTable {
         known.entry(key.clone()).or_default().insert(server.clone(), Arc::new(items))
     }
 
-    /// An instance is off, or another code is its own now. Gives what was known.
-    pub(crate) fn forget(&self, key: &InstanceKey) -> Option<ItemsByServer> {
-        self.known.write().unwrap_or_else(PoisonError::into_inner).remove(key)
+    /// Only these servers of an instance are still there. Gives what the others had.
+    pub(crate) fn keep_only(
+        &self,
+        key: &InstanceKey,
+        is_there: impl Fn(&ServerId) -> bool,
+    ) -> Vec<Arc<ServerItems>> {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(servers) = known.get_mut(key) else { return Vec::new() };
+        servers.extract_if(.., |server, _| !is_there(server)).map(|(_, items)| items).collect()
+    }
+
+    /// An instance is off: nothing is known of it.
+    pub(crate) fn forget(&self, key: &InstanceKey) {
+        self.known.write().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 }
