@@ -185,7 +185,7 @@ fn page(items: &[&PublicItem], cursor: Option<&str>) -> Result<ItemPage, ListFai
         None => 0,
         Some(cursor) => {
             let begin: usize = cursor.parse().map_err(|_| ListFailure::UnknownCursor)?;
-            if begin % PAGE != 0 || begin == 0 {
+            if !begin.is_multiple_of(PAGE) || begin == 0 {
                 return Err(ListFailure::UnknownCursor);
             }
             begin
