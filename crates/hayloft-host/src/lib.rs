@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use hayloft_model::plugin::PluginLimits;
-use hayloft_model::{Clock, Secret};
+use hayloft_model::{Clock, Entropy, Secret};
 use hayloft_packages::Packages;
 use hayloft_store::Store;
 use hayloft_store::journal::Journal;
@@ -41,6 +41,7 @@ mod network;
 mod observe;
 pub mod plugins;
 pub mod procedures;
+mod recycle;
 mod relay;
 pub mod routes;
 pub mod servers;
@@ -64,6 +65,7 @@ pub use audit::list::ListAuditError;
 pub use config::environment::HostEnvironment;
 pub use failure::StoreError;
 pub use hayloft_mcp::client::ServerError;
+pub use hayloft_mcp::client::remote::{ByteStream, Connector, RemoteUrl};
 pub use hayloft_mcp::service::BreakReason;
 pub use hayloft_mcp::{
     CallTool, Change, GetItem, ItemKind, ItemPage, ListFailure, ToolFailure, progress_channel,
@@ -80,6 +82,7 @@ pub use hayloft_workers::{
 };
 pub use plugins::disable::DisablePluginError;
 pub use plugins::get::GetPluginError;
+pub use plugins::health::{CheckHealthError, HealthStatus, PluginHealth};
 pub use plugins::install_log::InstallLogError;
 pub use plugins::instances::InstanceView;
 pub use plugins::list::ListPluginsError;
@@ -90,16 +93,21 @@ pub use plugins::public_file::PublicFileError;
 pub use plugins::purge::PurgeConfigurationError;
 pub use plugins::restart::RestartPluginError;
 pub use plugins::save::{SaveOutcome, SavePlugin, SavePluginError};
+pub use plugins::statistics::{Calls as CallStatistics, PluginStatistics, StatisticsError};
 pub use plugins::validate_auth::{AuthTrial, ValidateAuthError};
 pub use plugins::view::{AuthView, McpServerView, MissingView, PermissionsView, PluginDetail, PluginSummary};
 pub use procedures::call::{CallProcedure, CallProcedureError};
 pub use routes::proxy::{ProxyRouteError, RouteRequest};
-pub use servers::Outbound;
 pub use servers::register::{Place as ServerPlace, RegisterServerError};
+pub use servers::{Outbound, OutboundCaller};
 pub use start::StartError;
+pub use tools::batch::MOST_CALLS;
+pub use tools::caching::{CachingChoice, ChooseCachingError};
 pub use tools::call::CallToolError;
 pub use tools::list::ToolSummary;
 pub use tools::refresh::RefreshToolsError;
+pub use tools::results::{ResultCacheOptions, ResultCaching};
+pub use tools::shares::CallLimits;
 
 /// The version of Hayloft.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -154,6 +162,10 @@ pub struct HostOptions {
     pub deadlines: HostDeadlines,
     /// How much a plugin may keep for an organization.
     pub value_quota: ValueQuota,
+    /// How many tool calls an organization may have.
+    pub calls: CallLimits,
+    /// How results of tools that only read are kept.
+    pub results: ResultCacheOptions,
 }
 
 /// A running host. Clones are the same host.
@@ -170,8 +182,14 @@ pub struct HostInner {
     pub(crate) sessions: sessions::Sessions,
     pub(crate) handed: servers::handed::HandedServers,
     pub(crate) outbound: Option<Arc<dyn Outbound>>,
+    pub(crate) remotes: servers::remote::Remotes,
+    /// Orders what is known of an instance's servers elsewhere.
+    pub(crate) adopting: turns::Turns,
+    pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) catalogues: tools::catalogue::Catalogues,
     pub(crate) items: items::table::ItemTable,
+    pub(crate) shares: tools::shares::Shares,
+    pub(crate) results: tools::results::ResultCache,
     pub(crate) turns: Arc<turns::Turns>,
     /// Orders what is told of an instance's tools.
     pub(crate) publishing: turns::Turns,

@@ -20,6 +20,8 @@ use crate::plugins::known::Preparing;
 use crate::plugins::limits::AllowedLimits;
 use crate::plugins::own::OwnRegistrations;
 use crate::plugins::registry::PluginRegistry;
+use crate::tools::results::{ResultCache, ResultCaching};
+use crate::tools::shares::Shares;
 use crate::uses::{self, Uses};
 use crate::{Host, HostInner, HostOptions, StoreError, network, relay, upkeep};
 
@@ -62,6 +64,10 @@ impl Host {
         let instances = InstanceTable::new(instances, options.store.clone());
         let own = OwnRegistrations::default();
         own.recall(options.store.instance_registrations().all().await.map_err(StoreError::from)?);
+        let chosen = options.store.result_caching().all().await.map_err(StoreError::from)?;
+        let on = |enabled| if enabled { ResultCaching::On } else { ResultCaching::Off };
+        let chosen = chosen.into_iter().map(|(organization, enabled)| (organization, on(enabled)));
+        let results = ResultCache::new(options.results, chosen);
         let uses = Arc::new(Uses::default());
         let (store, clock) = (options.store, options.clock);
         let counted =
@@ -75,8 +81,13 @@ impl Host {
             sessions: Default::default(),
             handed: Default::default(),
             outbound: options.outbound,
+            remotes: Default::default(),
+            adopting: Default::default(),
+            entropy: Arc::clone(&options.workers.entropy),
             catalogues: Default::default(),
             items: Default::default(),
+            shares: Shares::new(options.calls),
+            results,
             turns: Default::default(),
             publishing: Default::default(),
             registering: Default::default(),
@@ -109,12 +120,17 @@ impl Host {
     /// Makes rows and catalogue agree with the fact that nothing runs yet.
     async fn settle(&self) -> Result<(), StoreError> {
         for instance in self.instances.all() {
+            if instance.enabled && instance.state.serves() && self.is_all_elsewhere(&instance.key) {
+                // Nothing of it ran here, so nothing of it has ended.
+                continue;
+            }
             if let Some(state) = after_restart(&instance) {
                 // What was said of a process that is gone is not a step of a life, so it is set, not stepped.
                 self.instances.change(&instance.key, |instance| instance.state = state);
             }
         }
         self.load_all_tools().await?;
+        self.recall_remotes().await?;
         for instance in self.instances.all().into_iter().filter(|instance| instance.enabled) {
             let plugin = self.plugins.get(instance.key.organization, &instance.key.plugin);
             if plugin.is_some_and(|plugin| plugin.has_requirements()) {
@@ -150,6 +166,9 @@ impl Host {
         });
         stream::iter(activated)
             .for_each_concurrent(WARMED_AT_ONCE, async |instance| {
+                if self.is_all_elsewhere(&instance.key) {
+                    return;
+                }
                 if let Err(error) = self.workers.ensure(&instance.key).await {
                     tracing::warn!(instance = %instance.key, %error, "failed to start a plugin with the host");
                 }
@@ -196,6 +215,7 @@ impl Host {
 
     /// Ends every worker within the time, then writes down what is still to be written.
     pub async fn shutdown(&self, within: Duration) {
+        self.remotes.clear();
         self.workers.shutdown(within).await;
         self.instances.flush().await;
         // What the relay did not tell by now is told after the next start.

@@ -259,6 +259,11 @@ impl ProblemDetails {
         self.0.retry_after
     }
 
+    /// The body alone, for an answer in which a refusal is one of several outcomes.
+    pub(crate) fn into_body(self) -> ProblemBody {
+        self.0.body
+    }
+
     /// The status code of the answer.
     pub(crate) fn status(&self) -> StatusCode {
         self.0.status

@@ -51,6 +51,8 @@ pub mod outbox;
 pub mod packages;
 pub mod plugin_values;
 pub mod registrations;
+pub mod remote_servers;
+pub mod result_caching;
 pub mod tokens;
 pub mod tool_names;
 pub mod tools;
@@ -75,6 +77,8 @@ use outbox::Outbox;
 use packages::Packages;
 use plugin_values::PluginValues;
 use registrations::Registrations;
+use remote_servers::RemoteServers;
+use result_caching::ResultCaching;
 use tokens::Tokens;
 use tool_names::ToolNames;
 use tools::Tools;
@@ -240,6 +244,12 @@ impl Store {
         PluginValues { store: self }
     }
 
+    /// MCP servers elsewhere that plugins handed over.
+    #[must_use]
+    pub const fn remote_servers(&self) -> RemoteServers<'_> {
+        RemoteServers { store: self }
+    }
+
     /// Plugins in organizations.
     #[must_use]
     pub const fn instances(&self) -> Instances<'_> {
@@ -262,6 +272,12 @@ impl Store {
     #[must_use]
     pub const fn tool_names(&self) -> ToolNames<'_> {
         ToolNames { store: self }
+    }
+
+    /// Whether organizations keep results of tools.
+    #[must_use]
+    pub const fn result_caching(&self) -> ResultCaching<'_> {
+        ResultCaching { store: self }
     }
 
     /// Facts on their way out.

@@ -6,7 +6,7 @@ use hayloft_model::{Caller, InstanceKey, OrganizationId, PluginId, Scope, Server
 use serde_json::value::RawValue;
 
 use crate::Host;
-use crate::tools::call::CallToolError;
+use crate::tools::call::{CallToolError, Reached, server_down};
 
 /// What every public address begins with.
 const SCHEME: &str = "hayloft://";
@@ -33,8 +33,17 @@ impl Host {
             return Err(unknown().into());
         }
         self.check_callable(&key)?;
-        let (worker, upstream) = self.session(&key, &server).await?;
-        let _in_flight = worker.activity();
+        let reached = match self.remote_link(&key, &server) {
+            Some(link) => Reached::Elsewhere(link),
+            None => self.session(&key, &server).await?,
+        };
+        let (_in_flight, upstream) = match reached {
+            Reached::InWorker(worker, upstream) => (Some(worker.activity()), upstream),
+            Reached::Elsewhere(link) => {
+                let session = link.session().await;
+                (None, session.map_err(|down| server_down(&key, &server, &down.error, None))?)
+            }
+        };
         let get = UpstreamGet {
             kind: request.kind,
             identity: &own,

@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod disable;
 pub(crate) mod get;
+pub(crate) mod health;
 pub(crate) mod install_log;
 pub(crate) mod list;
 pub(crate) mod logs;
@@ -10,3 +11,4 @@ pub(crate) mod metadata;
 pub(crate) mod public_file;
 pub(crate) mod purge;
 pub(crate) mod save;
+pub(crate) mod statistics;

@@ -9,6 +9,8 @@ mod organizations;
 mod outbox;
 mod packages;
 mod plugin_values;
+mod remote_servers;
+mod result_caching;
 mod tokens;
 mod tool_names;
 mod tools;
