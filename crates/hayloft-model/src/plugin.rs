@@ -18,6 +18,7 @@ pub mod network;
 pub mod registration;
 pub mod route;
 pub mod schedule;
+pub mod server_auth;
 pub mod ui;
 
 pub use auth::AuthMethod;
@@ -30,6 +31,7 @@ pub use network::{NetworkTarget, NetworkTargetError};
 pub use registration::{HookName, ProcedureDeclaration, ProcedureKind, Registration};
 pub use route::{HttpMethod, RouteAccess, RouteDeclaration};
 pub use schedule::{CronDeclaration, RetryPolicy};
+pub use server_auth::{AuthValue, ServerAuth};
 pub use ui::{Page, UiComponent, UiExtension};
 
 use crate::{ContentHash, PluginId};

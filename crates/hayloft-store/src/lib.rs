@@ -51,6 +51,7 @@ pub mod outbox;
 pub mod packages;
 pub mod plugin_values;
 pub mod registrations;
+pub mod remote_servers;
 pub mod tokens;
 pub mod tool_names;
 pub mod tools;
@@ -76,6 +77,7 @@ use outbox::Outbox;
 use packages::Packages;
 use plugin_values::PluginValues;
 use registrations::Registrations;
+use remote_servers::RemoteServers;
 use tokens::Tokens;
 use tool_names::ToolNames;
 use tools::Tools;
@@ -246,6 +248,12 @@ impl Store {
     #[must_use]
     pub const fn plugin_values(&self) -> PluginValues<'_> {
         PluginValues { store: self }
+    }
+
+    /// MCP servers elsewhere that plugins handed over.
+    #[must_use]
+    pub const fn remote_servers(&self) -> RemoteServers<'_> {
+        RemoteServers { store: self }
     }
 
     /// Plugins in organizations.

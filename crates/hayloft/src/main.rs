@@ -16,6 +16,7 @@ mod config;
 mod failure;
 mod isolation;
 mod lifecycle;
+mod outbound;
 mod output;
 mod ports;
 mod runtime_files;

@@ -19,10 +19,11 @@ use hayloft_sandbox::{Options as SandboxOptions, Sandbox, Tier};
 use hayloft_server::{Isolation, Metrics, PluginApi, ServerOptions};
 use hayloft_store::journal::{Journal, JournalOptions};
 use hayloft_store::{DataDir, MasterKey, Options, Store};
-use hayloft_workers::{NetworkSettings, ProvidedPackage, Runtime, Settings};
+use hayloft_workers::{NetworkSettings, ProvidedPackage, Runtime, SamplingSettings, Settings};
 
 use crate::config::{self, Config};
 use crate::failure::Failure;
+use crate::outbound::PluginOutbound;
 use crate::ports::{SystemClock, SystemEntropy};
 
 /// How long the journal grows before its lines become rows.
@@ -105,6 +106,8 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
     }
     let plugin_api = PluginApi::new(&*ports.entropy);
     let packages = packages(config, data_dir, &runtime, bundler, &sandbox, environment)?;
+    let network = network(&config.network);
+    let outbound = PluginOutbound::new(network.clone(), config.network.certificates.as_deref())?;
     let host = Host::start(HostOptions {
         store,
         journal,
@@ -114,7 +117,7 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
             scratch: scratch(data_dir.path(), &sandbox)?,
             sandbox,
             gate: Arc::new(plugin_api.clone()),
-            network: network(&config.network),
+            network,
             clock: Arc::clone(&ports.clock),
             entropy: Arc::clone(&ports.entropy),
             deadlines: config.limits.workers,
@@ -124,6 +127,11 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
             queue: config.limits.queue,
             routes: config.limits.routes,
             gates: config.limits.gates,
+            sampling: SamplingSettings {
+                pace: config.limits.sampling,
+                soft_memory: config.limits.soft_memory,
+                plugin_soft_memory: config.plugins.soft_memory.clone(),
+            },
         },
         clock: Arc::clone(&ports.clock),
         environment: HostEnvironment {
@@ -131,7 +139,7 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
             grants: config.plugins.environment_grants.clone(),
         },
         maximum_limits: config.limits.maximum,
-        outbound: None,
+        outbound: Some(Arc::new(outbound)),
         plugin_folders: config.plugins.dirs.clone(),
         administrator_token,
         deadlines: config.limits.host,
