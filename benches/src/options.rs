@@ -42,6 +42,8 @@ pub(crate) enum Suite {
     Generator,
     /// Tool calls through the MCP endpoint.
     ToolCall,
+    /// Many callers and sessions at once, and what they leave behind.
+    Crowd,
     /// Requests to a plugin's route.
     Route,
     /// Starts of workers.

@@ -1,5 +1,6 @@
 //! What is measured, suite by suite.
 
+mod crowd;
 mod egress;
 mod generator;
 mod jail;
@@ -19,6 +20,9 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     }
     if options.wants(Suite::ToolCall) {
         metrics.extend(tool_call::run(options).await?);
+    }
+    if options.wants(Suite::Crowd) {
+        metrics.extend(crowd::run(options).await?);
     }
     if options.wants(Suite::Route) {
         metrics.extend(route::run(options).await?);

@@ -65,6 +65,13 @@ impl McpCaller {
         Ok(())
     }
 
+    /// What a request of this session carries, for a caller that sends requests of its own.
+    pub(crate) fn session_headers(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let names = ["accept", "authorization", "mcp-session-id", "mcp-protocol-version"];
+        let given = names.into_iter().filter_map(|name| Some((name, self.headers.get(name)?)));
+        given.map(|(name, value)| Ok((name, value.to_str()?.to_owned()))).collect()
+    }
+
     pub(crate) async fn reopen(&mut self) -> anyhow::Result<()> {
         self.connection.reopen().await
     }

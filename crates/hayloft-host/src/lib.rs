@@ -38,6 +38,7 @@ mod network;
 mod observe;
 pub mod plugins;
 pub mod procedures;
+mod recycle;
 mod relay;
 pub mod routes;
 pub mod servers;
@@ -76,20 +77,26 @@ pub use hayloft_workers::{
 };
 pub use plugins::disable::DisablePluginError;
 pub use plugins::get::GetPluginError;
+pub use plugins::health::{CheckHealthError, HealthStatus, PluginHealth};
 pub use plugins::install_log::InstallLogError;
 pub use plugins::list::ListPluginsError;
 pub use plugins::logs::PluginLogsError;
 pub use plugins::metadata::PluginMetadataError;
 pub use plugins::purge::PurgeConfigurationError;
 pub use plugins::save::{SaveOutcome, SavePlugin, SavePluginError};
+pub use plugins::statistics::{Calls as CallStatistics, PluginStatistics, StatisticsError};
 pub use plugins::view::{AuthView, McpServerView, MissingView, PluginDetail, PluginSummary};
 pub use procedures::call::{CallProcedure, CallProcedureError};
 pub use routes::proxy::{ProxyRouteError, RouteRequest};
 pub use servers::register::{Place as ServerPlace, RegisterServerError};
 pub use servers::{Outbound, OutboundCaller};
 pub use start::StartError;
+pub use tools::batch::MOST_CALLS;
+pub use tools::caching::{CachingChoice, ChooseCachingError};
 pub use tools::call::CallToolError;
 pub use tools::list::ToolSummary;
+pub use tools::results::{ResultCacheOptions, ResultCaching};
+pub use tools::shares::CallLimits;
 
 /// The version of Hayloft.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -144,6 +151,10 @@ pub struct HostOptions {
     pub deadlines: HostDeadlines,
     /// How much a plugin may keep for an organization.
     pub value_quota: ValueQuota,
+    /// How many tool calls an organization may have.
+    pub calls: CallLimits,
+    /// How results of tools that only read are kept.
+    pub results: ResultCacheOptions,
 }
 
 /// A running host. Clones are the same host.
@@ -165,6 +176,8 @@ pub struct HostInner {
     pub(crate) adopting: turns::Turns,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) catalogues: tools::catalogue::Catalogues,
+    pub(crate) shares: tools::shares::Shares,
+    pub(crate) results: tools::results::ResultCache,
     pub(crate) turns: Arc<turns::Turns>,
     /// Orders what is told of an instance's tools.
     pub(crate) publishing: turns::Turns,

@@ -68,6 +68,12 @@ impl Observer for Watcher {
         }
     }
 
+    fn outgrown(&self, key: &InstanceKey, worker: WorkerId, reason: &str) {
+        if let Some(host) = self.host() {
+            host.recycle_in_background(key, worker, reason);
+        }
+    }
+
     fn worker_gone(&self, _: &InstanceKey, worker: WorkerId) {
         if let Some(host) = self.host() {
             host.sessions.forget(worker);

@@ -20,6 +20,8 @@ use crate::plugins::known::Preparing;
 use crate::plugins::limits::AllowedLimits;
 use crate::plugins::own::OwnRegistrations;
 use crate::plugins::registry::PluginRegistry;
+use crate::tools::results::{ResultCache, ResultCaching};
+use crate::tools::shares::Shares;
 use crate::uses::{self, Uses};
 use crate::{Host, HostInner, HostOptions, StoreError, network, relay, upkeep};
 
@@ -62,6 +64,10 @@ impl Host {
         let instances = InstanceTable::new(instances, options.store.clone());
         let own = OwnRegistrations::default();
         own.recall(options.store.instance_registrations().all().await.map_err(StoreError::from)?);
+        let chosen = options.store.result_caching().all().await.map_err(StoreError::from)?;
+        let on = |enabled| if enabled { ResultCaching::On } else { ResultCaching::Off };
+        let chosen = chosen.into_iter().map(|(organization, enabled)| (organization, on(enabled)));
+        let results = ResultCache::new(options.results, chosen);
         let uses = Arc::new(Uses::default());
         let (store, clock) = (options.store, options.clock);
         let counted =
@@ -79,6 +85,8 @@ impl Host {
             adopting: Default::default(),
             entropy: Arc::clone(&options.workers.entropy),
             catalogues: Default::default(),
+            shares: Shares::new(options.calls),
+            results,
             turns: Default::default(),
             publishing: Default::default(),
             registering: Default::default(),

@@ -27,4 +27,4 @@ pub use server::{EndpointOptions, McpEndpoint, ResponseBody, Unread};
 pub use service::{
     CallTool, Change, ListFailure, Principal, ServerDetails, ToolFailure, ToolPage, ToolService,
 };
-pub use tool::{ToolDefinition, ToolFields, is_error_result, tools_array};
+pub use tool::{ToolDefinition, ToolFields, is_error_result, tools_array, with_meta};

@@ -125,6 +125,17 @@ pub fn is_error_result(result: &RawValue) -> bool {
         && message::object(result).is_ok_and(|members: Members| members.is_error)
 }
 
+/// A result with one more member in its `_meta`, in place of one of the same name. Every other member stays as it is, byte
+/// for byte. What is no object stays whole.
+#[must_use]
+pub fn with_meta(result: &RawValue, name: &str, json: &str) -> Box<RawValue> {
+    let Some(mut fields) = Fields::of(result) else { return result.to_owned() };
+    let given = fields.take("_meta");
+    let mut meta = given.and_then(Fields::of).unwrap_or_default();
+    meta.take(name);
+    write::into_raw(fields.to_json_with("_meta", &meta.to_json_with(name, json)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,6 +170,20 @@ mod tests {
         assert_eq!(tools_array([]), "[]");
         let (a, b) = (raw(r#"{"name":"a"}"#), raw(r#"{"name":"b"}"#));
         assert_eq!(tools_array([&*a, &*b]), r#"[{"name":"a"},{"name":"b"}]"#);
+    }
+
+    #[test]
+    fn a_member_of_meta_is_added_and_the_rest_passes_raw() {
+        let cases = [
+            ("{}", r#"{"_meta":{"n":1}}"#),
+            (r#"{"content":[ 1e2 ]}"#, r#"{"content":[ 1e2 ],"_meta":{"n":1}}"#),
+            (r#"{"_meta":{"a":[ ],"n":0},"x":1}"#, r#"{"x":1,"_meta":{"a":[ ],"n":1}}"#),
+            (r#"{"_meta":3}"#, r#"{"_meta":{"n":1}}"#),
+            ("[ ]", "[ ]"),
+        ];
+        for (result, expected) in cases {
+            assert_eq!(with_meta(&raw(result), "n", "1").get(), expected);
+        }
     }
 
     #[test]

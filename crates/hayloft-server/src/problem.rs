@@ -234,6 +234,11 @@ impl ProblemDetails {
         self
     }
 
+    /// The body alone, for an answer in which a refusal is one of several outcomes.
+    pub(crate) fn into_body(self) -> ProblemBody {
+        self.0.body
+    }
+
     /// The status code of the answer.
     #[cfg(test)]
     pub(crate) fn status(&self) -> StatusCode {

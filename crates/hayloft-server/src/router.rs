@@ -42,11 +42,17 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(plugins::purge::purge))
         .routes(routes!(plugins::metadata::metadata))
         .routes(routes!(plugins::logs::logs))
+        // …/health …/statistics
+        .routes(routes!(plugins::health::health))
+        .routes(routes!(plugins::statistics::statistics))
         // …/installation/log
         .routes(routes!(plugins::install_log::install_log))
         // /v1/orgs/{org}/tools /v1/orgs/{org}/tools/{tool}/call
         .routes(routes!(tools::list::list))
         .routes(routes!(tools::call::call))
+        // /v1/orgs/{org}/tools/call /v1/orgs/{org}/tools/cache
+        .routes(routes!(tools::batch::call))
+        .routes(routes!(tools::caching::get, tools::caching::choose))
         // /v1/mcp
         .routes(routes!(mcp::call::post, mcp::call::listen, mcp::call::leave))
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use hayloft_model::{OrganizationId, PluginId, ServerId};
+use hayloft_model::{InstanceKey, OrganizationId, PluginId, ServerId};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
@@ -213,6 +213,25 @@ impl Calls<'_> {
             .all(&self.store.database().reader)
             .await
             .map_err(DatabaseError::doing("read the usage"))?
+            .into_iter()
+            .map(TryInto::try_into)
+            .collect()
+    }
+
+    /// All sums of an instance, by kind, name and day.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn usage_of(self, key: &InstanceKey) -> Result<Vec<Usage>, DatabaseError> {
+        usage::Entity::find()
+            .filter(usage::Column::OrganizationId.eq(key.organization.to_string()))
+            .filter(usage::Column::PluginId.eq(key.plugin.to_string()))
+            .order_by_asc(usage::Column::Kind)
+            .order_by_asc(usage::Column::Name)
+            .order_by_asc(usage::Column::Day)
+            .all(&self.store.database().reader)
+            .await
+            .map_err(DatabaseError::doing("read the usage of a plugin"))?
             .into_iter()
             .map(TryInto::try_into)
             .collect()

@@ -17,6 +17,7 @@ pub(crate) mod packages;
 pub(crate) mod plugin_values;
 pub(crate) mod registrations;
 pub(crate) mod remote_servers;
+pub(crate) mod result_caching;
 pub(crate) mod tokens;
 pub(crate) mod tool_names;
 pub(crate) mod tools;

@@ -52,6 +52,7 @@ pub mod packages;
 pub mod plugin_values;
 pub mod registrations;
 pub mod remote_servers;
+pub mod result_caching;
 pub mod tokens;
 pub mod tool_names;
 pub mod tools;
@@ -77,6 +78,7 @@ use packages::Packages;
 use plugin_values::PluginValues;
 use registrations::Registrations;
 use remote_servers::RemoteServers;
+use result_caching::ResultCaching;
 use tokens::Tokens;
 use tool_names::ToolNames;
 use tools::Tools;
@@ -270,6 +272,12 @@ impl Store {
     #[must_use]
     pub const fn tool_names(&self) -> ToolNames<'_> {
         ToolNames { store: self }
+    }
+
+    /// Whether organizations keep results of tools.
+    #[must_use]
+    pub const fn result_caching(&self) -> ResultCaching<'_> {
+        ResultCaching { store: self }
     }
 
     /// Facts on their way out.

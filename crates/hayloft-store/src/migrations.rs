@@ -15,6 +15,7 @@ mod m0006_calls;
 mod m0007_host_audit;
 mod m0008_plugin_values;
 mod m0009_remote_servers;
+mod m0010_result_caching;
 
 pub(crate) struct Migrator;
 
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_host_audit::Migration),
             Box::new(m0008_plugin_values::Migration),
             Box::new(m0009_remote_servers::Migration),
+            Box::new(m0010_result_caching::Migration),
         ]
     }
 }

@@ -23,6 +23,12 @@ impl Directory {
         Some(worker.clone())
     }
 
+    /// The serving worker, for somebody who only looks: that keeps no worker from being idle.
+    pub(crate) fn look(&self, key: &InstanceKey) -> Option<Worker> {
+        let serving = self.serving.read().unwrap_or_else(PoisonError::into_inner);
+        serving.get(key).filter(|worker| worker.is_alive()).cloned()
+    }
+
     pub(crate) fn publish(&self, worker: Worker) {
         self.serving.write().unwrap_or_else(PoisonError::into_inner).insert(worker.key().clone(), worker);
     }

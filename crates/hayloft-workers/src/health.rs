@@ -19,8 +19,8 @@ enum State {
     Well(Instant),
     /// A ping is out since then.
     Asked(Instant),
-    /// A ping was not answered in time; nothing more is asked until it is.
-    Stalled,
+    /// The ping of then was not answered in time; nothing more is asked until it is.
+    Stalled(Instant),
 }
 
 /// What to do now.
@@ -41,7 +41,7 @@ impl Health {
         match self.state {
             State::Well(next) => Some(next),
             State::Asked(since) => Some(since + self.deadline),
-            State::Stalled => None,
+            State::Stalled(_) => None,
         }
     }
 
@@ -53,20 +53,22 @@ impl Health {
                 Checkup::Ping(self.nonce)
             }
             State::Asked(since) if since + self.deadline <= now => {
-                self.state = State::Stalled;
+                self.state = State::Stalled(since);
                 Checkup::Stalled
             }
-            State::Well(_) | State::Asked(_) | State::Stalled => Checkup::Nothing,
+            State::Well(_) | State::Asked(_) | State::Stalled(_) => Checkup::Nothing,
         }
     }
 
-    /// Gives whether the answer is the one that was waited for.
-    pub(crate) fn answered(&mut self, nonce: u64, now: Instant) -> bool {
-        let expected = nonce == self.nonce && matches!(self.state, State::Asked(_) | State::Stalled);
-        if expected {
-            self.state = State::Well(now + self.interval);
+    /// Gives how long the event loop took to answer, if the answer is the one that was waited for.
+    pub(crate) fn answered(&mut self, nonce: u64, now: Instant) -> Option<Duration> {
+        match self.state {
+            State::Asked(since) | State::Stalled(since) if nonce == self.nonce => {
+                self.state = State::Well(now + self.interval);
+                Some(now.saturating_duration_since(since))
+            }
+            State::Well(_) | State::Asked(_) | State::Stalled(_) => None,
         }
-        expected
     }
 }
 
@@ -85,9 +87,9 @@ mod tests {
         assert_eq!(health.check(asked), Checkup::Nothing);
         assert_eq!(health.check(asked + deadline), Checkup::Stalled);
         assert_eq!((health.due(), health.check(asked + deadline)), (None, Checkup::Nothing));
-        assert!(!health.answered(7, asked));
-        assert!(health.answered(1, asked + deadline));
+        assert_eq!(health.answered(7, asked), None);
+        assert_eq!(health.answered(1, asked + deadline), Some(deadline));
         assert_eq!(health.due(), Some(asked + deadline + interval));
-        assert!(!health.answered(1, asked + deadline));
+        assert_eq!(health.answered(1, asked + deadline), None);
     }
 }

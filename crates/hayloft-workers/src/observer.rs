@@ -42,6 +42,12 @@ pub trait Observer: Send + Sync + 'static {
         let _ = (key, worker);
     }
 
+    /// The instance's serving worker holds more memory than it shall, for a reason that is for people. It goes on
+    /// serving; whoever is told may replace it by a candidate ([`crate::Candidate::relieve`]).
+    fn outgrown(&self, key: &InstanceKey, worker: WorkerId, reason: &str) {
+        let _ = (key, worker, reason);
+    }
+
     /// A worker was refused a name or a connection. A storm of them is a few calls, with a number.
     fn network_refused(&self, caller: &GateCaller, refusal: &NetworkRefusal) {
         let _ = (caller, refusal);

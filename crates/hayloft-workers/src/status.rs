@@ -1,11 +1,16 @@
 //! What is known of a worker, for people.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use hayloft_model::{
     ContentHash, InstanceKey, InstanceState, PluginId, Revision, ServerId, WorkerId, WorkerState,
 };
 use hayloft_sandbox::Tier;
 use metrics::{Gauge, gauge};
+
+use crate::ServerHealth;
 
 /// A worker at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +39,12 @@ pub struct WorkerStatus {
     pub restarts: u32,
     /// Memory in use, in bytes.
     pub rss_bytes: Option<u64>,
+    /// Processor time that everything in its jail has used so far. Absent where nothing counts it.
+    pub processor_time: Option<Duration>,
+    /// It used much of the processor lately, and until it calms down gets what other workers leave.
+    pub throttled: bool,
+    /// Why the worker before it was recycled, if it took its place for that.
+    pub recycle_reason: Option<String>,
     /// How strongly it is isolated.
     pub isolation: Tier,
     /// Its open MCP servers.
@@ -42,8 +53,21 @@ pub struct WorkerStatus {
     pub secrets_in_environment: bool,
     /// Since when its event loop has not answered.
     pub stalled_since: Option<DateTime<Utc>>,
+    /// How long its event loop took for its last answer, as a sample taken now and then.
+    pub event_loop_delay: Option<Duration>,
+    /// How often its event loop did not answer in time.
+    pub event_loop_stalls: u32,
     /// What went wrong last with the instance.
     pub last_error: Option<String>,
+}
+
+/// What tells whether a serving worker is well.
+#[derive(Clone, Debug)]
+pub struct VitalSigns {
+    /// Since when its event loop has not answered.
+    pub stalled_since: Option<DateTime<Utc>>,
+    /// How the servers are that are kept up beside it.
+    pub kept: BTreeMap<ServerId, ServerHealth>,
 }
 
 /// Counts a worker in the metric of its state.

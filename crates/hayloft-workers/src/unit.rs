@@ -14,7 +14,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use hayloft_model::plugin::Package;
 use hayloft_model::{InstanceKey, Secret, ServerId, WorkerId, WorkerState};
-use metrics::histogram;
+use metrics::{counter, histogram};
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
@@ -32,6 +32,7 @@ use crate::logs::{Level, WorkerLog};
 use crate::notices::Inlet;
 use crate::pace::GatePace;
 use crate::protocol::{FailureReason, FatalStage, HostMessage, WireError, WorkerMessage};
+use crate::sampler::Subjects;
 use crate::status::StateGauge;
 use crate::worker::Request;
 use crate::{Fault, StartFailure, StartStage};
@@ -74,6 +75,7 @@ pub(crate) struct Birth {
     pub(crate) orders: mpsc::UnboundedReceiver<Order>,
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) reports: mpsc::UnboundedSender<Report>,
+    pub(crate) subjects: Subjects,
 }
 
 /// Runs a worker from its start to its end. The last thing it does is to report that nothing is left.
@@ -178,6 +180,7 @@ impl Unit {
             requests,
             reports,
             routes: _,
+            subjects: _,
         } = birth;
         let deadlines = &shared.settings.deadlines;
         let now = Instant::now();
@@ -338,13 +341,28 @@ impl Unit {
         ON
     }
 
+    /// Nobody waits for a new delay, so nobody is woken for it; the end of a stall is told.
+    fn note_delay(&self, delay: Duration) {
+        let plugin = self.package.descriptor.id.to_string();
+        histogram!("hayloft_worker_event_loop_delay_seconds", "plugin" => plugin).record(delay.as_secs_f64());
+        self.facts.send_if_modified(|facts| {
+            facts.event_loop_delay = Some(delay);
+            facts.stalled_since.take().is_some()
+        });
+    }
+
     fn check_health(&mut self, now: Instant) -> Step {
         match self.health.check(now) {
             Checkup::Nothing => ON,
             Checkup::Ping(nonce) => self.send(&HostMessage::Ping { nonce }),
             Checkup::Stalled => {
                 let since = self.shared.settings.clock.now();
-                self.facts.send_modify(|facts| facts.stalled_since = Some(since));
+                self.facts.send_modify(|facts| {
+                    facts.stalled_since = Some(since);
+                    facts.event_loop_stalls = facts.event_loop_stalls.saturating_add(1);
+                });
+                let plugin = self.package.descriptor.id.to_string();
+                counter!("hayloft_worker_event_loop_stalls_total", "plugin" => plugin).increment(1);
                 self.log.host(Level::Warn, "the event loop does not answer");
                 ON
             }
@@ -492,10 +510,9 @@ impl Unit {
             },
             WorkerMessage::Fatal { stage, error } => self.on_fatal(stage, error),
             WorkerMessage::Pong { nonce } => {
-                if self.health.answered(nonce, Instant::now()) {
-                    self.facts.send_if_modified(|facts| facts.stalled_since.take().is_some());
-                } else {
-                    self.charge();
+                match self.health.answered(nonce, Instant::now()) {
+                    Some(delay) => self.note_delay(delay),
+                    None => self.charge(),
                 }
                 ON
             }

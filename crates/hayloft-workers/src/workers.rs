@@ -9,12 +9,12 @@ use hayloft_model::{InstanceKey, ServerId, WorkerId};
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::dispatcher::{Command, Dispatcher, Shared};
+use crate::dispatcher::{Command, Dispatcher, Shared, Takeover};
 use crate::logs::WorkerLog;
 use crate::queue::Queue;
 use crate::{
     Candidate, CandidateError, HookCall, KeepRefused, KeptServer, Launch, LaunchSource, Level, LogLine,
-    Observer, ProbeError, Settings, Unavailable, Worker, WorkerStatus,
+    Observer, ProbeError, Settings, Unavailable, VitalSigns, Worker, WorkerStatus,
 };
 
 /// All workers of this host. Clones are the same; when the last one is dropped, every worker is killed.
@@ -69,6 +69,15 @@ impl Workers {
         self.shared.directory.serving(key)
     }
 
+    /// What is known of the serving worker of an instance, if there is one. Nobody is asked and nothing is waited for, so
+    /// that it is told at once whatever the worker does; and it does not count as use.
+    #[must_use]
+    pub fn vital_signs(&self, key: &InstanceKey) -> Option<VitalSigns> {
+        let worker = self.shared.directory.look(key)?;
+        let facts = worker.inner.facts.borrow();
+        Some(VitalSigns { stalled_since: facts.stalled_since, kept: facts.kept.clone() })
+    }
+
     /// Starts a plugin without any organization, to learn what it registers. The answer is the worker's own word.
     ///
     /// # Errors
@@ -99,8 +108,13 @@ impl Workers {
         work.await.unwrap_or(Err(CandidateError::ShuttingDown))
     }
 
-    pub(crate) async fn promote(&self, worker: WorkerId) -> Result<Worker, CandidateError> {
-        self.ask(|reply| Command::Promote(worker, reply)).await.unwrap_or(Err(CandidateError::ShuttingDown))
+    pub(crate) async fn promote(
+        &self,
+        worker: WorkerId,
+        takeover: Takeover,
+    ) -> Result<Worker, CandidateError> {
+        let asked = self.ask(|reply| Command::Promote(worker, takeover, reply)).await;
+        asked.unwrap_or(Err(CandidateError::ShuttingDown))
     }
 
     /// Runs `onDisable`, in a worker that is started for it if none serves, and ends the instance's workers. Whatever

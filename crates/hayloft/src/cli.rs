@@ -42,6 +42,9 @@ pub(crate) enum Command {
     /// Bearer tokens of an organization.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Whether results of tools that only read are kept for a while.
+    #[command(subcommand)]
+    Cache(CacheCommand),
     /// Plugins.
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -237,6 +240,30 @@ pub(crate) struct MigrateArgs {
     pub(crate) format: FormatArgs,
 }
 
+/// Commands about results that are kept.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Show what counts for an organization.
+    Show(CacheArgs),
+    /// Keep results.
+    On(CacheArgs),
+    /// Keep none.
+    Off(CacheArgs),
+    /// Leave it to the operator.
+    Default(CacheArgs),
+}
+
+/// Flags of `cache`.
+#[derive(Debug, Args)]
+pub(crate) struct CacheArgs {
+    #[command(flatten)]
+    pub(crate) org: OrgArgs,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
 /// Commands about plugins.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
@@ -304,6 +331,28 @@ pub(crate) enum PluginCommand {
         #[command(flatten)]
         connection: ConnectionArgs,
         /// Print the whole result as JSON instead of its text.
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Tell whether a plugin is well, without starting it. The exit code is 1 when it is not.
+    Health {
+        /// The plugin's id.
+        plugin: PluginId,
+        #[command(flatten)]
+        org: OrgArgs,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Show how much a plugin's tools were used, how long calls took, and how many broke.
+    Statistics {
+        /// The plugin's id.
+        plugin: PluginId,
+        #[command(flatten)]
+        org: OrgArgs,
+        #[command(flatten)]
+        connection: ConnectionArgs,
         #[command(flatten)]
         format: FormatArgs,
     },

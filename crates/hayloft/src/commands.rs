@@ -12,6 +12,7 @@ use crate::config::{self, Flag, Loaded, Sources};
 use crate::failure::Failure;
 
 mod audit_list;
+mod cache;
 mod config_show;
 mod doctor;
 mod migrate_plugin;
@@ -24,9 +25,11 @@ mod plugin_check;
 mod plugin_disable;
 mod plugin_enable;
 mod plugin_get;
+mod plugin_health;
 mod plugin_list;
 mod plugin_logs;
 mod plugin_pack;
+mod plugin_statistics;
 mod serve;
 mod token_create;
 mod token_list;
@@ -115,6 +118,7 @@ async fn dispatch(context: &Context<'_>, command: Command) -> Result<ExitCode, F
         }
         Command::Doctor(args) => return doctor::run(context, args).await,
         Command::Openapi => openapi::run()?,
+        Command::Cache(command) => cache::run(context, command).await?,
         Command::Workers(args) => workers::run(context, args).await?,
         Command::Audit(AuditCommand::List(args)) => audit_list::run(context, args).await?,
         Command::Org(OrgCommand::Create { name, connection, format }) => {
@@ -154,6 +158,12 @@ async fn plugin(context: &Context<'_>, command: PluginCommand) -> Result<ExitCod
         }
         PluginCommand::Call { tool, org, arguments, connection, format } => {
             return plugin_call::run(context, &tool, &org, &arguments, &connection, format).await;
+        }
+        PluginCommand::Health { plugin, org, connection, format } => {
+            return plugin_health::run(context, &plugin, &org, &connection, format).await;
+        }
+        PluginCommand::Statistics { plugin, org, connection, format } => {
+            plugin_statistics::run(context, &plugin, &org, &connection, format).await?;
         }
         PluginCommand::Logs { plugin, org, tail, connection, format } => {
             plugin_logs::run(context, &plugin, &org, tail, &connection, format).await?;

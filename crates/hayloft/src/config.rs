@@ -8,8 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use config::{File, FileFormat, Map, Value};
+use hayloft_host::ResultCacheOptions;
 use hayloft_model::{Problem, Problems};
 
+mod cache;
 mod layer;
 pub(crate) mod limits;
 pub(crate) mod network;
@@ -54,6 +56,8 @@ pub(crate) struct Config {
     pub(crate) packages: Packages,
     /// What plugins reach of the outside.
     pub(crate) network: Network,
+    /// What is kept of tools' results.
+    pub(crate) cache: ResultCacheOptions,
     /// The programs inside workers, and their jail.
     pub(crate) runtime: RuntimeFiles,
     /// Logs.
@@ -91,6 +95,7 @@ pub(crate) fn settings() -> impl Iterator<Item = &'static Setting> {
         plugins::SETTINGS,
         packages::SETTINGS,
         network::SETTINGS,
+        cache::SETTINGS,
         runtime::SETTINGS,
         telemetry::SETTINGS,
         limits::SETTINGS,
@@ -118,6 +123,7 @@ pub(crate) fn load(sources: Sources<'_>) -> Result<Loaded, Problems> {
         plugins: Plugins::read(&mut reader, &limits.maximum),
         packages: Packages::read(&mut reader),
         network: Network::read(&mut reader),
+        cache: cache::read(&mut reader),
         runtime: RuntimeFiles::read(&mut reader),
         telemetry: Telemetry::read(&mut reader),
         limits,

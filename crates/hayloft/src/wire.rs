@@ -19,7 +19,7 @@ use hayloft_sandbox::{Options as SandboxOptions, Sandbox, Tier};
 use hayloft_server::{Isolation, Metrics, PluginApi, ServerOptions};
 use hayloft_store::journal::{Journal, JournalOptions};
 use hayloft_store::{DataDir, MasterKey, Options, Store};
-use hayloft_workers::{NetworkSettings, ProvidedPackage, Runtime, Settings};
+use hayloft_workers::{NetworkSettings, ProvidedPackage, Runtime, SamplingSettings, Settings};
 
 use crate::config::{self, Config};
 use crate::failure::Failure;
@@ -125,6 +125,11 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
             queue: config.limits.queue,
             routes: config.limits.routes,
             gates: config.limits.gates,
+            sampling: SamplingSettings {
+                pace: config.limits.sampling,
+                soft_memory: config.limits.soft_memory,
+                plugin_soft_memory: config.plugins.soft_memory.clone(),
+            },
         },
         clock: Arc::clone(&ports.clock),
         environment: HostEnvironment {
@@ -136,6 +141,8 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
         plugin_folders: config.plugins.dirs.clone(),
         administrator_token,
         deadlines: config.limits.host,
+        calls: config.limits.calls,
+        results: config.cache,
         value_quota: config.limits.values,
     })
     .await

@@ -54,6 +54,7 @@ impl Host {
             });
             host.instances.flush().await;
             host.own.forget(&key);
+            host.results.forget(&key);
             host.workers.forget(&key);
             Ok(())
         })

@@ -258,6 +258,7 @@ impl Host {
                     instance.active_revision = Some(revision);
                     instance.hold_reason = None;
                 });
+                self.results.forget(key);
                 let degraded =
                     self.instances.get(key).is_some_and(|instance| instance.state == InstanceState::Degraded);
                 let others = if degraded { Others::Keep } else { Others::Forget };

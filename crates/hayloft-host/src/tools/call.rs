@@ -6,15 +6,18 @@ use std::time::{Duration, Instant};
 use hayloft_mcp::client::{CallDeadline, CallError, TransportError, UpstreamCall};
 use hayloft_mcp::service::BreakReason;
 use hayloft_mcp::{CallTool, ToolFailure, Upstream};
-use hayloft_model::{Caller, InstanceState, OrganizationId, Scope};
+use hayloft_model::{Caller, InstanceState, OrganizationId, Revision, Scope};
 use hayloft_store::calls::{CallKind, CallOutcome, CallRecord};
 use hayloft_workers::{LaunchRefused, ServerHealth, Unavailable, Worker};
 
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
+use super::canonical::canonical;
 use super::catalogue::{Repeats, ToolEntry};
 use super::publish::Others;
+use super::results::{Holds, Looked, ResultCaching, ResultKey};
+use super::shares::NoTurn;
 use crate::Host;
 use crate::access::Denied;
 use crate::servers::remote::link::Link;
@@ -113,12 +116,35 @@ impl Host {
         if !problems.is_empty() {
             return Err(ToolFailure::BadArguments { problems: problems.into_iter().collect() }.into());
         }
-        if let Some(link) = self.remote_link(&tool.key, &tool.server) {
-            return self.call_elsewhere(&link, tool, call).await;
+        let slot = match self.look_for_result(tool, &call) {
+            Some(Looked::Found(result)) => return Ok(result),
+            Some(Looked::Free(slot)) => Some(slot),
+            None => None,
+        };
+        let _turn = self.shares.take(tool.key.organization, &call.cancelled).await.map_err(no_turn)?;
+        let (revision, result) = self.call_server(tool, call).await?;
+        if let (Some(slot), Some(revision)) = (slot, revision) {
+            slot.keep(revision, &result);
         }
-        let (worker, upstream) = match self.session(tool).await? {
+        Ok(result)
+    }
+
+    /// Calls the tool's server, wherever it is. Gives the revision of the configuration that it answered under as well.
+    async fn call_server(
+        &self,
+        tool: &ToolEntry,
+        call: CallTool,
+    ) -> Result<(Option<Revision>, Box<RawValue>), CallToolError> {
+        let reached = match self.remote_link(&tool.key, &tool.server) {
+            Some(link) => Reached::Elsewhere(link),
+            None => self.session(tool).await?,
+        };
+        let (worker, upstream) = match reached {
             Reached::InWorker(worker, upstream) => (worker, upstream),
-            Reached::Elsewhere(link) => return self.call_elsewhere(&link, tool, call).await,
+            Reached::Elsewhere(link) => {
+                let revision = self.instances.get(&tool.key).and_then(|instance| instance.active_revision);
+                return Ok((revision, self.call_elsewhere(&link, tool, call).await?));
+            }
         };
         let _in_flight = worker.activity();
         let call = UpstreamCall {
@@ -129,7 +155,29 @@ impl Host {
             deadline: self.tool_deadline(),
             cancelled: &call.cancelled,
         };
-        Ok(upstream.call_tool(call).await.map_err(ToolFailure::from)?)
+        let result = upstream.call_tool(call).await.map_err(ToolFailure::from)?;
+        Ok((Some(worker.revision()), result))
+    }
+
+    /// Looks for a result that was kept, where results are. What comes with a `_meta` of its own is a question of its
+    /// own.
+    fn look_for_result(&self, tool: &ToolEntry, call: &CallTool) -> Option<Looked> {
+        let organization = tool.key.organization;
+        let wanted = tool.holds != Holds::Never && self.results.caching(organization) == ResultCaching::On;
+        if !wanted || call.meta.is_some() {
+            return None;
+        }
+        let instance = self.instances.get(&tool.key)?;
+        let plugin = self.plugins.get(organization, &tool.key.plugin)?;
+        let key = ResultKey {
+            plugin: tool.key.plugin.clone(),
+            content: plugin.package.as_ref()?.content_hash,
+            revision: instance.active_revision?,
+            server: tool.server.clone(),
+            tool: tool.tool.clone(),
+            arguments: canonical(call.arguments.as_deref())?,
+        };
+        self.results.look(organization, key, tool.holds)
     }
 
     /// The session with the tool's server. The worker is started when it does not run.
@@ -329,6 +377,20 @@ fn server_down(tool: &ToolEntry, error: &str, retry_after: Option<Duration>) -> 
             tool.server, tool.key.plugin
         ),
         retry_after,
+    }
+}
+
+/// The organization's own doing: its other calls use its share up.
+fn no_turn(refused: NoTurn) -> CallToolError {
+    match refused {
+        NoTurn::Cancelled => ToolFailure::Cancelled.into(),
+        NoTurn::Busy { waiting, retry_after } => CallToolError::Unavailable {
+            reason: BreakReason::Overloaded,
+            message: format!(
+                "the organization has as many calls running as it may, and {waiting} more wait for their turn"
+            ),
+            retry_after: Some(retry_after),
+        },
     }
 }
 

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::broadcast;
 
+use super::results::Holds;
 use super::schema::ArgumentCheck;
 
 /// Changes that a slow listener may be behind by; it needs only the fact, so few suffice.
@@ -32,6 +33,8 @@ pub(crate) struct ToolEntry {
     pub(crate) arguments: ArgumentCheck,
     /// Whether a call that may have been acted upon can be made once more.
     pub(crate) repeats: Repeats,
+    /// For how long its results hold.
+    pub(crate) holds: Holds,
 }
 
 /// Whether a tool can be called twice with the effect of once, as its server says.
@@ -65,6 +68,7 @@ impl ToolEntry {
         Self {
             arguments: ArgumentCheck::new(definition.fields().input_schema),
             repeats: Repeats::of(definition.fields().annotations),
+            holds: Holds::of(&definition.fields()),
             definition: definition.renamed(&name),
             tool: definition.name().to_owned(),
             name,

@@ -144,6 +144,7 @@ impl Host {
         // Asked last, and switching off takes its turn after this one: what is off is never shown.
         if !self.instances.get(key).is_some_and(|instance| instance.enabled) {
             self.catalogues.replace(key, BTreeMap::new());
+            self.results.forget(key);
             return Ok(());
         }
         let mut servers: ToolsByServer = BTreeMap::new();
@@ -152,6 +153,8 @@ impl Host {
             servers.entry(server).or_default().push(entry);
         }
         self.catalogues.replace(key, servers);
+        // Whatever made somebody look at the tools anew may have changed what they answer.
+        self.results.forget(key);
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::{Text, write};
 
 /// The members in the order in which they stand.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Fields<'a> {
@@ -41,6 +41,20 @@ impl<'a> Fields<'a> {
     /// Whether no member is left.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The object as JSON with one more member at its end, whose value is JSON.
+    pub(crate) fn to_json_with(&self, name: &str, json: &str) -> String {
+        let mut out = self.to_json(None).into_bytes();
+        out.pop();
+        if !self.is_empty() {
+            out.push(b',');
+        }
+        write::string(&mut out, name);
+        out.push(b':');
+        out.extend_from_slice(json.as_bytes());
+        out.push(b'}');
+        write::into_text(out)
     }
 
     /// The object as JSON, with `name` replaced by the given JSON text where `change` says so.

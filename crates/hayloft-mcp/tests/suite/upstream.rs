@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::{FutureExt, StreamExt};
 use hayloft_mcp::client::channel::ChannelTransport;
 use hayloft_mcp::client::{CallDeadline, CallError, CloseReason, ToolsCapability, UpstreamCall};
 use hayloft_mcp::{Upstream, progress_channel};
@@ -247,4 +248,50 @@ proptest! {
             assert_eq!(upstream.waiting(), 0);
         });
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waits_is_looked_at_only_when_something_happens() {
+    let (mut server, upstream) = open().await;
+    let polls = std::cell::Cell::new(0);
+    let mut calling = std::pin::pin!(call(&upstream, "{}"));
+    let counted = std::future::poll_fn(|context| {
+        polls.set(polls.get() + 1);
+        calling.as_mut().poll(context)
+    });
+    let answer = async {
+        let request = server.expect("tools/call").await;
+        // Most of the deadline passes, and with it every pause that somebody could have made.
+        tokio::time::advance(Duration::from_secs(59)).await;
+        server.reply(&request["id"], r#"{"content":[]}"#).await;
+    };
+    // Joined by hand: `join!` would poll both whenever either of them is woken.
+    let answering = async {
+        answer.await;
+        std::future::pending::<()>().await;
+    };
+    let mut tasks = futures::stream::FuturesUnordered::new();
+    tasks.push(futures::future::Either::Left(counted.map(|outcome| outcome.is_ok())));
+    tasks.push(futures::future::Either::Right(answering.map(|()| false)));
+    assert_eq!(tasks.next().await, Some(true));
+    assert!(polls.get() <= 4, "{} polls", polls.get());
+    drop(tasks);
+    assert_eq!(upstream.waiting(), 0);
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_calls_that_are_over_however_they_ended() {
+    let (server, upstream) = open().await;
+    server.echo();
+    for round in 0..2_000 {
+        let arguments = format!(r#"{{"n":{round}}}"#);
+        if round % 3 == 0 {
+            // Whoever walks away before the answer leaves nothing behind either.
+            let mut calling = std::pin::pin!(call(&upstream, &arguments));
+            assert!(futures::poll!(&mut calling).is_pending());
+        } else {
+            assert_eq!(call(&upstream, &arguments).await.unwrap().get(), arguments);
+        }
+    }
+    assert_eq!(upstream.waiting(), 0);
 }

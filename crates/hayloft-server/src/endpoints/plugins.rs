@@ -3,9 +3,11 @@
 pub(crate) mod body;
 pub(crate) mod disable;
 pub(crate) mod get;
+pub(crate) mod health;
 pub(crate) mod install_log;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod metadata;
 pub(crate) mod purge;
 pub(crate) mod save;
+pub(crate) mod statistics;

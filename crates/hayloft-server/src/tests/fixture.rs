@@ -8,7 +8,10 @@ use std::time::Duration;
 use axum::Router;
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
-use hayloft_host::{CreateToken, Host, HostDeadlines, HostEnvironment, HostOptions, ValueQuota};
+use hayloft_host::{
+    CallLimits, CreateToken, Host, HostDeadlines, HostEnvironment, HostOptions, ResultCacheOptions,
+    ValueQuota,
+};
 use hayloft_model::{Caller, Clock, Entropy, OrganizationId, Role, Secret};
 use hayloft_packages::{Dial, Options as PackagesOptions, Packages, RegistryStream, Toolchain};
 use hayloft_sandbox::{Options as SandboxOptions, Sandbox, Tier};
@@ -143,6 +146,7 @@ impl Fixture {
                 queue: Default::default(),
                 routes: Default::default(),
                 gates: Default::default(),
+                sampling: Default::default(),
             },
             clock,
             environment: HostEnvironment::default(),
@@ -151,6 +155,8 @@ impl Fixture {
             plugin_folders: Vec::new(),
             administrator_token: Secret::new(ADMINISTRATOR.to_owned()),
             deadlines: HostDeadlines::default(),
+            calls: CallLimits::default(),
+            results: ResultCacheOptions::default(),
             value_quota: ValueQuota::default(),
         })
         .await

@@ -10,6 +10,7 @@ mod outbox;
 mod packages;
 mod plugin_values;
 mod remote_servers;
+mod result_caching;
 mod tokens;
 mod tool_names;
 mod tools;

@@ -1,9 +1,9 @@
 //! `[limits]`: limits and deadlines. The defaults are those of the crates that keep them.
 
-use hayloft_host::{HostDeadlines, ValueQuota};
+use hayloft_host::{CallLimits, HostDeadlines, ValueQuota};
 use hayloft_model::plugin::{LimitName, PluginLimits};
 use hayloft_server::ServerLimits;
-use hayloft_workers::{Deadlines, GateLimits, LogLimits, QueueLimits, Resources, RouteLimits};
+use hayloft_workers::{Deadlines, GateLimits, LogLimits, QueueLimits, Resources, RouteLimits, Sampling};
 
 use super::reader::SettingsReader;
 use super::setting::Setting;
@@ -17,10 +17,15 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("limits.on_disable", "HAYLOFT_LIMITS_ON_DISABLE"),
     Setting::new("limits.procedure", "HAYLOFT_LIMITS_PROCEDURE"),
     Setting::new("limits.open_mcp", "HAYLOFT_LIMITS_OPEN_MCP"),
+    Setting::new("limits.ping", "HAYLOFT_LIMITS_PING"),
+    Setting::new("limits.pong", "HAYLOFT_LIMITS_PONG"),
     Setting::new("limits.idle", "HAYLOFT_LIMITS_IDLE"),
     Setting::new("limits.drain", "HAYLOFT_LIMITS_DRAIN"),
     Setting::new("limits.tool_call", "HAYLOFT_LIMITS_TOOL_CALL"),
     Setting::new("limits.tool_call_total", "HAYLOFT_LIMITS_TOOL_CALL_TOTAL"),
+    Setting::new("limits.calls_at_once", "HAYLOFT_LIMITS_CALLS_AT_ONCE"),
+    Setting::new("limits.calls_waiting", "HAYLOFT_LIMITS_CALLS_WAITING"),
+    Setting::new("limits.call_wait", "HAYLOFT_LIMITS_CALL_WAIT"),
     Setting::new("limits.save_answer", "HAYLOFT_LIMITS_SAVE_ANSWER"),
     Setting::new("limits.audit_period", "HAYLOFT_LIMITS_AUDIT_PERIOD"),
     Setting::new("limits.kept_values", "HAYLOFT_LIMITS_KEPT_VALUES"),
@@ -49,6 +54,9 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("limits.worker_temporary", "HAYLOFT_LIMITS_WORKER_TEMPORARY"),
     Setting::new("limits.worker_open_files", "HAYLOFT_LIMITS_WORKER_OPEN_FILES"),
     Setting::new("limits.worker_file_size", "HAYLOFT_LIMITS_WORKER_FILE_SIZE"),
+    Setting::new("limits.throttle_above", "HAYLOFT_LIMITS_THROTTLE_ABOVE"),
+    Setting::new("limits.soft_memory", "HAYLOFT_LIMITS_SOFT_MEMORY"),
+    Setting::new("limits.recycle_pause", "HAYLOFT_LIMITS_RECYCLE_PAUSE"),
     Setting::new("limits.maximum_worker_memory", "HAYLOFT_LIMITS_MAXIMUM_WORKER_MEMORY"),
     Setting::new("limits.maximum_worker_tasks", "HAYLOFT_LIMITS_MAXIMUM_WORKER_TASKS"),
     Setting::new("limits.maximum_worker_processor", "HAYLOFT_LIMITS_MAXIMUM_WORKER_PROCESSOR"),
@@ -76,8 +84,14 @@ pub(crate) struct Limits {
     pub(crate) routes: RouteLimits,
     /// Of what a worker asks of the host.
     pub(crate) gates: GateLimits,
+    /// Of what a worker uses over time.
+    pub(crate) sampling: Sampling,
+    /// Beyond so much memory a worker is replaced.
+    pub(crate) soft_memory: Option<u64>,
     /// Of tool calls.
     pub(crate) host: HostDeadlines,
+    /// Of how many of them an organization has.
+    pub(crate) calls: CallLimits,
     /// Of what a plugin keeps for an organization.
     pub(crate) values: ValueQuota,
     /// Of what the outside sends.
@@ -95,6 +109,8 @@ impl Limits {
             on_disable: settings.duration("limits.on_disable", defaults.on_disable),
             procedure: settings.duration("limits.procedure", defaults.procedure),
             open_mcp: settings.duration("limits.open_mcp", defaults.open_mcp),
+            ping: settings.duration("limits.ping", defaults.ping),
+            pong: settings.duration("limits.pong", defaults.pong),
             idle: settings.duration("limits.idle", defaults.idle),
             drain: settings.duration("limits.drain", defaults.drain),
             ..defaults
@@ -105,6 +121,12 @@ impl Limits {
             tool_call_total: settings.duration("limits.tool_call_total", defaults.tool_call_total),
             save_answer: settings.duration("limits.save_answer", defaults.save_answer),
             audit_period: settings.duration("limits.audit_period", defaults.audit_period),
+        };
+        let defaults = CallLimits::default();
+        let calls = CallLimits {
+            at_once: settings.positive("limits.calls_at_once", defaults.at_once),
+            waiting: settings.count("limits.calls_waiting", defaults.waiting),
+            wait: settings.duration("limits.call_wait", defaults.wait),
         };
         let defaults = ValueQuota::default();
         let values = ValueQuota {
@@ -146,6 +168,13 @@ impl Limits {
             requests: settings.positive("limits.gate_requests", defaults.requests),
             connections: settings.positive("limits.gate_connections", defaults.connections),
         };
+        let defaults = Sampling::default();
+        let sampling = Sampling {
+            throttle_above: settings.count("limits.throttle_above", defaults.throttle_above),
+            recycle_pause: settings.duration("limits.recycle_pause", defaults.recycle_pause),
+            ..defaults
+        };
+        let soft_memory = settings.optional_size("limits.soft_memory");
         let mut maximum = PluginLimits::default();
         for name in LimitName::ALL {
             let default = MAXIMUM.get(name).unwrap_or(u64::MAX);
@@ -168,7 +197,21 @@ impl Limits {
             file_size: settings.size("limits.worker_file_size", defaults.file_size),
             ..defaults
         };
-        Self { workers, resources, maximum, logs, queue, routes, gates, host, values, server }
+        Self {
+            workers,
+            resources,
+            maximum,
+            logs,
+            queue,
+            routes,
+            gates,
+            sampling,
+            soft_memory,
+            host,
+            calls,
+            values,
+            server,
+        }
     }
 }
 

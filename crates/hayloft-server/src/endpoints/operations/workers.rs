@@ -42,6 +42,12 @@ pub(crate) struct WorkerBody {
     restarts: u32,
     /// Memory in use, in bytes.
     rss_bytes: Option<u64>,
+    /// Processor time that it and all that it started have used so far, in seconds.
+    cpu_seconds: Option<f64>,
+    /// It used much of the processor lately: until it calms down it gets what other workers leave.
+    throttled: bool,
+    /// Why the worker before it was recycled, if it took its place for that.
+    recycle_reason: Option<String>,
     /// The revision of the settings that it has.
     revision: u32,
     /// Which code it runs: the SHA-256 of the plugin's files.
@@ -58,6 +64,10 @@ pub(crate) struct WorkerBody {
     secrets_in_environment: bool,
     /// Since when its event loop has not answered.
     stalled_since: Option<DateTime<Utc>>,
+    /// How long its event loop took for its last answer, in milliseconds: a sample taken now and then.
+    event_loop_delay: Option<f64>,
+    /// How often its event loop did not answer in time.
+    event_loop_stalls: u32,
     /// What went wrong last with the instance.
     last_error: Option<String>,
 }
@@ -108,6 +118,9 @@ impl WorkerBody {
             in_flight: status.in_flight,
             restarts: status.restarts,
             rss_bytes: status.rss_bytes,
+            cpu_seconds: status.processor_time.map(|time| time.as_secs_f64()),
+            throttled: status.throttled,
+            recycle_reason: status.recycle_reason,
             revision: status.revision.0,
             content_hash: status.content_hash.to_string(),
             isolation: status.isolation.to_string(),
@@ -115,6 +128,8 @@ impl WorkerBody {
             mcp_servers: status.mcp_servers.iter().map(ToString::to_string).collect(),
             secrets_in_environment: status.secrets_in_environment,
             stalled_since: status.stalled_since,
+            event_loop_delay: status.event_loop_delay.map(|delay| delay.as_secs_f64() * 1000.0),
+            event_loop_stalls: status.event_loop_stalls,
             last_error: status.last_error,
         }
     }

@@ -74,6 +74,13 @@ impl From<ToolFailure> for ProblemDetails {
 
 /// The plugin broke: 504 when it was too slow, 503 when another try may find it well, else 502.
 fn broke(reason: BreakReason, message: String, retry_after: Option<Duration>) -> ProblemDetails {
+    if reason == BreakReason::Overloaded {
+        // Nothing is broken; there is only too much of it.
+        let title = "Too many calls wait already";
+        return ProblemDetails::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-calls", title, message)
+            .with_reason(reason.as_str())
+            .with_retry_after(retry_after);
+    }
     let status = match reason {
         BreakReason::Timeout => StatusCode::GATEWAY_TIMEOUT,
         BreakReason::Unavailable | BreakReason::Quarantined | BreakReason::Overloaded => {

@@ -1,0 +1,177 @@
+//! Many callers and many sessions at once, what they leave behind in the host's memory, and how soon the host tells the
+//! health of a plugin whose worker is blocked. A lost call is no figure: it fails the suite.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use bytes::Bytes;
+use futures::future::try_join_all;
+use http::Method;
+use serde_json::json;
+
+use crate::callers::mcp::McpCaller;
+use crate::callers::{Caller, Target};
+use crate::load::{Burst, Subject, interleaved};
+use crate::memory::proportional_kib;
+use crate::metric::Metric;
+use crate::options::Options;
+use crate::programs::{Baseline, HELLO, HELLO_PLUGIN, HELLO_THROUGH_HAYLOFT, HOSTILE_PLUGIN, Hayloft};
+
+/// How many sessions are open at once when memory is measured.
+const SESSIONS: usize = 100;
+
+/// How long a blocked worker is blocked, and how long it is watched.
+const BLOCKED: Duration = Duration::from_secs(4);
+const WATCHED: Duration = Duration::from_secs(2);
+
+pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
+    let hayloft = Hayloft::start(options).await?;
+    hayloft.enable(HELLO_PLUGIN).await;
+    let idle = kib(&hayloft)?;
+    let mut metrics =
+        vec![Metric::memory_of("crowd.memory-idle", "memory of the host, idle", &[idle], &[0.0])];
+    metrics.extend(crowds(options, &hayloft).await?);
+    metrics.push(held(&hayloft, idle).await?);
+    metrics.extend(sessions(options, &hayloft).await?);
+    metrics.extend(lists(options, &hayloft).await?);
+    metrics.push(health_of_the_blocked(options, &hayloft).await?);
+    Ok(metrics)
+}
+
+fn kib(hayloft: &Hayloft) -> anyhow::Result<f64> {
+    let kib = u32::try_from(proportional_kib(hayloft.server.pid())?)?;
+    Ok(f64::from(kib))
+}
+
+/// A million calls by a hundred callers, a tenth of it quickly, and a tenth of that by a thousand.
+async fn crowds(options: &Options, hayloft: &Hayloft) -> anyhow::Result<Vec<Metric>> {
+    let calls = if options.quick { 100_000 } else { 1_000_000 };
+    let each = calls / options.rounds();
+    let subject = [hayloft.mcp("an in-process server through Hayloft", HELLO_THROUGH_HAYLOFT)];
+    let hundred = interleaved(&subject, 100, each, options.rounds()).await?.remove(0);
+    let thousand = interleaved(&subject, 1_000, each / 10, options.rounds()).await?.remove(0);
+    Ok(vec![
+        Metric::time(
+            "crowd.hundred-p99",
+            "99th percentile, 100 callers: in-process server",
+            &hundred,
+            |burst| burst.quantile(0.99),
+        ),
+        Metric::time("crowd.thousand-p99", "99th percentile, 1,000 callers", &thousand, |burst| {
+            burst.quantile(0.99)
+        }),
+        Metric::ratio(
+            "crowd.thousand",
+            "time per call: 1,000 callers ÷ 100 callers",
+            &thousand,
+            &hundred,
+            Burst::time_per_call,
+        ),
+    ])
+}
+
+/// What the host holds more than before, after all those calls and with so many sessions open.
+async fn held(hayloft: &Hayloft, idle: f64) -> anyhow::Result<Metric> {
+    let target = hayloft.mcp("a session", HELLO_THROUGH_HAYLOFT).target;
+    let mut open = try_join_all((0..SESSIONS).map(|_| target.connect())).await?;
+    for caller in &mut open {
+        caller.call().await?;
+    }
+    let now = kib(hayloft)?;
+    let title = "memory of the host after the calls and with 100 sessions, beyond idle";
+    Ok(Metric::memory_of("crowd.memory", title, &[now], &[idle]))
+}
+
+/// Opening a session, connection included, beside the same at the server itself.
+async fn sessions(options: &Options, hayloft: &Hayloft) -> anyhow::Result<Vec<Metric>> {
+    let direct = Baseline::start("hello-http.mjs")?;
+    let through = hayloft.mcp("a session through Hayloft", HELLO_THROUGH_HAYLOFT);
+    let direct = direct.mcp("a session with the server itself", HELLO);
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..options.rounds() {
+        ours.push(opening(&through, options.calls(400)).await?);
+        theirs.push(opening(&direct, options.calls(400)).await?);
+    }
+    let title = "open a session ÷ the same at the server itself over HTTP";
+    Ok(vec![Metric::ratio_of("crowd.session", title, &ours, &theirs)])
+}
+
+/// What opening one session takes on average.
+async fn opening(subject: &Subject, count: usize) -> anyhow::Result<Duration> {
+    let start = Instant::now();
+    for _ in 0..count {
+        drop(subject.target.connect().await?);
+    }
+    Ok(start.elapsed() / u32::try_from(count)?)
+}
+
+/// Lists of tools beside calls of one of them.
+async fn lists(options: &Options, hayloft: &Hayloft) -> anyhow::Result<Vec<Metric>> {
+    let token = &hayloft.organization.token;
+    let opened = McpCaller::open(hayloft.address, "/v1/mcp", Some(token), HELLO_THROUGH_HAYLOFT).await?;
+    let list = Subject {
+        name: "lists of tools",
+        target: Target::Route {
+            address: hayloft.address,
+            method: Method::POST,
+            path: "/v1/mcp".to_owned(),
+            headers: opened.session_headers()?,
+            body: Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#),
+        },
+        pid: Some(hayloft.server.pid()),
+    };
+    let subjects = [list, hayloft.mcp("calls of a tool", HELLO_THROUGH_HAYLOFT)];
+    let alone = interleaved(&subjects, 1, options.calls(2_000), options.rounds()).await?;
+    let crowd = interleaved(&subjects, 32, options.calls(16_000), options.rounds()).await?;
+    let half = |burst: &Burst| burst.quantile(0.5);
+    Ok(vec![
+        Metric::time("crowd.list", "list of tools, 1 caller", &alone[0], half),
+        Metric::time("crowd.list-throughput", "time per list, 32 callers", &crowd[0], Burst::time_per_call),
+        Metric::ratio(
+            "crowd.list-ratio",
+            "time per list ÷ time per call of an in-process tool, 32 callers",
+            &crowd[0],
+            &crowd[1],
+            Burst::time_per_call,
+        ),
+    ])
+}
+
+/// The slowest answer about a plugin whose event loop does not turn.
+async fn health_of_the_blocked(options: &Options, hayloft: &Hayloft) -> anyhow::Result<Metric> {
+    let mut slowest = Vec::new();
+    for round in 0..options.rounds().div_ceil(3) {
+        let organization = hayloft.server.organization(&format!("blocked {round}")).await;
+        organization.enable(HOSTILE_PLUGIN, json!({})).await;
+        let target = Target::Route {
+            address: hayloft.address,
+            method: Method::GET,
+            path: organization.path(&format!("plugins/{HOSTILE_PLUGIN}/health")),
+            headers: vec![("authorization", format!("Bearer {}", organization.token))],
+            body: Bytes::new(),
+        };
+        let arguments = json!({ "kind": "event-loop", "milliseconds": BLOCKED.as_millis() as u64 });
+        // It never answers: the worker is killed in the end.
+        let call = organization.call_tool("hostile__attack", arguments);
+        let watch = async {
+            let mut caller = target.connect().await?;
+            let (start, mut slowest) = (Instant::now(), Duration::ZERO);
+            while start.elapsed() < WATCHED {
+                slowest = slowest.max(asked(&mut caller).await?);
+            }
+            anyhow::Ok(slowest)
+        };
+        let (_, watched) = futures::future::join(call, watch).await;
+        slowest.push(watched?);
+        organization.put(&format!("plugins/{HOSTILE_PLUGIN}"), &json!({ "enabled": false })).await;
+    }
+    ensure!(!slowest.is_empty(), "there was no round");
+    let title = "the slowest answer about the health of a plugin whose event loop is blocked";
+    Ok(Metric::time_of("crowd.health", title, &slowest))
+}
+
+async fn asked(caller: &mut Caller) -> anyhow::Result<Duration> {
+    let start = Instant::now();
+    caller.call().await?;
+    Ok(start.elapsed())
+}

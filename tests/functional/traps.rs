@@ -1,0 +1,146 @@
+//! What other gateways fell into, found by counting and never by a clock: calls that are lost among equal ids, processes
+//! and sessions per client, messages per call that nobody asked for, bodies that change on the way.
+
+use futures::future::join_all;
+use hayloft_testkit::{PluginFolder, TestServer};
+use serde_json::{Value, json};
+
+use crate::support::{mcp_plugin, stdio_plugin, stdio_server, workspace_file};
+
+/// How many clients there are at once.
+const CLIENTS: usize = 20;
+
+/// A tool that answers nobody before everybody has called.
+const MEETING: &str = r#"(() => {
+  const waiting = [];
+  return {
+    listTools: () => [{ name: "meet", inputSchema: { type: "object" } }],
+    callTool: (name, { count, label }) => new Promise((resolve) => {
+      waiting.push(() => resolve(String(label)));
+      if (waiting.length === count) for (const go of waiting.splice(0).reverse()) go();
+    }),
+  };
+})()"#;
+
+#[tokio::test]
+async fn equal_ids_of_many_sessions_each_get_their_own_answer() {
+    let plugins = PluginFolder::new();
+    mcp_plugin(&plugins, "hay-plugin-meeting", MEETING);
+    let server = TestServer::start(plugins.path()).await;
+    let acme = server.organization("Acme").await;
+    acme.enable("hay-plugin-meeting", json!({})).await;
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| acme.mcp()).collect();
+    for client in &mut clients {
+        client.open().await;
+    }
+    // All of them wait under the same id at the same moment, and are answered in the opposite order.
+    let calls = clients.iter().enumerate().map(async |(label, client)| {
+        let arguments = json!({ "count": CLIENTS, "label": label });
+        let answer = client
+            .request_as(&json!(1), "tools/call", json!({ "name": "meeting__meet", "arguments": arguments }))
+            .await;
+        answer.result()["content"][0]["text"].clone()
+    });
+    let expected: Vec<_> = (0..CLIENTS).map(|label| json!(label.to_string())).collect();
+    assert_eq!(join_all(calls).await, expected);
+}
+
+#[tokio::test]
+async fn clients_share_one_process_one_session_and_cost_one_message_a_call() {
+    let plugins = PluginFolder::new();
+    // Tells every method that it was asked by, and how often.
+    let server_text = stdio_server("JSON.stringify(globalThis.asked)").replace(
+        "const { id, method, params } = JSON.parse(text.slice(0, end));",
+        "const { id, method, params } = JSON.parse(text.slice(0, end));\n\
+         globalThis.asked ??= {}; globalThis.asked[method] = (globalThis.asked[method] ?? 0) + 1;",
+    );
+    stdio_plugin(&plugins, "hay-plugin-counted").file("server.cjs", server_text);
+    let server = TestServer::start(plugins.path()).await;
+    let acme = server.organization("Acme").await;
+    acme.enable("hay-plugin-counted", json!({})).await;
+    let asked = async || -> Value {
+        let result = acme.call_tool("counted__act", json!({})).await.expect(200).json();
+        serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap()
+    };
+    let (before, processes) = (asked().await, server.processes().len());
+    for _ in 0..CLIENTS {
+        let mut client = acme.mcp();
+        client.open().await;
+        client.tool_names().await;
+        for _ in 0..5 {
+            client.call_tool("counted__act", json!({})).await.result();
+        }
+        // Every second one leaves without a word.
+        if client.session().is_some_and(|session| session.len().is_multiple_of(2)) {
+            client.end().await;
+        }
+    }
+    let after = asked().await;
+    assert_eq!(server.processes().len(), processes, "no process per client");
+    let mut expected = before.clone();
+    expected["tools/call"] = json!(before["tools/call"].as_u64().unwrap() + 5 * CLIENTS as u64 + 1);
+    assert_eq!(after, expected, "one session for all, and one message for each call");
+    let workers = server.admin().get("/v1/workers").await.expect(200).json();
+    assert_eq!(workers["workers"].as_array().unwrap().len(), 1, "{workers:#}");
+}
+
+#[tokio::test]
+async fn bytes_pass_as_they_are_in_both_directions() {
+    let plugins = PluginFolder::new();
+    // Answers with the very text of the arguments that it read, inside a result of odd spelling.
+    let server_text = stdio_server("0").replace(
+        "if (id !== undefined)",
+        "if (method === 'tools/call') {\n\
+           const line = text.slice(0, end);\n\
+           const raw = line.slice(line.indexOf('\"arguments\":') + 12, line.lastIndexOf('}}'));\n\
+           process.stdout.write(`{\"jsonrpc\":\"2.0\",\"id\":${id},\"result\":{\"x-odd\" : [1.0,1E+2, 12345678901234567890123],\"\\\\u0078\":\"\\\\/\",\"content\":[],\"said\":${JSON.stringify(raw)}}}\\n`);\n\
+         } else if (id !== undefined)",
+    );
+    stdio_plugin(&plugins, "hay-plugin-raw").file("server.cjs", server_text);
+    let server = TestServer::start(plugins.path()).await;
+    let acme = server.organization("Acme").await;
+    acme.enable("hay-plugin-raw", json!({})).await;
+    let sent = r#"{"n":1.0,"big":98765432109876543210,"s":"\u0041\/"}"#;
+    let odd = r#"{"x-odd" : [1.0,1E+2, 12345678901234567890123],"\u0078":"\/","content":[],"said":"#;
+    let said = serde_json::to_string(sent).unwrap();
+
+    let body = format!(r#"{{"arguments":{sent}}}"#);
+    let headers = [("content-type", "application/json")];
+    let path = acme.path("tools/raw__act/call");
+    let rest = acme.api.send(&http::Method::POST, &path, &headers, body).await.expect(200).text();
+    assert!(rest.starts_with(odd) && rest.contains(&said), "{rest}");
+
+    let mut client = acme.mcp();
+    client.open().await;
+    let call = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"raw__act","arguments":{sent}}}}}"#
+    );
+    let mcp = client.post_raw(call, &[]).await.text();
+    assert!(mcp.contains(odd) && mcp.contains(&said), "{mcp}");
+}
+
+#[test]
+fn nothing_on_the_way_of_a_start_or_a_call_sleeps() {
+    // A sleep where an event could be waited for makes every start, or every second one, as long as the sleep.
+    let files = [
+        "crates/hayloft-workers/src/launch.rs",
+        "crates/hayloft-workers/src/unit/start.rs",
+        "crates/hayloft-workers/src/unit/hooks.rs",
+        "crates/hayloft-workers/src/worker.rs",
+        "crates/hayloft-host/src/launch.rs",
+        "crates/hayloft-host/src/tools/call.rs",
+        "crates/hayloft-mcp/src/client/pending.rs",
+        "crates/hayloft-mcp/src/client/upstream.rs",
+        "packages/plugin-runner/src/main.ts",
+    ];
+    let waits = ["sleep(", "interval(", "setTimeout(", "setInterval("];
+    for file in files {
+        let text = std::fs::read_to_string(workspace_file(file)).unwrap();
+        for wait in waits {
+            assert!(!text.contains(wait), "`{file}` waits with `{wait}`");
+        }
+    }
+    // The one wait of a call is for its deadline.
+    let link = std::fs::read_to_string(workspace_file("crates/hayloft-mcp/src/client/link.rs")).unwrap();
+    assert_eq!(link.matches("sleep").count(), link.matches("sleep_until(last_moment").count());
+}
