@@ -158,6 +158,10 @@ async fn tools_are_called_only_where_the_plugin_asks_for_the_right() {
     assert_eq!(text_of(acme.call_tool("asking__act", json!({})).await), "done");
     for id in ["silent", "other"] {
         let refused = acme.call_tool(&format!("{id}__act"), json!({})).await.expect(403).json();
-        assert!(refused["detail"].to_string().contains("does not ask for the right"), "{refused}");
+        assert_eq!(refused["type"], "urn:hayloft:problem:tool-not-callable");
+        assert!(
+            refused["detail"].to_string().contains("does not ask for the right `mcp:invoke`"),
+            "{refused}"
+        );
     }
 }

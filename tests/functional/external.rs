@@ -109,7 +109,8 @@ impl World {
     async fn shown(&self, id: &str) -> Value {
         let detail = self.acme.get(&format!("plugins/{PLUGIN}")).await.expect(200).json();
         let servers = detail["mcpServers"].as_array().expect("a list").iter();
-        servers.filter(|server| server["id"] == id).cloned().next().unwrap_or_default()
+        let mut own = servers.filter(|server| server["id"] == id);
+        own.next().cloned().unwrap_or_default()
     }
 
     /// What the simple server has seen.

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use hayloft_model::{Caller, OrganizationId, Scope, Secret, TokenId};
+use hayloft_model::plugin::Capability;
+use hayloft_model::{Caller, InstanceKey, OrganizationId, Scope, Secret, TokenId};
 use hayloft_store::tokens::{Token, TokenHash};
 
 pub mod create_organization;
@@ -102,6 +103,15 @@ impl Host {
     #[must_use]
     pub fn authenticate(&self, bearer: &str) -> Option<Caller> {
         self.access.authenticate(bearer)
+    }
+
+    /// Whether the plugin of an instance declared a capability.
+    #[must_use]
+    pub fn plugin_declares(&self, key: &InstanceKey, capability: Capability) -> bool {
+        let plugin = self.plugins.get(key.organization, &key.plugin);
+        plugin.is_some_and(|plugin| {
+            plugin.descriptor().is_some_and(|descriptor| descriptor.declares(capability))
+        })
     }
 
     /// Whether the organization exists. For callers that may know: the web face asks after authentication.

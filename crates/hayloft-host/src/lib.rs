@@ -5,6 +5,7 @@
 //! | organizations and tokens | [`access`] |
 //! | an organization's plugins | [`plugins`] |
 //! | tools | [`tools`] |
+//! | resources and prompts | [`items`] |
 //! | plugins' MCP servers | [`servers`] |
 //! | plugins' HTTP routes | [`routes`] |
 //! | plugins' procedures | [`procedures`] |
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use hayloft_model::plugin::PluginLimits;
 use hayloft_model::{Clock, Entropy, Secret};
 use hayloft_packages::Packages;
@@ -33,6 +35,7 @@ mod calls;
 mod config;
 mod failure;
 mod instances;
+pub mod items;
 mod launch;
 mod network;
 mod observe;
@@ -65,7 +68,9 @@ pub use failure::StoreError;
 pub use hayloft_mcp::client::ServerError;
 pub use hayloft_mcp::client::remote::{ByteStream, Connector, RemoteUrl};
 pub use hayloft_mcp::service::BreakReason;
-pub use hayloft_mcp::{CallTool, Change, ToolFailure, progress_channel};
+pub use hayloft_mcp::{
+    CallTool, Change, GetItem, ItemKind, ItemPage, ListFailure, ToolFailure, progress_channel,
+};
 pub use hayloft_packages::{InstallState, Needs};
 pub use hayloft_store::audit::{AuditEntry, HostAuditEntry, Page};
 pub use hayloft_store::organizations::Organization;
@@ -74,20 +79,24 @@ pub use hayloft_store::tokens::Token;
 pub use hayloft_workers::protocol::{CallableKind, ProcedureAnswer};
 pub use hayloft_workers::{
     Gate, GateCaller, GateLimits, GatePace, GateStream, HookError, LogLine, ProxyError, ResponseBody,
-    Unavailable, WorkerStatus,
+    Unavailable, Verdict, WorkerStatus,
 };
 pub use plugins::disable::DisablePluginError;
 pub use plugins::get::GetPluginError;
 pub use plugins::health::{CheckHealthError, HealthStatus, PluginHealth};
 pub use plugins::install_log::InstallLogError;
+pub use plugins::instances::InstanceView;
 pub use plugins::list::ListPluginsError;
 pub use plugins::logs::PluginLogsError;
 pub use plugins::metadata::PluginMetadataError;
+pub use plugins::oauth::OAuthAvailability;
+pub use plugins::public_file::PublicFileError;
 pub use plugins::purge::PurgeConfigurationError;
 pub use plugins::restart::RestartPluginError;
 pub use plugins::save::{SaveOutcome, SavePlugin, SavePluginError};
 pub use plugins::statistics::{Calls as CallStatistics, PluginStatistics, StatisticsError};
-pub use plugins::view::{AuthView, McpServerView, MissingView, PluginDetail, PluginSummary};
+pub use plugins::validate_auth::{AuthTrial, ValidateAuthError};
+pub use plugins::view::{AuthView, McpServerView, MissingView, PermissionsView, PluginDetail, PluginSummary};
 pub use procedures::call::{CallProcedure, CallProcedureError};
 pub use routes::proxy::{ProxyRouteError, RouteRequest};
 pub use servers::register::{Place as ServerPlace, RegisterServerError};
@@ -97,6 +106,7 @@ pub use tools::batch::MOST_CALLS;
 pub use tools::caching::{CachingChoice, ChooseCachingError};
 pub use tools::call::CallToolError;
 pub use tools::list::ToolSummary;
+pub use tools::refresh::RefreshToolsError;
 pub use tools::results::{ResultCacheOptions, ResultCaching};
 pub use tools::shares::CallLimits;
 
@@ -178,6 +188,7 @@ pub struct HostInner {
     pub(crate) adopting: turns::Turns,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) catalogues: tools::catalogue::Catalogues,
+    pub(crate) items: items::table::ItemTable,
     pub(crate) shares: tools::shares::Shares,
     pub(crate) results: tools::results::ResultCache,
     /// Orders what is done with the processes of an instance.
@@ -241,6 +252,12 @@ impl Host {
     #[must_use]
     pub fn weak(&self) -> WeakHost {
         WeakHost(self.downgrade())
+    }
+
+    /// The time, as the host's clock tells it.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
     }
 
     fn downgrade(&self) -> Weak<HostInner> {

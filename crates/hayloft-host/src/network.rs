@@ -72,10 +72,19 @@ fn entry(plugin: &PluginId, who: (&str, String), refusal: &NetworkRefusal) -> Ne
 mod tests {
     use super::*;
 
+    struct Nothing;
+
+    impl hayloft_model::Entropy for Nothing {
+        fn fill(&self, _: &mut [u8]) {}
+    }
+
     #[test]
     fn a_line_says_who_wanted_what_and_why_not() {
-        let caller =
-            GateCaller::new(format!("wrk_{:032x}", 7).parse().unwrap(), "hay-plugin-a".parse().unwrap());
+        let caller = GateCaller::new(
+            format!("wrk_{:032x}", 7).parse().unwrap(),
+            "hay-plugin-a".parse().unwrap(),
+            &Nothing,
+        );
         let refusal =
             NetworkRefusal { host: Some("a.test".into()), port: Some(443), reason: Reason::Host, times: 3 };
         let worker = caller.worker().to_string();

@@ -161,11 +161,13 @@ impl Host {
             StateChange::Ready => {
                 self.instances.step(key, InstanceState::Ready, |instance| instance.last_error = None);
                 self.publish_in_background(key, worker, status.revision, Others::Forget);
+                self.learn_in_background(key, worker, Others::Forget);
             }
             StateChange::Degraded { error } => {
                 self.instances
                     .step(key, InstanceState::Degraded, |instance| instance.last_error = Some(error));
                 self.publish_in_background(key, worker, status.revision, Others::Keep);
+                self.learn_in_background(key, worker, Others::Keep);
             }
             StateChange::Draining => {
                 if self.instances.get(key).is_some_and(|instance| instance.state.serves()) {
@@ -249,6 +251,7 @@ impl Host {
         }
         self.compare_with_declared(key, worker, &server, &listing);
         self.follow_changes(key, worker, &server, &upstream);
+        self.follow_items(key, worker, &server, &upstream);
         self.sessions.open(worker, server, Session { upstream, listing });
         // A server that a plugin starts later than `onStart` is published as soon as it is there.
         self.publish_if_serving(key, worker);
@@ -305,6 +308,46 @@ impl Host {
                     Err(error) => {
                         tracing::warn!(instance = %key, %server, %error, "failed to list the server's tools anew");
                     }
+                }
+            }
+        });
+    }
+
+    /// Learns what the server has beside tools, now and whenever it says that this changed, until its session ends.
+    fn follow_items(&self, key: &InstanceKey, worker: WorkerId, server: &ServerId, upstream: &Upstream) {
+        if !upstream.offers_items() {
+            return;
+        }
+        let mut changes = upstream.items_changed();
+        let (host, key, server, first) = (self.downgrade(), key.clone(), server.clone(), upstream.clone());
+        tokio::spawn(async move {
+            let mut upstream = Some(first);
+            while let Some(current) = upstream.take() {
+                let Some(known) = host.upgrade().map(Self) else { return };
+                known.learn_items(&key, worker, &server, &current).await;
+                // Neither the session nor the host is kept alive while nothing changes.
+                drop((current, known));
+                if changes.changed().await.is_err() {
+                    return;
+                }
+                let Some(known) = host.upgrade().map(Self) else { return };
+                upstream = known.sessions.upstream(worker, &server);
+            }
+        });
+    }
+
+    /// Learns what the servers of a worker have beside tools that began to serve just now: before, it was not to be shown.
+    fn learn_in_background(&self, key: &InstanceKey, worker: WorkerId, others: Others) {
+        let (host, key) = (self.clone(), key.clone());
+        tokio::spawn(async move {
+            let sessions = host.sessions.of(worker);
+            if others == Others::Forget {
+                let lasting = host.lasting_servers(&key, worker);
+                host.forget_items(&key, |server| sessions.contains_key(server) || lasting.contains(server));
+            }
+            for (server, Session { upstream, .. }) in sessions {
+                if upstream.offers_items() {
+                    host.learn_items(&key, worker, &server, &upstream).await;
                 }
             }
         });

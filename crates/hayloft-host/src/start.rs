@@ -85,6 +85,7 @@ impl Host {
             adopting: Default::default(),
             entropy: Arc::clone(&options.workers.entropy),
             catalogues: Default::default(),
+            items: Default::default(),
             shares: Shares::new(options.calls),
             results,
             turns: Default::default(),

@@ -5,6 +5,7 @@
 
 pub mod channel;
 mod error;
+mod items;
 mod link;
 mod listing;
 mod opening;
@@ -16,6 +17,7 @@ mod transport;
 mod upstream;
 
 pub use error::{CallError, CloseReason, OpenError, ServerError};
+pub use items::UpstreamGet;
 pub use listing::{ListLimits, ToolListing};
 pub use opening::{ClientDetails, ToolsCapability, UpstreamDetails};
 pub use reader::{Silent, UpstreamObserver};

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::client::ServerError;
 use crate::ids::RequestId;
+use crate::item::ItemKind;
 use crate::message::{MessageError, write};
 use crate::service::{BreakReason, ListFailure, ToolFailure};
 
@@ -20,6 +21,8 @@ pub(crate) mod code {
     pub(crate) const TRANSPORT: i64 = -32000;
     /// The word of the language server protocol for a request that its client cancelled.
     pub(crate) const CANCELLED: i64 = -32800;
+    /// The protocol's own code for a resource that is not there.
+    pub(crate) const RESOURCE_NOT_FOUND: i64 = -32002;
     /// The plugin broke; `data.reason` says how.
     pub(crate) const PLUGIN_BROKE: i64 = -32050;
 }
@@ -82,6 +85,12 @@ impl From<&ToolFailure> for Fault {
             ToolFailure::UnknownTool { name } => {
                 Self::new(code::INVALID_PARAMS, message).with_data(&json!({ "tool": name }))
             }
+            ToolFailure::UnknownItem { kind: ItemKind::Prompt, identity } => {
+                Self::new(code::INVALID_PARAMS, message).with_data(&json!({ "name": identity }))
+            }
+            ToolFailure::UnknownItem { kind: _, identity } => {
+                Self::new(code::RESOURCE_NOT_FOUND, message).with_data(&json!({ "uri": identity }))
+            }
             ToolFailure::BadArguments { problems } => {
                 let message = match problems.as_slice() {
                     [only] => format!("{message}: `{}` {}", only.at, only.message),
@@ -90,7 +99,9 @@ impl From<&ToolFailure> for Fault {
                 Self::new(code::INVALID_PARAMS, message).with_data(&json!({ "problems": problems }))
             }
             ToolFailure::Refused(error) => Self::of_server(error),
-            ToolFailure::Forbidden => Self::new(code::INVALID_PARAMS, message),
+            ToolFailure::Forbidden | ToolFailure::NotCallable { .. } => {
+                Self::new(code::INVALID_PARAMS, message)
+            }
             ToolFailure::Broke { reason, retry_after, .. } => {
                 let mut data = json!({ "reason": reason.as_str() });
                 if let Some(wait) = retry_after {

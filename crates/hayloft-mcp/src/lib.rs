@@ -11,6 +11,7 @@
 pub mod client;
 mod fault;
 mod ids;
+mod item;
 mod message;
 pub mod names;
 mod progress;
@@ -20,11 +21,13 @@ pub mod service;
 mod tool;
 
 pub use client::{Transport, Upstream, UpstreamOptions};
+pub use item::{Item, ItemKind, with_addresses};
 pub use message::unique_keys::{DuplicateKey, refuse_duplicate_keys};
 pub use progress::{Progress, ProgressSink, progress_channel};
 pub use revision::Revision;
 pub use server::{EndpointOptions, McpEndpoint, ResponseBody, Unread};
 pub use service::{
-    CallTool, Change, ListFailure, Principal, ServerDetails, ToolFailure, ToolPage, ToolService,
+    CallTool, Change, GetItem, ItemPage, ListFailure, Principal, ServerDetails, ToolFailure, ToolPage,
+    ToolService,
 };
 pub use tool::{ToolDefinition, ToolFields, is_error_result, tools_array, with_meta};

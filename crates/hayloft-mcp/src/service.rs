@@ -12,6 +12,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::ServerError;
+use crate::item::ItemKind;
 use crate::progress::ProgressSink;
 
 /// Answers what clients ask of the endpoint.
@@ -39,6 +40,31 @@ pub trait ToolService: Send + Sync + 'static {
         caller: &Self::Caller,
         call: CallTool,
     ) -> impl Future<Output = Result<Box<RawValue>, ToolFailure>> + Send;
+
+    /// Whether there is more than tools. Without it clients are told that there is not, and never ask.
+    const OFFERS_ITEMS: bool = false;
+
+    /// One page of what the caller's servers offer beside tools.
+    fn list_items(
+        &self,
+        caller: &Self::Caller,
+        kind: ItemKind,
+        cursor: Option<&str>,
+    ) -> impl Future<Output = Result<ItemPage, ListFailure>> + Send {
+        let _ = (caller, kind, cursor);
+        async { Ok(ItemPage::default()) }
+    }
+
+    /// Reads a resource or gets a prompt, and gives the result as it goes to the client. The future runs to its end even
+    /// when the client is gone; it should end soon after `request.cancelled`.
+    fn get_item(
+        &self,
+        caller: &Self::Caller,
+        request: GetItem,
+    ) -> impl Future<Output = Result<Box<RawValue>, ToolFailure>> + Send {
+        let _ = caller;
+        async move { Err(ToolFailure::UnknownItem { kind: request.kind, identity: request.identity }) }
+    }
 
     /// What changes for the caller from now on. A closed channel ends the caller's streams.
     fn subscribe_changes(&self, caller: &Self::Caller) -> broadcast::Receiver<Change>;
@@ -109,11 +135,61 @@ pub struct CallTool {
     pub cancelled: CancellationToken,
 }
 
+/// A page of what a caller's servers offer beside tools.
+#[derive(Clone, Debug)]
+pub struct ItemPage {
+    /// A JSON array of definitions, ready to send; see [`crate::tools_array`].
+    pub items: Bytes,
+    /// What to ask for to get the next page.
+    pub next_cursor: Option<String>,
+}
+
+impl Default for ItemPage {
+    fn default() -> Self {
+        Self { items: Bytes::from_static(b"[]"), next_cursor: None }
+    }
+}
+
+/// A resource to read or a prompt to get, as the client wants it.
+#[derive(Debug)]
+pub struct GetItem {
+    /// Which of the two: a resource or a prompt.
+    pub kind: ItemKind,
+    /// The resource's address or the prompt's name, as the client used it.
+    pub identity: String,
+    /// What a prompt is given: a JSON object.
+    pub arguments: Option<Box<RawValue>>,
+    /// The client's `_meta` object without its progress token.
+    pub meta: Option<Box<RawValue>>,
+    /// Where reports of progress go, when the client asked for them.
+    pub progress: Option<ProgressSink>,
+    /// Fires when the client cancels the request or its session ends.
+    pub cancelled: CancellationToken,
+}
+
 /// What may change in what a caller sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The list of tools, or a definition in it.
     Tools,
+    /// The lists of resources and of their templates.
+    Resources,
+    /// The list of prompts.
+    Prompts,
+}
+
+impl Change {
+    /// Every kind.
+    pub(crate) const ALL: [Self; 3] = [Self::Tools, Self::Resources, Self::Prompts];
+
+    /// The method that tells clients of it.
+    pub(crate) const fn notification(self) -> &'static str {
+        match self {
+            Self::Tools => "notifications/tools/list_changed",
+            Self::Resources => "notifications/resources/list_changed",
+            Self::Prompts => "notifications/prompts/list_changed",
+        }
+    }
 }
 
 /// Why tools could not be listed.
@@ -136,9 +212,23 @@ pub enum ToolFailure {
         /// The name that the client used.
         name: String,
     },
+    /// The caller has no resource of this address, or no prompt of this name.
+    #[error("{} `{identity}` is unknown", named(*kind))]
+    UnknownItem {
+        /// What it would be.
+        kind: ItemKind,
+        /// The address or name that the client used.
+        identity: String,
+    },
     /// The caller may see tools and not call them.
     #[error("the token's role does not allow calling tools")]
     Forbidden,
+    /// Its plugin does not ask for the right to have its tools called. Nobody's token changes that.
+    #[error("{message}")]
+    NotCallable {
+        /// What the plugin lacks, for the person at the client.
+        message: String,
+    },
     /// The arguments do not fit the tool's schema.
     #[error("arguments do not fit the tool's input schema")]
     BadArguments {
@@ -164,6 +254,13 @@ pub enum ToolFailure {
     /// We broke. The text goes to the client, so it must hold no secret and no inner detail.
     #[error("{0}")]
     Internal(String),
+}
+
+const fn named(kind: ItemKind) -> &'static str {
+    match kind {
+        ItemKind::Resource | ItemKind::Template => "resource",
+        ItemKind::Prompt => "prompt",
+    }
 }
 
 /// In which way a plugin broke; `data.reason` of the error that clients see.

@@ -160,6 +160,13 @@ impl PluginDescriptor {
         self.services.as_ref().is_none_or(|services| services.contains(&Service::Fetch))
     }
 
+    /// Whether its workers are told where the Plugin API is: it declared something that the Plugin API is for, and it
+    /// does not get only the services that it names.
+    #[must_use]
+    pub fn may_use_plugin_api(&self) -> bool {
+        self.services.is_none() && self.capabilities.iter().any(|capability| capability.uses_plugin_api())
+    }
+
     /// Whether it declared a capability.
     #[must_use]
     pub fn declares(&self, capability: Capability) -> bool {
@@ -285,6 +292,24 @@ impl Capability {
         Self::Email,
         Self::Sms,
     ];
+
+    /// Whether what it stands for is done through the Plugin API, or by code that is woken from outside and may want
+    /// to tell the host of it.
+    #[must_use]
+    pub const fn uses_plugin_api(self) -> bool {
+        match self {
+            Self::Routes
+            | Self::Mcp
+            | Self::Messages
+            | Self::Customers
+            | Self::Sources
+            | Self::Products
+            | Self::Cron
+            | Self::Email
+            | Self::Sms => true,
+            Self::Auth | Self::Config | Self::Ui => false,
+        }
+    }
 
     /// The name in a manifest.
     #[must_use]

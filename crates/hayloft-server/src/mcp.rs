@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hayloft_host::{CallTool, Change, Host, ToolFailure, VERSION};
+use hayloft_host::{CallTool, Change, GetItem, Host, ItemKind, ItemPage, ToolFailure, VERSION};
 use hayloft_mcp::{ListFailure, Principal, ServerDetails, ToolPage, ToolService};
 use hayloft_model::{Caller, OrganizationId, TokenId};
 use serde_json::value::RawValue;
@@ -61,6 +61,23 @@ impl ToolService for HostTools {
 
     async fn call_tool(&self, caller: &McpCaller, call: CallTool) -> Result<Box<RawValue>, ToolFailure> {
         self.host.call_tool(&caller.caller, caller.organization, call).await.map_err(ToolFailure::from)
+    }
+
+    const OFFERS_ITEMS: bool = true;
+
+    async fn list_items(
+        &self,
+        caller: &McpCaller,
+        kind: ItemKind,
+        cursor: Option<&str>,
+    ) -> Result<ItemPage, ListFailure> {
+        // As with tools: a refusal means that the organization is gone.
+        let listed = self.host.list_items(&caller.caller, caller.organization, kind, cursor).await;
+        listed.unwrap_or_else(|_| Ok(ItemPage::default()))
+    }
+
+    async fn get_item(&self, caller: &McpCaller, request: GetItem) -> Result<Box<RawValue>, ToolFailure> {
+        self.host.get_item(&caller.caller, caller.organization, request).await.map_err(ToolFailure::from)
     }
 
     fn subscribe_changes(&self, caller: &McpCaller) -> broadcast::Receiver<Change> {

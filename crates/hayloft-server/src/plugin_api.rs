@@ -14,7 +14,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{any, get};
 use futures::future::BoxFuture;
 use hayloft_host::{Gate, GateCaller, GatePace, GateStream, Host, WeakHost};
 use hayloft_model::Entropy;
@@ -25,6 +25,7 @@ use hyper_util::rt::TokioIo;
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
+use crate::endpoints::plugin_api::operation::OPERATIONS;
 use crate::endpoints::{fallback, plugin_api};
 use crate::middleware::{self, observe::RequestIds};
 use crate::problem::ProblemDetails;
@@ -108,19 +109,23 @@ impl Gate for PluginApi {
     }
 }
 
-/// Every route on one screen, as in [`crate::router`]. No route is shared with that one.
+/// Every route, as in [`crate::router`]; the operations are listed in [`plugin_api::operation`]. No route is shared with
+/// that one.
 fn router(request_ids: &Arc<RequestIds>, host: HostSlot) -> Router {
-    let router = Router::new()
-        .route("/v1/plugin-api/health", get(plugin_api::health::health))
-        .route("/v1/plugin-api/mcp/register-local", post(plugin_api::register_mcp::local))
-        .route("/v1/plugin-api/mcp/register-remote", post(plugin_api::register_mcp::remote))
-        .fallback(unknown_path)
-        .method_not_allowed_fallback(fallback::unknown_method);
+    let mut router = Router::new().route("/v1/{names}", any(plugin_api::procedures::call));
+    // Older programs leave the version out.
+    for prefix in ["/v1/plugin-api", "/plugin-api"] {
+        router = router.route(&format!("{prefix}/health"), get(plugin_api::health::health));
+        for operation in OPERATIONS {
+            router = router.route(&format!("{prefix}{}", operation.path), plugin_api::rest::route(operation));
+        }
+    }
+    let router = router.fallback(unknown_path).method_not_allowed_fallback(fallback::unknown_method);
     middleware::apply_to_any(router, request_ids).with_state(host)
 }
 
 /// 404 for what is not part of the Plugin API, which the public API's document does not describe.
-async fn unknown_path() -> impl IntoResponse {
+pub(crate) async fn unknown_path() -> impl IntoResponse {
     ProblemDetails::new(
         StatusCode::NOT_FOUND,
         "unknown-path",
@@ -150,7 +155,7 @@ mod tests {
 
     fn caller(number: u128) -> GateCaller {
         let plugin = format!("hay-plugin-{number}").parse().unwrap();
-        GateCaller::new(format!("wrk_{number:032x}").parse().unwrap(), plugin)
+        GateCaller::new(format!("wrk_{number:032x}").parse().unwrap(), plugin, &Counting)
     }
 
     fn connect(api: &PluginApi, number: u128) -> DuplexStream {
@@ -202,12 +207,12 @@ mod tests {
             let said = rest(stream).await;
             let (head, body) = said.split_once("\r\n\r\n").unwrap();
             assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
-            let expected = serde_json::json!({
+            let expected = serde_json::json!({ "success": true, "data": {
                 "status": "ok",
                 "version": hayloft_host::VERSION,
                 "plugin": format!("hay-plugin-{number}"),
                 "worker": format!("wrk_{number:032x}"),
-            });
+            } });
             assert_eq!(serde_json::from_str::<Value>(body).unwrap(), expected);
         }
     }
@@ -238,6 +243,44 @@ mod tests {
         }
         let (head, body) = ask("HEAD /v1/plugin-api/health").await;
         assert!(head.starts_with("http/1.1 200 ok") && body.is_null(), "{head}");
+    }
+
+    #[tokio::test]
+    async fn an_operation_needs_the_workers_own_token() {
+        let token = format!("hay_worker_{}", "ab".repeat(32));
+        let post = async |path: &str, token: &str| {
+            let said = talk(&format!(
+                "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\
+                 {token}connection: close\r\n\r\n{{}}"
+            ))
+            .await;
+            let (head, body) = said.split_once("\r\n\r\n").unwrap();
+            let status = head[9..12].parse::<u16>().unwrap();
+            (status, serde_json::from_str::<Value>(body).unwrap())
+        };
+        let bearer = |token: &str| format!("authorization: Bearer {token}\r\n");
+        for operation in OPERATIONS.into_iter().filter(|operation| !operation.path.contains('{')) {
+            let rest = ["/v1/plugin-api", "/plugin-api"].map(|prefix| format!("{prefix}{}", operation.path));
+            for path in &rest {
+                for wrong in ["", &bearer("hay_worker_00"), &bearer(&token).repeat(2)] {
+                    let (status, body) = post(path, wrong).await;
+                    assert_eq!((status, &body["success"]), (401, &Value::Bool(false)), "{path}: {body}");
+                    assert!(body["error"].as_str().unwrap().contains("HAY_API_TOKEN"), "{path}: {body}");
+                }
+                // The control: the token is the right one, and what is wrong then is that nobody is served.
+                let (status, body) = post(path, &bearer(&token)).await;
+                assert_eq!(
+                    (status, &body["error"]),
+                    (409, &"the worker serves no organization".into()),
+                    "{path}"
+                );
+            }
+        }
+        let path = "/v1/pluginApi.mcp.registerLocal";
+        let (status, body) = post(path, "").await;
+        assert_eq!((status, &body["error"]["data"]["code"]), (401, &"UNAUTHORIZED".into()), "{body}");
+        let (status, body) = post(path, &bearer(&token)).await;
+        assert_eq!((status, &body["error"]["data"]["code"]), (409, &"CONFLICT".into()), "{body}");
     }
 
     #[tokio::test]

@@ -234,13 +234,37 @@ impl ProblemDetails {
         self
     }
 
+    /// What went wrong, in one line with the places of everything that was wrong.
+    pub(crate) fn told(&self) -> String {
+        let body = &self.0.body;
+        let mut places = body.problems.iter().map(|problem| format!("{}: {}", problem.at, problem.message));
+        match places.next() {
+            Some(first) => places.fold(first, |told, next| told + "; " + &next),
+            None => body.detail.clone(),
+        }
+    }
+
+    /// Everything that was wrong with what was sent.
+    pub(crate) fn entries(&self) -> &[ProblemEntry] {
+        &self.0.body.problems
+    }
+
+    /// How a plugin broke.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.0.body.reason.as_deref()
+    }
+
+    /// When to try again, if that helps.
+    pub(crate) fn pause(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
     /// The body alone, for an answer in which a refusal is one of several outcomes.
     pub(crate) fn into_body(self) -> ProblemBody {
         self.0.body
     }
 
     /// The status code of the answer.
-    #[cfg(test)]
     pub(crate) fn status(&self) -> StatusCode {
         self.0.status
     }

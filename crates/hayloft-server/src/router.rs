@@ -1,7 +1,7 @@
 //! Every route on one screen. The path of each is in its endpoint file, beside its documentation.
 
 use axum::Router;
-use axum::routing::any;
+use axum::routing::{any, get};
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -65,6 +65,7 @@ fn of_plugins() -> Router<AppState> {
         .route("/v1/plugins/{plugin}", any(plugin_routes::proxy::proxy))
         .route("/v1/plugins/{plugin}/", any(plugin_routes::proxy::proxy))
         .route("/v1/plugins/{plugin}/{*path}", any(plugin_routes::proxy::proxy))
+        .route("/plugins/public/{plugin}/{*path}", get(plugins::public_file::public_file))
         // Names of procedures, which plugins bring along. Every other route of this length comes first.
         .route("/v1/{names}", any(procedures::call::call))
 }

@@ -6,7 +6,10 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use hayloft_model::{OrganizationId, PluginDescriptor, Secret};
 use indexmap::IndexMap;
+
+use crate::protocol::Api;
 
 /// Names that only the host gives. A plugin that hands on its whole environment to a child is not refused for them;
 /// the host's value counts.
@@ -91,6 +94,28 @@ pub fn base(node: &Path, home: &Path) -> Vec<(OsString, OsString)> {
         // not read, as in a jail without a root of its own.
         ("OPENSSL_CONF".into(), "/dev/null".into()),
     ]
+}
+
+/// What a server that is kept up beside a worker is told of its instance, as the plugin's own code is at `bind`.
+pub(crate) fn of_instance(
+    descriptor: &PluginDescriptor,
+    organization: &OrganizationId,
+    api: Option<&Api>,
+) -> Vec<(String, Secret<String>)> {
+    let capabilities: Vec<_> = descriptor.capabilities.iter().map(|capability| capability.as_str()).collect();
+    let (organization, plugin) = (organization.to_string(), descriptor.id.to_string());
+    let named = |name: &str, value: &str| (name.to_owned(), Secret::new(value.to_owned()));
+    let mut variables = vec![
+        named("HAY_ORG_ID", &organization),
+        named("ORGANIZATION_ID", &organization),
+        named("HAY_PLUGIN_ID", &plugin),
+        named("PLUGIN_ID", &plugin),
+        named("HAY_CAPABILITIES", &capabilities.join(",")),
+    ];
+    if let Some(Api { url, token }) = api {
+        variables.extend([named("HAY_API_URL", url), named("HAY_API_TOKEN", token)]);
+    }
+    variables
 }
 
 /// What a child of a plugin gets: the base and what the plugin gives it.

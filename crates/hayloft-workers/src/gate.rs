@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use hayloft_model::{InstanceKey, PluginId, WorkerId};
+use hayloft_model::{Entropy, InstanceKey, PluginId, Secret, WorkerId};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -25,6 +25,12 @@ use crate::settings::GateLimits;
 mod listener;
 
 pub(crate) use listener::{FolderListener, GateListener};
+
+/// What every worker's token begins with, so that people who find one see what it is.
+const TOKEN_PREFIX: &str = "hay_worker_";
+
+/// The host's address for programs behind a gate.
+pub(crate) const HOST_URL: &str = "http://hayloft.internal";
 
 /// The socket's name in a worker's folder.
 pub(crate) const SOCKET: &str = "gate.sock";
@@ -58,14 +64,32 @@ pub struct GateCaller(Arc<Identity>);
 struct Identity {
     worker: WorkerId,
     plugin: PluginId,
+    token: Secret<String>,
     key: OnceLock<InstanceKey>,
 }
 
 impl GateCaller {
-    /// A worker that serves nobody yet.
+    /// A worker that serves nobody yet, with a token of its own.
     #[must_use]
-    pub fn new(worker: WorkerId, plugin: PluginId) -> Self {
-        Self(Arc::new(Identity { worker, plugin, key: OnceLock::new() }))
+    pub fn new(worker: WorkerId, plugin: PluginId, entropy: &dyn Entropy) -> Self {
+        let mut random = [0; 32];
+        entropy.fill(&mut random);
+        let digits: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let token = Secret::new(format!("{TOKEN_PREFIX}{digits}"));
+        Self(Arc::new(Identity { worker, plugin, token, key: OnceLock::new() }))
+    }
+
+    /// The word that shows a request to be the worker's own and not one that a page or another party had its program
+    /// send. It opens nothing but this gate and ends with it, so it outlives neither the worker nor whatever ends that.
+    #[must_use]
+    pub fn token(&self) -> &Secret<String> {
+        &self.0.token
+    }
+
+    /// Whether this is the worker's token. How long the answer takes tells nothing that the worker does not know.
+    #[must_use]
+    pub fn has_token(&self, given: &str) -> bool {
+        self.0.token.expose() == given
     }
 
     /// Gives the worker to an instance. It happens once in its life, so a second one changes nothing.
@@ -152,6 +176,11 @@ impl OpenGate {
         Self { caller, _serving: AbortOnDropHandle::new(serving) }
     }
 
+    /// Who is behind it.
+    pub(crate) const fn caller(&self) -> &GateCaller {
+        &self.caller
+    }
+
     /// Whose connections these are from now on.
     pub(crate) fn bind(&self, key: InstanceKey) {
         self.caller.bind(key);
@@ -224,6 +253,29 @@ mod tests {
         }
     }
 
+    struct Sevens;
+
+    impl Entropy for Sevens {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill(7);
+        }
+    }
+
+    #[test]
+    fn a_token_is_the_workers_own() {
+        let caller = GateCaller::new(
+            format!("wrk_{:032x}", 7).parse().unwrap(),
+            "hay-plugin-a".parse().unwrap(),
+            &Sevens,
+        );
+        let token = format!("hay_worker_{}", "07".repeat(32));
+        assert!(caller.has_token(&token));
+        for other in ["", "hay_worker_", &token[1..], &format!("{token}0")] {
+            assert!(!caller.has_token(other), "{other}");
+        }
+        assert!(!format!("{caller:?}").contains(&token));
+    }
+
     struct Fixture {
         open: OpenGate,
         begun: mpsc::UnboundedReceiver<GateCaller>,
@@ -236,8 +288,11 @@ mod tests {
 
     fn limited(listener: GateListener, limits: GateLimits) -> Fixture {
         let (echo, begun) = mpsc::unbounded_channel();
-        let caller =
-            GateCaller::new(format!("wrk_{:032x}", 7).parse().unwrap(), "hay-plugin-a".parse().unwrap());
+        let caller = GateCaller::new(
+            format!("wrk_{:032x}", 7).parse().unwrap(),
+            "hay-plugin-a".parse().unwrap(),
+            &Sevens,
+        );
         let open = OpenGate::new(listener, Arc::new(Echo(echo)), caller.clone(), limits, None);
         Fixture { open, begun, caller }
     }

@@ -19,6 +19,8 @@ export interface Organization {
   readonly id: string;
   readonly token: string;
   enable(plugin: string): Promise<void>;
+  /** A new token of somebody who may change everything. */
+  admin(): Promise<string>;
 }
 
 /** A running host. */
@@ -61,11 +63,11 @@ export async function startHost(plugins = repository("plugins/examples")): Promi
     );
   });
 
-  const ask = async (method: string, path: string, body: unknown): Promise<any> => {
+  const ask = async (method: string, path: string, body?: unknown): Promise<any> => {
     const answer = await fetch(new URL(path, address), {
       method,
       headers: { authorization: `Bearer ${ADMINISTRATOR}`, "content-type": "application/json" },
-      body: JSON.stringify(body),
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const text = await answer.text();
     if (!answer.ok) throw new Error(`${method} ${path} answered ${answer.status}: ${text}`);
@@ -81,8 +83,14 @@ export async function startHost(plugins = repository("plugins/examples")): Promi
       return {
         id,
         token,
+        async admin() {
+          return (await ask("POST", `/v1/orgs/${id}/tokens`, { role: "admin" })).token;
+        },
         async enable(plugin) {
-          const detail = await ask("PUT", `/v1/orgs/${id}/plugins/${plugin}`, { enabled: true });
+          const path = `/v1/orgs/${id}/plugins/${plugin}`;
+          let detail = await ask("PUT", path, { enabled: true });
+          // On a slow machine it takes longer than a save waits; the test's own deadline bounds this.
+          while (["starting", "installing"].includes(detail.state)) detail = await ask("GET", path);
           if (detail.state !== "ready")
             throw new Error(`\`${plugin}\` is ${JSON.stringify(detail)}`);
         },

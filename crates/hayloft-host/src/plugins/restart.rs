@@ -2,10 +2,12 @@
 
 use hayloft_model::{Caller, InstanceKey, InstanceState, OrganizationId, PluginId, Scope};
 use hayloft_store::instances::InstanceChange;
+use hayloft_workers::Unavailable;
 
 use super::view::PluginDetail;
 use crate::access::Denied;
 use crate::uninterrupted::uninterrupted;
+use crate::workers::told_to_people;
 use crate::{Host, StoreError};
 
 /// Why it was not started anew.
@@ -20,14 +22,16 @@ pub enum RestartPluginError {
     /// It is switched off.
     #[error("the plugin `{0}` is switched off")]
     NotEnabled(PluginId),
+    /// It ended, and does not start.
+    #[error("{}", told_to_people(.0))]
+    Unavailable(Unavailable),
     /// We broke.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Host {
-    /// Ends the plugin's worker once its calls have ended, forgets its crashes, and starts it anew. The answer tells what
-    /// came of it: a start that failed is no error of this.
+    /// Ends the plugin's worker once its calls have ended, forgets its crashes, and starts it anew on the same settings.
     ///
     /// # Errors
     /// See [`RestartPluginError`].
@@ -53,10 +57,9 @@ impl Host {
             let changed = host.store.instances().change(&key, released, Some(&caller)).await;
             changed.map_err(StoreError::from)?;
             host.release(&key, "a person starts it anew").await;
-            if let Err(error) = host.workers.ensure(&key).await {
-                tracing::warn!(instance = %key, %error, "a plugin that was to start anew did not");
-            }
+            let started = host.workers.ensure(&key).await;
             host.instances.flush().await;
+            started.map_err(RestartPluginError::Unavailable)?;
             let instance = host.instances.get(&key);
             Ok(host.plugin_detail(organization, &plugin, instance.as_deref()).await?)
         })

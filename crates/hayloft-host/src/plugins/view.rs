@@ -4,8 +4,13 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use hayloft_model::config::{ConfigSchema, masked};
-use hayloft_model::plugin::{AuthMethod, CronDeclaration, Page, RouteDeclaration, UiExtension};
-use hayloft_model::{InstanceKey, InstanceState, OrganizationId, PluginId, Problems, Revision, ServerId};
+use hayloft_model::plugin::{
+    AuthMethod, Capability, CronDeclaration, DeclaredTool, Listing, McpDeclarations, McpServer, Package,
+    Page, RouteDeclaration, UiComponent, UiExtension,
+};
+use hayloft_model::{
+    InstanceKey, InstanceState, OrganizationId, PluginDescriptor, PluginId, Problems, Revision, ServerId,
+};
 use hayloft_packages::InstallState;
 use hayloft_workers::{ServerHealth, Worker};
 use indexmap::IndexMap;
@@ -23,6 +28,8 @@ use crate::{Host, StoreError};
 pub struct PluginSummary {
     /// Its id.
     pub id: PluginId,
+    /// A number that stands for it wherever programs expect one: always the same, and exact as a JavaScript number.
+    pub number: u64,
     /// Other names that lead to it in addresses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<PluginId>,
@@ -36,6 +43,20 @@ pub struct PluginSummary {
     pub description: Option<String>,
     /// Where the marketplace files it.
     pub category: Option<String>,
+    /// How a marketplace shows it: author, types, icon, tags and pictures.
+    pub listing: Listing,
+    /// The file of the icon or the picture that the plugin's folder brings, below its public files.
+    pub icon_file: Option<String>,
+    /// What it says that it registers or uses.
+    pub capabilities: Vec<Capability>,
+    /// Whether it has settings, as far as is known without asking its code.
+    pub has_configuration: bool,
+    /// Whether it brings components or pages, as far as is known without asking its code.
+    pub has_custom_ui: bool,
+    /// Whether listings leave it out.
+    pub invisible: bool,
+    /// Whether its enabled instances start with the host.
+    pub auto_activate: bool,
     /// Whether the organization switched it on.
     pub enabled: bool,
     /// What its instance is now.
@@ -83,10 +104,37 @@ pub struct PluginDetail {
     pub ui_extensions: Vec<UiExtension>,
     /// Its pages.
     pub pages: Vec<Page>,
+    /// Components that its other components use by name.
+    pub ui_components: Vec<UiComponent>,
+    /// The auth method that the settings form offers first.
+    pub default_auth_method: Option<String>,
+    /// Whether the dashboard has a page of settings for it.
+    pub has_settings_page: bool,
+    /// What it asks for.
+    pub permissions: PermissionsView,
+    /// The channel that it serves.
+    pub channel: Option<String>,
+    /// MCP servers that its folder lists, and how each is reached.
+    pub listed_servers: Vec<McpServer>,
+    /// Tools that it declared, by server, before any of them ran.
+    pub declared_tools: Vec<(ServerId, Vec<DeclaredTool>)>,
     /// Its scheduled jobs.
     pub crons: Vec<CronDeclaration>,
     /// Required settings that nothing gives a value.
     pub missing: Vec<MissingView>,
+}
+
+/// What a plugin asks for, beside its capabilities.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PermissionsView {
+    /// Variables that must have a value before it starts.
+    pub env: Vec<String>,
+    /// Rights; absent for a plugin that says nothing of rights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<String>>,
+    /// APIs of the platform.
+    pub api: Vec<Capability>,
 }
 
 /// An organization's credentials for a plugin, without the credentials.
@@ -161,8 +209,30 @@ impl Host {
             Some(Attempt::Failed(reason)) => Some(reason),
             Some(Attempt::Running | Attempt::Saving) | None => None,
         };
+        let registered = match instance {
+            Some(instance) => self.registered_for(plugin, &instance.key),
+            None => plugin.registered().cloned(),
+        };
+        let registration = match &registered {
+            Some(registered) => Some(&registered.registration),
+            None => descriptor.map(|descriptor| &descriptor.declared),
+        };
+        let has_ui = |registration: &hayloft_model::Registration| {
+            !(registration.ui_extensions.is_empty()
+                && registration.ui_components.is_empty()
+                && registration.pages.is_empty())
+        };
         PluginSummary {
             id: plugin.id.clone(),
+            number: number_of(&plugin.id, plugin.owner),
+            listing: descriptor.map(|descriptor| descriptor.listing.clone()).unwrap_or_default(),
+            icon_file: plugin.package.as_ref().and_then(icon_file),
+            capabilities: descriptor.map(|descriptor| descriptor.capabilities.clone()).unwrap_or_default(),
+            has_configuration: registration
+                .is_some_and(|registration| !registration.config_schema.fields.is_empty()),
+            has_custom_ui: registration.is_some_and(has_ui),
+            invisible: descriptor.is_some_and(|descriptor| descriptor.invisible),
+            auto_activate: descriptor.is_some_and(|descriptor| descriptor.auto_activate),
             aliases: descriptor.map(|descriptor| descriptor.aliases.clone()).unwrap_or_default(),
             name: descriptor
                 .map_or_else(|| plugin.id.to_string(), |descriptor| descriptor.display_name.clone()),
@@ -218,6 +288,7 @@ impl Host {
                     .collect();
             }
         }
+        let descriptor = plugin.descriptor();
         let verdict = instance.and_then(|instance| instance.auth_verdict.clone());
         let auth = (method_id.is_some() || verdict.is_some()).then(|| AuthView {
             method_id,
@@ -237,6 +308,13 @@ impl Host {
             mcp_servers: instance.map(|instance| self.mcp_servers(&instance.key)).unwrap_or_default(),
             ui_extensions: registration.ui_extensions,
             pages: registration.pages,
+            ui_components: registration.ui_components,
+            default_auth_method: descriptor.and_then(|descriptor| descriptor.default_auth_method.clone()),
+            has_settings_page: descriptor.is_none_or(|descriptor| !descriptor.without_settings_page),
+            permissions: descriptor.map(permissions).unwrap_or_default(),
+            channel: descriptor.and_then(|descriptor| descriptor.channel.clone()),
+            listed_servers: descriptor.map(|descriptor| descriptor.servers.clone()).unwrap_or_default(),
+            declared_tools: declared_tools(&registration.mcp),
             crons: registration.crons,
             missing,
         })
@@ -274,4 +352,45 @@ impl Host {
         };
         tools.into_iter().map(view).collect()
     }
+}
+
+/// Where a folder may have the picture that stands for it, the best one first.
+const ICONS: [&str; 6] = ["icon.svg", "icon.png", "icon.jpg", "icon.webp", "thumbnail.png", "thumbnail.jpg"];
+
+/// The picture in a plugin's public folder that stands for it.
+fn icon_file(package: &Package) -> Option<String> {
+    let public = package.root.join("public");
+    ICONS.into_iter().find(|name| public.join(name).is_file()).map(ToOwned::to_owned)
+}
+
+/// The capabilities that are APIs of the platform.
+fn permissions(descriptor: &PluginDescriptor) -> PermissionsView {
+    use Capability as C;
+    let is_api = |capability: &Capability| {
+        matches!(
+            capability,
+            C::Messages | C::Customers | C::Sources | C::Products | C::Email | C::Sms | C::Mcp
+        )
+    };
+    PermissionsView {
+        env: descriptor.requirements.env.clone(),
+        scopes: descriptor.requirements.scopes.clone(),
+        api: descriptor.capabilities.iter().copied().filter(is_api).collect(),
+    }
+}
+
+fn declared_tools(mcp: &McpDeclarations) -> Vec<(ServerId, Vec<DeclaredTool>)> {
+    let servers = mcp.local.iter().chain(&mcp.external);
+    servers.map(|server| (server.id.clone(), server.tools.clone())).collect()
+}
+
+/// A number for programs that want one: the name's hash (FNV-1a), cut to the 53 bits that every JSON reader keeps exact.
+/// Nothing is ever looked up by it.
+fn number_of(plugin: &PluginId, owner: Option<OrganizationId>) -> u64 {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    let owner = owner.map(|owner| owner.to_string()).unwrap_or_default();
+    let bytes = owner.bytes().chain([b'/']).chain(plugin.as_str().bytes());
+    let hash = bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
+    (hash >> 11).max(1)
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use hayloft_mcp::client::{CallDeadline, CallError, TransportError, UpstreamCall};
 use hayloft_mcp::service::BreakReason;
 use hayloft_mcp::{CallTool, ToolFailure, Upstream};
-use hayloft_model::{Caller, InstanceState, OrganizationId, Revision, Scope};
+use hayloft_model::{Caller, InstanceKey, InstanceState, OrganizationId, Revision, Scope, ServerId};
 use hayloft_store::calls::{CallKind, CallOutcome, CallRecord};
 use hayloft_workers::{LaunchRefused, ServerHealth, Unavailable, Worker};
 
@@ -32,15 +32,6 @@ pub enum CallToolError {
     /// The caller may not.
     #[error(transparent)]
     Denied(#[from] Denied),
-    /// The plugin never asked for the right that makes its tools callable.
-    #[error(
-        "the plugin `{plugin}` does not ask for the right to have its tools called: its author has to add \
-         `org:<organizationId>:mcp:invoke` to the scopes that it asks for"
-    )]
-    NotCallable {
-        /// The plugin.
-        plugin: hayloft_model::PluginId,
-    },
     /// The tool is unknown, its arguments are wrong, or it broke.
     #[error(transparent)]
     Failed(#[from] ToolFailure),
@@ -61,12 +52,6 @@ impl From<CallToolError> for ToolFailure {
     fn from(error: CallToolError) -> Self {
         match error {
             CallToolError::Denied(_) => Self::Forbidden,
-            // An agent that lists the tool should learn why it cannot have it.
-            CallToolError::NotCallable { .. } => Self::Broke {
-                reason: BreakReason::Unavailable,
-                message: error.to_string(),
-                retry_after: None,
-            },
             CallToolError::Failed(failure) => failure,
             CallToolError::Unavailable { reason, message, retry_after } => {
                 Self::Broke { reason, message, retry_after }
@@ -115,11 +100,7 @@ impl Host {
     }
 
     async fn call_known(&self, tool: &ToolEntry, call: CallTool) -> Result<Box<RawValue>, CallToolError> {
-        let plugin = self.plugins.get(tool.key.organization, &tool.key.plugin);
-        let descriptor = plugin.as_ref().and_then(|plugin| plugin.descriptor());
-        if descriptor.is_some_and(|descriptor| !descriptor.requirements.lets_tools_be_called()) {
-            return Err(CallToolError::NotCallable { plugin: tool.key.plugin.clone() });
-        }
+        self.check_callable(&tool.key)?;
         let problems = tool.arguments.check(call.arguments.as_deref());
         if !problems.is_empty() {
             return Err(ToolFailure::BadArguments { problems: problems.into_iter().collect() }.into());
@@ -145,7 +126,7 @@ impl Host {
     ) -> Result<(Option<Revision>, Box<RawValue>), CallToolError> {
         let reached = match self.remote_link(&tool.key, &tool.server) {
             Some(link) => Reached::Elsewhere(link),
-            None => self.session(tool).await?,
+            None => self.session(&tool.key, &tool.server).await?,
         };
         let (worker, upstream) = match reached {
             Reached::InWorker(worker, upstream) => (worker, upstream),
@@ -162,7 +143,7 @@ impl Host {
                 if tool.repeats == Repeats::Safely && !call.cancelled.is_cancelled() =>
             {
                 metrics::counter!("hayloft_tool_calls_repeated_total").increment(1);
-                let Reached::InWorker(worker, upstream) = self.session(tool).await? else {
+                let Reached::InWorker(worker, upstream) = self.session(&tool.key, &tool.server).await? else {
                     return Ok((Some(worker.revision()), answered?));
                 };
                 let result = self.call_in_worker(&worker, &upstream, tool, &call, begun.elapsed()).await?;
@@ -215,15 +196,34 @@ impl Host {
         self.results.look(organization, key, tool.holds)
     }
 
-    /// The session with the tool's server. The worker is started when it does not run.
-    async fn session(&self, tool: &ToolEntry) -> Result<Reached, CallToolError> {
-        if let Some(worker) = self.workers.serving(&tool.key)
-            && let Some(upstream) = self.sessions.upstream(worker.id(), &tool.server)
+    /// Whether the plugin asks for the right to have its servers called.
+    pub(crate) fn check_callable(&self, key: &InstanceKey) -> Result<(), ToolFailure> {
+        let plugin = self.plugins.get(key.organization, &key.plugin);
+        let descriptor = plugin.as_ref().and_then(|plugin| plugin.descriptor());
+        if descriptor.is_none_or(|descriptor| descriptor.requirements.lets_tools_be_called()) {
+            return Ok(());
+        }
+        let message = format!(
+            "the tools of the plugin `{}` cannot be called: its manifest does not ask for the right `mcp:invoke`; its \
+             author has to add `org:<organizationId>:mcp:invoke` to the scopes that it asks for",
+            key.plugin
+        );
+        Err(ToolFailure::NotCallable { message })
+    }
+
+    /// The session with a server of an instance. The worker is started when it does not run.
+    pub(crate) async fn session(
+        &self,
+        key: &InstanceKey,
+        server: &ServerId,
+    ) -> Result<Reached, CallToolError> {
+        if let Some(worker) = self.workers.serving(key)
+            && let Some(upstream) = self.sessions.upstream(worker.id(), server)
         {
             return Ok(Reached::InWorker(worker, upstream));
         }
         let within = self.deadlines.tool_call;
-        timeout(within, self.session_anew(tool)).await.unwrap_or_else(|_| {
+        timeout(within, self.session_anew(key, server)).await.unwrap_or_else(|_| {
             Err(CallToolError::Unavailable {
                 reason: BreakReason::Timeout,
                 message: format!("failed to start the plugin within {within:?}"),
@@ -232,45 +232,45 @@ impl Host {
         })
     }
 
-    async fn session_anew(&self, tool: &ToolEntry) -> Result<Reached, CallToolError> {
+    async fn session_anew(&self, key: &InstanceKey, server: &ServerId) -> Result<Reached, CallToolError> {
         for _ in 0..SESSION_ATTEMPTS {
-            let worker = self.workers.ensure(&tool.key).await.map_err(unavailable)?;
-            if self.handed.remotes_of(worker.id()).contains_key(&tool.server) {
+            let worker = self.workers.ensure(key).await.map_err(unavailable)?;
+            if self.handed.remotes_of(worker.id()).contains_key(server) {
                 // It serves by now, and what it handed over is taken over in a moment: not later than here.
-                let adopted = self.adopt_remotes(&tool.key, worker.id(), Others::Keep).await;
+                let adopted = self.adopt_remotes(key, worker.id(), Others::Keep).await;
                 adopted.map_err(|error| ToolFailure::Internal(error.to_string()))?;
-                if let Some(link) = self.remote_link(&tool.key, &tool.server) {
+                if let Some(link) = self.remote_link(key, server) {
                     return Ok(Reached::Elsewhere(link));
                 }
             }
-            let health = worker.kept_server(&tool.server).await;
-            if let Some(upstream) = self.sessions.upstream(worker.id(), &tool.server) {
+            let health = worker.kept_server(server).await;
+            if let Some(upstream) = self.sessions.upstream(worker.id(), server) {
                 return Ok(Reached::InWorker(worker, upstream));
             }
             match health {
                 Some(ServerHealth::Down { error, until }) => {
                     let left = until.saturating_duration_since(tokio::time::Instant::now());
-                    return Err(server_down(tool, &error, Some(left)));
+                    return Err(server_down(key, server, &error, Some(left)));
                 }
                 // It answers, and its session is over: it is started anew, and nothing else of the worker is.
                 Some(ServerHealth::Ready | ServerHealth::Starting) => {
-                    self.workers.revive(worker.id(), &tool.server);
-                    worker.kept_server_changed(&tool.server, &ServerHealth::Ready).await;
+                    self.workers.revive(worker.id(), server);
+                    worker.kept_server_changed(server, &ServerHealth::Ready).await;
                     continue;
                 }
                 None => {}
             }
-            if self.sessions.has_lost(worker.id(), &tool.server) {
+            if self.sessions.has_lost(worker.id(), server) {
                 // A server that ended under a worker comes back with a new one; `onStart` is what knows how to start it.
-                self.workers.retire(&tool.key, worker.id(), "one of its MCP servers has ended").await;
+                self.workers.retire(key, worker.id(), "one of its MCP servers has ended").await;
             } else if worker.is_alive() {
                 return Err(CallToolError::Unavailable {
                     reason: BreakReason::Unavailable,
                     message: format!(
                         "the plugin `{}` did not start its MCP server `{}`{}",
-                        tool.key.plugin,
-                        tool.server,
-                        self.last_error_suffix(&tool.key)
+                        key.plugin,
+                        server,
+                        self.last_error_suffix(key)
                     ),
                     retry_after: None,
                 });
@@ -278,10 +278,7 @@ impl Host {
         }
         Err(CallToolError::Unavailable {
             reason: BreakReason::Crashed,
-            message: format!(
-                "the MCP server `{}` of the plugin `{}` does not stay up",
-                tool.server, tool.key.plugin
-            ),
+            message: format!("the MCP server `{}` of the plugin `{}` does not stay up", server, key.plugin),
             retry_after: None,
         })
     }
@@ -302,9 +299,9 @@ impl Host {
                     Ok(Ok(upstream)) => upstream,
                     Ok(Err(down)) => {
                         let left = down.until.saturating_duration_since(tokio::time::Instant::now());
-                        return Err(server_down(tool, &down.error, Some(left)));
+                        return Err(server_down(&tool.key, &tool.server, &down.error, Some(left)));
                     }
-                    Err(_) => return Err(server_down(tool, "it was not reached in time", None)),
+                    Err(_) => return Err(server_down(&tool.key, &tool.server, "it was not reached in time", None)),
                 },
                 () = call.cancelled.cancelled() => return Err(ToolFailure::Cancelled.into()),
             };
@@ -361,13 +358,13 @@ impl Host {
         }
     }
 
-    fn tool_deadline(&self) -> CallDeadline {
+    pub(crate) fn tool_deadline(&self) -> CallDeadline {
         CallDeadline { quiet: self.deadlines.tool_call, total: self.deadlines.tool_call_total }
     }
 }
 
 /// Where a tool's server was reached.
-enum Reached {
+pub(crate) enum Reached {
     /// In its worker, or by it.
     InWorker(Worker, Upstream),
     /// Elsewhere.
@@ -404,12 +401,17 @@ const fn fate(error: &CallError) -> Fate {
 }
 
 /// A server that does not answer at the moment, although its plugin runs.
-fn server_down(tool: &ToolEntry, error: &str, retry_after: Option<Duration>) -> CallToolError {
+pub(crate) fn server_down(
+    key: &InstanceKey,
+    server: &ServerId,
+    error: &str,
+    retry_after: Option<Duration>,
+) -> CallToolError {
     CallToolError::Unavailable {
         reason: BreakReason::Unavailable,
         message: format!(
             "the MCP server `{}` of the plugin `{}` is not available: {error}",
-            tool.server, tool.key.plugin
+            server, key.plugin
         ),
         retry_after,
     }
@@ -433,13 +435,15 @@ fn no_turn(refused: NoTurn) -> CallToolError {
 fn told(outcome: &Result<Box<RawValue>, CallToolError>) -> (CallOutcome, Option<&'static str>) {
     match outcome {
         Ok(_) => (CallOutcome::Done, None),
-        Err(CallToolError::Denied(_) | CallToolError::NotCallable { .. }) => {
-            (CallOutcome::BadInput, Some("denied"))
-        }
+        Err(CallToolError::Denied(_)) => (CallOutcome::BadInput, Some("denied")),
         Err(CallToolError::Unavailable { reason, .. }) => (CallOutcome::PluginBroke, Some(reason.as_str())),
         Err(CallToolError::Failed(failure)) => match failure {
-            ToolFailure::UnknownTool { .. } => (CallOutcome::BadInput, Some("unknown_tool")),
-            ToolFailure::Forbidden => (CallOutcome::BadInput, Some("denied")),
+            ToolFailure::UnknownTool { .. } | ToolFailure::UnknownItem { .. } => {
+                (CallOutcome::BadInput, Some("unknown_tool"))
+            }
+            ToolFailure::Forbidden | ToolFailure::NotCallable { .. } => {
+                (CallOutcome::BadInput, Some("denied"))
+            }
             ToolFailure::BadArguments { .. } => (CallOutcome::BadInput, Some("bad_arguments")),
             ToolFailure::Refused(_) => (CallOutcome::Refused, None),
             ToolFailure::Broke { reason, .. } => (CallOutcome::PluginBroke, Some(reason.as_str())),

@@ -181,6 +181,14 @@ impl Catalogues {
         }
     }
 
+    /// Tells those who listen of something else than tools.
+    pub(crate) fn tell(&self, organization: OrganizationId, change: Change) {
+        if let Some(organization) = self.known(organization) {
+            // Nobody listening is no failure.
+            drop(organization.changes.send(change));
+        }
+    }
+
     fn known(&self, organization: OrganizationId) -> Option<Arc<OrganizationTools>> {
         self.organizations.read().unwrap_or_else(PoisonError::into_inner).get(&organization).cloned()
     }

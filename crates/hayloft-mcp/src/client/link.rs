@@ -50,6 +50,7 @@ impl Link {
             limits: MessageLimits { bytes: options.max_message_bytes, depth: options.max_depth },
             revision: OnceLock::new(),
             tools_changed: watch::Sender::new(0),
+            items_changed: watch::Sender::new(0),
             closed: watch::Sender::new(None),
             observer: Arc::clone(&options.observer),
             counts: Counts::default(),

@@ -57,6 +57,8 @@ pub(super) struct Shared {
     pub(super) limits: MessageLimits,
     pub(super) revision: OnceLock<Revision>,
     pub(super) tools_changed: watch::Sender<u64>,
+    /// The same for everything that is listed beside tools.
+    pub(super) items_changed: watch::Sender<u64>,
     pub(super) closed: watch::Sender<Option<CloseReason>>,
     pub(super) observer: Arc<dyn UpstreamObserver>,
     pub(super) counts: Counts,
@@ -123,6 +125,7 @@ impl Shared {
             }
             Received::Renewed => {
                 self.announce_change();
+                self.announce_items();
                 Heard::Answer
             }
         }
@@ -130,6 +133,10 @@ impl Shared {
 
     fn announce_change(&self) {
         self.tools_changed.send_modify(|generation| *generation += 1);
+    }
+
+    fn announce_items(&self) {
+        self.items_changed.send_modify(|generation| *generation += 1);
     }
 
     fn hear(&self, text: &[u8]) -> Heard {
@@ -221,6 +228,9 @@ impl Shared {
     fn hear_notification(&self, method: &str, params: Option<&RawValue>) {
         match (method, params) {
             ("notifications/tools/list_changed", _) => self.announce_change(),
+            ("notifications/resources/list_changed" | "notifications/prompts/list_changed", _) => {
+                self.announce_items();
+            }
             ("notifications/progress", Some(params)) => {
                 if let Some((token, progress)) = Progress::of_params(params)
                     && let Ok(id) = token.get().parse()

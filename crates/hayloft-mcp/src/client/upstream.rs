@@ -120,10 +120,10 @@ pub struct UpstreamCounters {
 /// server ends.
 #[derive(Clone)]
 pub struct Upstream {
-    link: Arc<Link>,
+    pub(super) link: Arc<Link>,
     details: Arc<UpstreamDetails>,
-    list_within: Duration,
-    list_limits: ListLimits,
+    pub(super) list_within: Duration,
+    pub(super) list_limits: ListLimits,
 }
 
 impl Upstream {
@@ -259,7 +259,7 @@ impl fmt::Debug for Upstream {
 }
 
 /// The `_meta` to send: what the caller gave, with our progress token or none in place of any that it holds.
-fn meta_json(meta: Option<&RawValue>, token: Option<u64>) -> Option<String> {
+pub(super) fn meta_json(meta: Option<&RawValue>, token: Option<u64>) -> Option<String> {
     let rest = meta.and_then(Fields::of).map(|mut fields| {
         fields.take("progressToken");
         fields

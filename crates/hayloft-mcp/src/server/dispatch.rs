@@ -3,25 +3,28 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
+use tokio::sync::mpsc::Receiver;
 
 use crate::fault::{Fault, code};
 use crate::ids::RequestId;
+use crate::item::ItemKind;
 use crate::message::fields::Fields;
 use crate::message::unique_keys::refuse_duplicate_keys;
 use crate::message::{self, Text, write};
-use crate::progress::progress_channel;
+use crate::progress::{Progress, ProgressSink, progress_channel};
 use crate::revision::{Introduction, Revision};
-use crate::service::{CallTool, ServerDetails, ToolService};
+use crate::service::{CallTool, GetItem, ServerDetails, ToolService};
 
 use super::body::ResponseBody;
 use super::call::{Answering, Pace, Work};
 use super::negotiate::Accepts;
-use super::session::{CallRefused, Session};
+use super::session::{CallRefused, RunningCall, Session};
 
 /// A request within a session, with what is needed to answer it.
 pub(super) struct Asked<'a, S: ToolService> {
@@ -48,6 +51,18 @@ impl<S: ToolService> Asked<'_, S> {
                 Ok((answering, pace)) => return answering.answer(accepts, pace).await,
                 Err(fault) => Err(fault),
             },
+            "resources/list" if S::OFFERS_ITEMS => self.list_items(&id, ItemKind::Resource, params).await,
+            "resources/templates/list" if S::OFFERS_ITEMS => {
+                self.list_items(&id, ItemKind::Template, params).await
+            }
+            "prompts/list" if S::OFFERS_ITEMS => self.list_items(&id, ItemKind::Prompt, params).await,
+            "resources/read" | "prompts/get" if S::OFFERS_ITEMS => {
+                let kind = if method == "prompts/get" { ItemKind::Prompt } else { ItemKind::Resource };
+                match self.start_get(id.clone(), kind, params) {
+                    Ok((answering, pace)) => return answering.answer(accepts, pace).await,
+                    Err(fault) => Err(fault),
+                }
+            }
             _ => {
                 let shown: String = method.chars().take(100).collect();
                 Err(Fault::new(code::METHOD_NOT_FOUND, format!("method `{shown}` is not supported")))
@@ -58,46 +73,67 @@ impl<S: ToolService> Asked<'_, S> {
     }
 
     async fn list_tools(&self, id: &RequestId, params: Option<&RawValue>) -> Result<ResponseBody, Fault> {
-        #[derive(Deserialize, Default)]
-        struct Params<'a> {
-            #[serde(borrow)]
-            cursor: Option<Text<'a>>,
-        }
-        let params: Params<'_> = match params {
-            Some(params) => message::object(params).map_err(bad_params)?,
-            None => Params::default(),
-        };
-        let cursor = params.cursor.as_ref().map(|Text(cursor)| cursor.as_ref());
-        let page =
-            self.service.list_tools(&self.caller, cursor).await.map_err(|failure| Fault::from(&failure))?;
-        let mut head = write::result_head(id);
-        head.extend_from_slice(br#"{"tools":"#);
-        let mut tail = Vec::new();
-        if let Some(cursor) = &page.next_cursor {
-            tail.extend_from_slice(br#","nextCursor":"#);
-            write::string(&mut tail, cursor);
-        }
-        tail.push(b'}');
-        tail.extend_from_slice(write::RESULT_TAIL);
-        Ok(ResponseBody::around(head, page.tools, &tail))
+        let cursor = cursor(params)?;
+        let page = self.service.list_tools(&self.caller, cursor.as_deref()).await;
+        let page = page.map_err(|failure| Fault::from(&failure))?;
+        Ok(listed(id, "tools", page.tools, page.next_cursor.as_deref()))
     }
 
-    fn start_call(self, id: RequestId, params: Option<&RawValue>) -> Result<(Answering, Pace), Fault> {
-        let call = CallParams::read(params)?;
+    async fn list_items(
+        &self,
+        id: &RequestId,
+        kind: ItemKind,
+        params: Option<&RawValue>,
+    ) -> Result<ResponseBody, Fault> {
+        let cursor = cursor(params)?;
+        let page = self.service.list_items(&self.caller, kind, cursor.as_deref()).await;
+        let page = page.map_err(|failure| Fault::from(&failure))?;
+        Ok(listed(id, kind.list_member(), page.items, page.next_cursor.as_deref()))
+    }
+
+    fn start_get(
+        self,
+        id: RequestId,
+        kind: ItemKind,
+        params: Option<&RawValue>,
+    ) -> Result<(Answering, Pace), Fault> {
+        let wanted = GetParams::read(kind, params)?;
+        let (running, progress, reports) = self.start(&id, wanted.progress_token)?;
+        let cancelled = running.cancelled.clone();
+        let request = GetItem {
+            kind,
+            identity: wanted.identity.into_owned(),
+            arguments: wanted.arguments.map(ToOwned::to_owned),
+            meta: wanted.meta,
+            progress,
+            cancelled: cancelled.clone(),
+        };
+        let (service, caller) = (Arc::clone(self.service), self.caller);
+        let work = Work::new(async move { service.get_item(&caller, request).await }, running);
+        Ok((Answering { id, work, cancelled, progress: reports }, self.pace))
+    }
+
+    /// Takes a place among the session's requests, and opens the way for reports of progress if they are wanted.
+    fn start(&self, id: &RequestId, token: Option<String>) -> Result<Started, Fault> {
         let running =
             self.session.start_call(id.clone(), self.max_calls).map_err(|refused| match refused {
                 CallRefused::IdInUse => Fault::new(code::INVALID_REQUEST, refused.to_string()),
                 CallRefused::TooMany | CallRefused::Ended => Fault::new(code::TRANSPORT, refused.to_string()),
             })?;
-        let cancelled = running.cancelled.clone();
         // Progress can only be sent as events; a client that takes none is not told.
-        let (progress, reports) = match call.progress_token.filter(|_| self.accepts.events()) {
+        Ok(match token.filter(|_| self.accepts.events()) {
             Some(token) => {
                 let (sink, reports) = progress_channel();
-                (Some(sink), Some((reports, token)))
+                (running, Some(sink), Some((reports, token)))
             }
-            None => (None, None),
-        };
+            None => (running, None, None),
+        })
+    }
+
+    fn start_call(self, id: RequestId, params: Option<&RawValue>) -> Result<(Answering, Pace), Fault> {
+        let call = CallParams::read(params)?;
+        let (running, progress, reports) = self.start(&id, call.progress_token)?;
+        let cancelled = running.cancelled.clone();
         let call = CallTool {
             name: call.name.into_owned(),
             arguments: call.arguments.map(ToOwned::to_owned),
@@ -148,6 +184,84 @@ impl<'a> CallParams<'a> {
     }
 }
 
+/// A place among a session's requests, and where reports of progress go and come from.
+type Started = (RunningCall, Option<ProgressSink>, Option<(Receiver<Progress>, String)>);
+
+/// The cursor of a request for a list.
+fn cursor(params: Option<&RawValue>) -> Result<Option<String>, Fault> {
+    #[derive(Deserialize, Default)]
+    struct Params<'a> {
+        #[serde(borrow)]
+        cursor: Option<Text<'a>>,
+    }
+    let params: Params<'_> = match params {
+        Some(params) => message::object(params).map_err(bad_params)?,
+        None => Params::default(),
+    };
+    Ok(params.cursor.map(|Text(cursor)| cursor.into_owned()))
+}
+
+/// A page as the answer to a request for a list.
+fn listed(id: &RequestId, member: &str, items: Bytes, next_cursor: Option<&str>) -> ResponseBody {
+    let mut head = write::result_head(id);
+    head.push(b'{');
+    write::string(&mut head, member);
+    head.push(b':');
+    let mut tail = Vec::new();
+    if let Some(cursor) = next_cursor {
+        tail.extend_from_slice(br#","nextCursor":"#);
+        write::string(&mut tail, cursor);
+    }
+    tail.push(b'}');
+    tail.extend_from_slice(write::RESULT_TAIL);
+    ResponseBody::around(head, items, &tail)
+}
+
+/// What a client says to read a resource or to get a prompt.
+struct GetParams<'a> {
+    identity: Cow<'a, str>,
+    arguments: Option<&'a RawValue>,
+    /// Without the progress token.
+    meta: Option<Box<RawValue>>,
+    /// As JSON.
+    progress_token: Option<String>,
+}
+
+impl<'a> GetParams<'a> {
+    fn read(kind: ItemKind, params: Option<&'a RawValue>) -> Result<Self, Fault> {
+        #[derive(Deserialize)]
+        struct Members<'a> {
+            #[serde(borrow)]
+            uri: Option<Text<'a>>,
+            #[serde(borrow)]
+            name: Option<Text<'a>>,
+            #[serde(borrow)]
+            arguments: Option<&'a RawValue>,
+            #[serde(borrow, rename = "_meta")]
+            meta: Option<&'a RawValue>,
+        }
+        let params = params.ok_or_else(|| bad_params("they are missing".to_owned()))?;
+        let Members { uri, name, arguments, meta } = message::object(params).map_err(bad_params)?;
+        let (member, identity) = match kind {
+            ItemKind::Prompt => ("name", name),
+            ItemKind::Resource | ItemKind::Template => ("uri", uri),
+        };
+        let Text(identity) = identity.ok_or_else(|| bad_params(format!("`{member}` is missing")))?;
+        let arguments = arguments.filter(|_| kind == ItemKind::Prompt);
+        if let Some(arguments) = arguments {
+            if !message::is_object(arguments) {
+                return Err(bad_params("`arguments` is not an object".to_owned()));
+            }
+            refuse_duplicate_keys(arguments).map_err(|error| bad_params(format!("`arguments`: {error}")))?;
+        }
+        let (meta, progress_token) = match meta {
+            Some(meta) => read_meta(meta)?,
+            None => (None, None),
+        };
+        Ok(Self { identity, arguments, meta, progress_token })
+    }
+}
+
 fn read_meta(meta: &RawValue) -> Result<(Option<Box<RawValue>>, Option<String>), Fault> {
     let mut fields = Fields::of(meta).ok_or_else(|| bad_params("`_meta` is not an object".to_owned()))?;
     let token = match fields.take("progressToken") {
@@ -182,7 +296,7 @@ pub(super) fn asked_revision(params: Option<&RawValue>) -> Result<Revision, Faul
 }
 
 /// The result of `initialize`: only what is truly supported is declared.
-pub(super) fn initialize_result(details: &ServerDetails, revision: Revision) -> String {
+pub(super) fn initialize_result<S: ToolService>(details: &ServerDetails, revision: Revision) -> String {
     let rules = revision.rules();
     let mut introduction = json!({ "name": details.name, "version": details.version });
     if let Some(title) = details.title.as_deref().filter(|_| rules.introduction >= Introduction::Titled) {
@@ -198,6 +312,10 @@ pub(super) fn initialize_result(details: &ServerDetails, revision: Revision) -> 
         "capabilities": { "tools": { "listChanged": true } },
         "serverInfo": introduction,
     });
+    if S::OFFERS_ITEMS {
+        result["capabilities"]["resources"] = json!({ "listChanged": true });
+        result["capabilities"]["prompts"] = json!({ "listChanged": true });
+    }
     if let Some(instructions) = &details.instructions {
         result["instructions"] = instructions.as_str().into();
     }

@@ -227,7 +227,7 @@ impl<S: ToolService> McpEndpoint<S> {
             }
         };
         let details = self.service.server_details(caller);
-        let result = dispatch::initialize_result(&details, session.revision);
+        let result = dispatch::initialize_result::<S>(&details, session.revision);
         let mut response = dispatch::message(accepts, ResponseBody::whole(write::result(&id, &result)));
         let session_id = HeaderValue::from_str(&session.id.to_string())
             .map_err(|_| transport(StatusCode::INTERNAL_SERVER_ERROR, "session id is not a header value"))?;

@@ -37,16 +37,31 @@ async fn next(mut state: State) -> Option<(Bytes, State)> {
         biased;
         () = state.stream.over.cancelled() => return None,
         change = state.changes.recv() => match change {
-            // Many changes at once, even some that were missed, are one reason to list again.
-            Ok(Change::Tools) | Err(RecvError::Lagged(_)) => {
-                while matches!(state.changes.try_recv(), Ok(_) | Err(TryRecvError::Lagged(_))) {}
-                sse::event(&write::notification("notifications/tools/list_changed", None))
-            }
+            Ok(change) => told(&[change], &mut state.changes),
+            // What was missed may have been anything.
+            Err(RecvError::Lagged(_)) => told(&Change::ALL, &mut state.changes),
             Err(RecvError::Closed) => return None,
         },
         _ = state.keep_alive.tick() => sse::KEEP_ALIVE,
     };
     Some((event, state))
+}
+
+/// The news of changes, and of all that came meanwhile: many of one kind are one reason to list again.
+fn told(first: &[Change], more: &mut Receiver<Change>) -> Bytes {
+    let mut changed = first.to_vec();
+    loop {
+        match more.try_recv() {
+            Ok(change) => changed.push(change),
+            Err(TryRecvError::Lagged(_)) => changed.extend(Change::ALL),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+        }
+    }
+    let mut events = Vec::new();
+    for kind in Change::ALL.into_iter().filter(|kind| changed.contains(kind)) {
+        sse::push_event(&mut events, &write::notification(kind.notification(), None));
+    }
+    events.into()
 }
 
 /// Ticks that start one period from now.

@@ -86,6 +86,7 @@ fn packages(folder: &Path, sandbox: &Sandbox) -> Packages {
         sandbox: sandbox.clone(),
         toolchain: Toolchain { node: "/nonexistent".into(), npm: None, esbuild: None },
         provided: Vec::new(),
+        at_hand: Vec::new(),
         registry: Default::default(),
         dial: Arc::new(Nowhere),
         limits: Default::default(),

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use hayloft_host::CallableKind;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::{Code, TrpcError};
 
@@ -51,6 +51,11 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// What a procedure gives.
+    pub(crate) fn data(data: Value) -> Self {
+        Self { status: StatusCode::OK, body: json!({ "result": { "data": data } }), retry_after: None }
+    }
+
     /// The answer to a call that was refused.
     pub(crate) fn refusal(error: &TrpcError, path: &str) -> Self {
         Self { status: error.status(), body: error.body(Some(path)), retry_after: error.pause() }

@@ -13,8 +13,9 @@ use tokio::time::Instant;
 use super::{ON, Step, Unit};
 use crate::environment;
 use crate::events::{Cause, Event};
+use crate::gate::HOST_URL;
 use crate::protocol::{
-    Auth, Bind, BoundOrganization, FailureReason, Hook, HookKind, HostMessage, VERSION, WireError,
+    Api, Auth, Bind, BoundOrganization, FailureReason, Hook, HookKind, HostMessage, VERSION, WireError,
 };
 use crate::worker::Request;
 use crate::{Binding, HookCall, HookError, StartFailure, StartStage};
@@ -49,9 +50,20 @@ impl Unit {
         if let Some((key, _)) = &self.instance {
             self.process.gate.bind(key.clone());
         }
-        self.log.mask(&binding.secrets);
+        let token = self.process.gate.caller().token().clone();
+        let mut secrets = binding.secrets.clone();
+        secrets.push(token.clone());
+        self.log.mask(&secrets);
         self.listed.clone_from(&binding.servers);
+        let descriptor = &self.package.descriptor;
+        let api = descriptor
+            .may_use_plugin_api()
+            .then(|| Api { url: HOST_URL.into(), token: token.expose().clone() });
+        // A setting that is exported under one of the host's names is not seen: an author who reads that means the host's.
         self.server_environment.clone_from(&binding.server_environment);
+        let own = environment::of_instance(descriptor, &binding.organization, api.as_ref());
+        self.server_environment.retain(|(name, _)| own.iter().all(|(own, _)| own != name));
+        self.server_environment.extend(own);
         let mut variables = IndexMap::new();
         for (name, value) in &binding.environment {
             if let Err(error) = environment::check_bound(name, value.expose()) {
@@ -69,7 +81,7 @@ impl Unit {
                 config: plain(&binding.config),
                 auth: binding.credentials.as_ref().map(auth),
                 environment: variables,
-                api: None,
+                api,
             })
         })
     }

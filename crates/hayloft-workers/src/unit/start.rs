@@ -72,7 +72,7 @@ pub(super) async fn start(birth: &Birth) -> Result<Process, StartFailure> {
             (None, None) => Err(io::Error::other("the jail has none")),
         };
         let (gate, network) = sockets.map_err(|error| failure(format!("open its gate: {error}"), None))?;
-        let caller = GateCaller::new(birth.worker, birth.package.descriptor.id.clone());
+        let caller = GateCaller::new(birth.worker, birth.package.descriptor.id.clone(), &*settings.entropy);
         let watcher =
             Watcher { shared: Arc::clone(&birth.shared), log: birth.log.clone(), caller: caller.clone() };
         let network = OpenNetwork::new(network, policy, watcher);

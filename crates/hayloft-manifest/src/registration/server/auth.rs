@@ -80,7 +80,8 @@ mod tests {
 
     fn read_auth(auth: &Value) -> (Option<(ServerAuth, Vec<String>)>, String) {
         let message = json!({ "url": "https://mcp.example.com", "headers": { "X-A": "a" }, "auth": auth });
-        let (server, problems) = read(&RawValue::from_string(message.to_string()).unwrap(), Place::Remote);
+        let raw = RawValue::from_string(message.to_string()).unwrap();
+        let (server, problems) = read(&raw, Place::Remote, std::path::Path::new("/nonexistent"));
         let read = server.map(|server| (server.auth, server.headers.into_keys().collect()));
         (read, problems.to_string())
     }

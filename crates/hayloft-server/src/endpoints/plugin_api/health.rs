@@ -4,6 +4,8 @@ use axum::{Extension, Json};
 use hayloft_host::GateCaller;
 use serde::Serialize;
 
+use super::rest::Done;
+
 /// That the Plugin API answers, and whom.
 #[derive(Serialize)]
 pub(crate) struct HealthBody {
@@ -18,12 +20,12 @@ pub(crate) struct HealthBody {
 }
 
 /// Say that the Plugin API answers. It tells a worker nothing that is not its own: not even what the public `/health`
-/// says of the machine.
-pub(crate) async fn health(Extension(caller): Extension<GateCaller>) -> Json<HealthBody> {
-    Json(HealthBody {
+/// says of the machine. It needs no token, so that a program can find out whether there is a host before it has one.
+pub(crate) async fn health(Extension(caller): Extension<GateCaller>) -> Json<Done<HealthBody>> {
+    Json(Done::new(HealthBody {
         status: "ok",
         version: hayloft_host::VERSION,
         plugin: caller.plugin().to_string(),
         worker: caller.worker().to_string(),
-    })
+    }))
 }

@@ -1,20 +1,13 @@
-//! `POST /v1/plugin-api/mcp/register-local` and `POST /v1/plugin-api/mcp/register-remote`
+//! `mcp.registerLocal` and `mcp.registerRemote`: take over an MCP server that is a program of the plugin's folder, or one
+//! that is elsewhere.
 
-use axum::body::Body;
-use axum::extract::State;
-use axum::{Extension, Json};
-use hayloft_host::{GateCaller, RegisterServerError, ServerPlace};
-use hayloft_model::Problems;
+use hayloft_host::{Host, RegisterServerError, ServerPlace};
 use http::StatusCode;
-use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
-use crate::body::collect;
-use crate::plugin_api::HostSlot;
+use super::operation::Asking;
 use crate::problem::ProblemDetails;
-
-/// The longest message, in bytes. Its tools are most of it.
-const LONGEST: usize = 1 << 20;
 
 impl From<RegisterServerError> for ProblemDetails {
     fn from(error: RegisterServerError) -> Self {
@@ -40,47 +33,14 @@ impl From<RegisterServerError> for ProblemDetails {
     }
 }
 
-/// The server that was taken over.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct RegisteredBody {
-    /// Always true: whatever else happened is a problem.
-    success: bool,
-    /// What it is called from now on, in messages and for the next registration in its place.
-    server_id: String,
-}
-
-/// Take over an MCP server that is a program of the plugin's folder. Whose it is, the gate says: no token is needed, and
-/// none helps.
-pub(crate) async fn local(
-    State(slot): State<HostSlot>,
-    Extension(caller): Extension<GateCaller>,
-    body: Body,
-) -> Result<Json<RegisteredBody>, ProblemDetails> {
-    register(&slot, &caller, ServerPlace::Local, body).await
-}
-
-/// Take over an MCP server that is elsewhere.
-pub(crate) async fn remote(
-    State(slot): State<HostSlot>,
-    Extension(caller): Extension<GateCaller>,
-    body: Body,
-) -> Result<Json<RegisteredBody>, ProblemDetails> {
-    register(&slot, &caller, ServerPlace::Remote, body).await
-}
-
-async fn register(
-    slot: &HostSlot,
-    caller: &GateCaller,
+/// Takes the server over, and gives what it is called from now on: in messages, and for the next registration in its
+/// place.
+pub(crate) async fn register(
+    host: &Host,
+    asking: &Asking,
     place: ServerPlace,
-    body: Body,
-) -> Result<Json<RegisteredBody>, ProblemDetails> {
-    let bytes = collect(body, LONGEST).await?;
-    let message: Box<RawValue> = serde_json::from_slice(&bytes).map_err(|error| {
-        ProblemDetails::bad_request(format!("the body is not JSON: {error}"), Problems::new())
-    })?;
-    let host = slot.host()?;
-    let key = caller.key().ok_or(RegisterServerError::NotBound)?;
-    let server_id = host.register_server(key, caller.worker(), place, &message).await?.to_string();
-    Ok(Json(RegisteredBody { success: true, server_id }))
+    server: &RawValue,
+) -> Result<Value, ProblemDetails> {
+    let id = host.register_server(&asking.key, asking.caller.worker(), place, server).await?;
+    Ok(json!({ "serverId": id }))
 }

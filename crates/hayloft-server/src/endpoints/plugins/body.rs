@@ -1,10 +1,12 @@
 //! A plugin as this API shows it.
 
 use chrono::{DateTime, Utc};
-use hayloft_host::{AuthView, InstallState, McpServerView, MissingView, PluginDetail, PluginSummary};
-use hayloft_model::InstanceState;
+use hayloft_host::{
+    AuthView, InstallState, McpServerView, MissingView, PermissionsView, PluginDetail, PluginSummary,
+};
 use hayloft_model::config::ConfigSchema;
-use hayloft_model::plugin::{AuthMethod, CronDeclaration, Page, RouteDeclaration, UiExtension};
+use hayloft_model::plugin::{AuthMethod, CronDeclaration, Page, RouteDeclaration, UiComponent, UiExtension};
+use hayloft_model::{InstanceState, PluginId};
 use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;
@@ -34,6 +36,26 @@ pub(crate) struct SummaryBody {
     description: Option<String>,
     /// Where the marketplace files it.
     category: Option<String>,
+    /// Who made it.
+    author: Option<String>,
+    /// What kinds of plugin it is: `channel`, `mcp-connector`, `retriever`, `playbook`, `workflow`, `analytics`.
+    #[serde(rename = "type")]
+    types: Vec<&'static str>,
+    /// The name of an icon or a picture's address, as the plugin gives it.
+    icon: Option<String>,
+    /// Where the picture that the plugin brings along is served.
+    icon_url: Option<String>,
+    /// How a marketplace shows it.
+    marketplace: MarketplaceBody,
+    /// What it says that it registers or uses.
+    capabilities: Vec<&'static str>,
+    /// Whether it has settings, as far as is known without asking its code.
+    has_configuration: bool,
+    /// Whether it brings components or pages, as far as is known without asking its code.
+    #[serde(rename = "hasCustomUI")]
+    has_custom_ui: bool,
+    /// Whether its enabled instances start with the host.
+    auto_activate: bool,
     /// Whether the organization switched it on.
     enabled: bool,
     /// What its instance is now.
@@ -53,6 +75,44 @@ pub(crate) struct SummaryBody {
     needs_installation: bool,
     /// Whether it must be built before it runs.
     needs_building: bool,
+}
+
+/// How a marketplace shows a plugin.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Marketplace)]
+pub(crate) struct MarketplaceBody {
+    /// Whether it is shown before others.
+    featured: bool,
+    /// Words that it is found by.
+    tags: Vec<String>,
+    /// Addresses of pictures.
+    screenshots: Vec<String>,
+}
+
+/// What a plugin says of its places in the dashboard.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PluginUi)]
+pub(crate) struct UiBody {
+    /// The auth method that the settings form offers first.
+    auth: Option<String>,
+    /// Whether there is a page of settings.
+    settings: bool,
+    /// Components that its other components use by name.
+    #[schema(value_type = Vec<Object>)]
+    components: Vec<UiComponent>,
+}
+
+/// What a plugin asks for beside its capabilities.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Permissions)]
+pub(crate) struct PermissionsBody {
+    /// Variables that must have a value before it starts.
+    env: Vec<String>,
+    /// Rights; absent for a plugin that says nothing of rights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scopes: Option<Vec<String>>,
+    /// APIs of the platform.
+    api: Vec<&'static str>,
 }
 
 /// How far a plugin's package is.
@@ -102,6 +162,17 @@ pub(crate) struct DetailBody {
     /// Its components in places of the dashboard.
     #[schema(schema_with = openapi::ui_extensions)]
     ui_extensions: Vec<UiExtension>,
+    /// Those of them that stand beside the plugin's settings: `before-settings`, `after-settings` and `tab`, in the order
+    /// in which they are shown.
+    #[schema(schema_with = openapi::ui_extensions)]
+    settings_extensions: Vec<UiExtension>,
+    /// What it says of its places in the dashboard.
+    ui: UiBody,
+    /// What it asks for.
+    permissions: PermissionsBody,
+    /// The channel that it serves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<String>,
     /// Its pages.
     #[schema(schema_with = openapi::pages)]
     pages: Vec<Page>,
@@ -211,6 +282,19 @@ impl From<PluginSummary> for SummaryBody {
             format: summary.format,
             description: summary.description,
             category: summary.category,
+            icon_url: icon_url(&summary.id, summary.icon_file.as_deref()),
+            author: summary.listing.author,
+            types: summary.listing.types.iter().map(|kind| kind.as_str()).collect(),
+            icon: summary.listing.icon,
+            marketplace: MarketplaceBody {
+                featured: summary.listing.featured,
+                tags: summary.listing.tags,
+                screenshots: summary.listing.screenshots,
+            },
+            capabilities: summary.capabilities.iter().map(|capability| capability.as_str()).collect(),
+            has_configuration: summary.has_configuration,
+            has_custom_ui: summary.has_custom_ui,
+            auto_activate: summary.auto_activate,
             enabled: summary.enabled,
             state: summary.state.into(),
             last_error: summary.last_error,
@@ -236,12 +320,45 @@ impl From<PluginDetail> for DetailBody {
             auth: detail.auth.map(AuthBody::from),
             routes: detail.routes,
             mcp_servers: detail.mcp_servers.into_iter().map(McpServerBody::from).collect(),
+            settings_extensions: settings_extensions(&detail.ui_extensions),
             ui_extensions: detail.ui_extensions,
+            ui: UiBody {
+                auth: detail.default_auth_method,
+                settings: detail.has_settings_page,
+                components: detail.ui_components,
+            },
+            permissions: detail.permissions.into(),
+            channel: detail.channel,
             pages: detail.pages,
             crons: detail.crons,
             missing: detail.missing.into_iter().map(MissingBody::from).collect(),
         }
     }
+}
+
+impl From<PermissionsView> for PermissionsBody {
+    fn from(permissions: PermissionsView) -> Self {
+        let PermissionsView { env, scopes, api } = permissions;
+        Self { env, scopes, api: api.iter().map(|capability| capability.as_str()).collect() }
+    }
+}
+
+/// Where a file of a plugin's public folder is served.
+pub(crate) fn icon_url(plugin: &PluginId, file: Option<&str>) -> Option<String> {
+    // A scoped name is one segment of a path.
+    file.map(|file| format!("/plugins/public/{}/{file}", plugin.as_str().replace('/', "%2F")))
+}
+
+/// The places of the dashboard that stand beside a plugin's settings, in the order in which they are shown.
+const SETTINGS_SLOTS: [&str; 3] = ["before-settings", "after-settings", "tab"];
+
+/// The components beside the settings: by place, tabs by their order and then as they were registered.
+pub(crate) fn settings_extensions(extensions: &[UiExtension]) -> Vec<UiExtension> {
+    let place = |extension: &UiExtension| SETTINGS_SLOTS.iter().position(|slot| *slot == extension.slot);
+    let mut beside: Vec<_> =
+        extensions.iter().filter_map(|extension| Some((place(extension)?, extension.clone()))).collect();
+    beside.sort_by_key(|(place, extension)| (*place, extension.tab_order.unwrap_or(u32::MAX)));
+    beside.into_iter().map(|(_, extension)| extension).collect()
 }
 
 impl From<AuthView> for AuthBody {
@@ -279,6 +396,39 @@ mod tests {
         for state in InstanceState::ALL {
             assert_eq!(serde_json::to_value(StateName::from(state)).unwrap(), json!(state.as_str()));
         }
+    }
+
+    #[test]
+    fn settings_have_components_before_and_after_and_in_ordered_tabs() {
+        let extension = |slot: &str, tab_order| UiExtension {
+            slot: slot.into(),
+            component: format!("{slot}.vue"),
+            tab_name: None,
+            tab_order,
+            props: serde_json::Map::new(),
+        };
+        let all = [
+            extension("tab", None),
+            extension("tab", Some(2)),
+            extension("header", None),
+            extension("after-settings", None),
+            extension("tab", Some(1)),
+            extension("before-settings", None),
+        ];
+        let shown = settings_extensions(&all);
+        let shown: Vec<_> = shown.iter().map(|one| (one.slot.as_str(), one.tab_order)).collect();
+        assert_eq!(
+            shown,
+            [
+                ("before-settings", None),
+                ("after-settings", None),
+                ("tab", Some(1)),
+                ("tab", Some(2)),
+                ("tab", None)
+            ]
+        );
+        let scoped = "@acme/tickets".parse().unwrap();
+        assert_eq!(icon_url(&scoped, Some("icon.svg")).unwrap(), "/plugins/public/@acme%2Ftickets/icon.svg");
     }
 
     #[test]

@@ -22,6 +22,14 @@ impl From<RestartPluginError> for ProblemDetails {
                 "The plugin is switched off",
                 "switch the plugin on; that starts it",
             ),
+            RestartPluginError::Unavailable(ref unavailable) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "plugin-unavailable",
+                "The plugin does not start",
+                error.to_string(),
+            )
+            .with_reason("unavailable")
+            .with_retry_after(unavailable.retry_after()),
             RestartPluginError::Store(error) => Self::internal(&error),
         }
     }
@@ -45,6 +53,8 @@ impl From<RestartPluginError> for ProblemDetails {
         (status = OK, body = DetailBody, description = "The plugin, as it is after the start."),
         (status = CONFLICT, body = ProblemBody, content_type = "application/problem+json",
             description = "The plugin is switched off."),
+        (status = SERVICE_UNAVAILABLE, body = ProblemBody, content_type = "application/problem+json",
+            description = "It does not start, and `detail` says why."),
         Inaccessible,
     )
 )]

@@ -1,6 +1,7 @@
 //! `GET` and `POST /v1/{names}`: procedures, one or several at once, on the wire of tRPC
 //!
-//! `plugins.<plugin>.<procedure>` is a procedure of a plugin's own router. The organization is the one in
+//! `plugins.<procedure>` is one of the host's own ([`super::plugins`]), `plugins.<plugin>.<procedure>` one of a plugin's
+//! own router. The organization is the one in
 //! `x-organization-id`, else in `?organizationId=`, else that of the token. A refusal is what tRPC clients read, but for a
 //! path that is no name of a procedure at all.
 
@@ -16,6 +17,8 @@ use crate::auth::bearer;
 use crate::auth::organization::{X_ORGANIZATION_ID, path_parameter};
 use crate::body::{CollectError, collect};
 use crate::endpoints::fallback;
+use crate::endpoints::procedures::plugins::{Asked, Procedure};
+use crate::problem::ProblemDetails;
 use crate::query;
 use crate::state::AppState;
 use crate::trpc::wire::{self, Answer, Call};
@@ -94,9 +97,25 @@ async fn answer(
     call: Call,
 ) -> Result<Answer, TrpcError> {
     let Call { path: name, kind, input } = call;
+    if let Some((procedure, own_kind)) = Procedure::find(&name) {
+        if let Some(own_kind) = own_kind.filter(|own_kind| *own_kind != kind) {
+            return Err(TrpcError::other_kind(&name, kind, own_kind));
+        }
+        let Some(caller) = caller else {
+            return Err(TrpcError::new(Code::Unauthorized, "a bearer token of the organization is needed"));
+        };
+        // Those who do not see an organization hear that it is not there.
+        let organization = organization
+            .filter(|organization| caller.sees(*organization) && state.host.organization_exists(organization))
+            .ok_or_else(ProblemDetails::unknown_organization)?;
+        return procedure
+            .answer(Asked::new(&state.host, caller, organization, input))
+            .await
+            .map(Answer::data);
+    }
     let of_router = name.strip_prefix(OF_PLUGINS).and_then(|name| name.split_once('.'));
     let (Some((namespace, path)), Some(organization)) = (of_router, organization) else {
-        return Err(unknown(&name));
+        return Err(TrpcError::unknown(&name));
     };
     let call = CallProcedure { namespace: namespace.to_owned(), path: path.to_owned(), kind, input };
     match state.host.call_procedure(caller, organization, call).await {
@@ -120,23 +139,11 @@ fn answered(name: &str, status: u16, mut body: Value) -> Answer {
     Answer { status, body, retry_after: None }
 }
 
-fn unknown(name: &str) -> TrpcError {
-    TrpcError::new(Code::NotFound, format!("No procedure found on path \"{name}\""))
-}
-
 /// The caller may be a stranger: it learns the kind of the failure, the log has the rest.
 fn refusal(name: &str, kind: hayloft_host::CallableKind, error: &CallProcedureError) -> TrpcError {
     match error {
-        CallProcedureError::UnknownProcedure => unknown(name),
-        CallProcedureError::OtherKind(other) => {
-            let method = match kind {
-                hayloft_host::CallableKind::Query => "GET",
-                hayloft_host::CallableKind::Mutation => "POST",
-            };
-            let other = format!("{other:?}").to_lowercase();
-            let message = format!("Unsupported {method}-request to {other} procedure at path \"{name}\"");
-            TrpcError::new(Code::MethodNotSupported, message)
-        }
+        CallProcedureError::UnknownProcedure => TrpcError::unknown(name),
+        CallProcedureError::OtherKind(other) => TrpcError::other_kind(name, kind, other),
         CallProcedureError::Unavailable(_) => {
             tracing::warn!(name, %error, "failed to have a plugin answer a procedure");
             TrpcError::new(

@@ -25,12 +25,6 @@ impl From<CallToolError> for ProblemDetails {
     fn from(error: CallToolError) -> Self {
         match error {
             CallToolError::Denied(denied) => denied.into(),
-            CallToolError::NotCallable { .. } => Self::new(
-                StatusCode::FORBIDDEN,
-                "not-callable",
-                "The plugin does not ask for the right to have its tools called",
-                error.to_string(),
-            ),
             CallToolError::Failed(failure) => failure.into(),
             CallToolError::Unavailable { reason, message, retry_after } => {
                 broke(reason, message, retry_after)
@@ -48,12 +42,21 @@ impl From<ToolFailure> for ProblemDetails {
                 "The tool does not exist",
                 format!("the organization has no tool `{}`", name.chars().take(200).collect::<String>()),
             ),
+            ToolFailure::UnknownItem { .. } => {
+                Self::new(StatusCode::NOT_FOUND, "unknown-item", "It does not exist", failure.to_string())
+            }
             // Rights are checked, and told, before this.
             ToolFailure::Forbidden => Self::new(
                 StatusCode::FORBIDDEN,
                 "forbidden",
                 "The token does not allow this",
                 failure.to_string(),
+            ),
+            ToolFailure::NotCallable { message } => Self::new(
+                StatusCode::FORBIDDEN,
+                "tool-not-callable",
+                "The plugin does not let its tools be called",
+                message,
             ),
             ToolFailure::BadArguments { problems } => Self::invalid(problems.into_iter().collect()),
             ToolFailure::Refused(error) => Self::new(
@@ -171,7 +174,7 @@ pub(crate) struct ResultShape {
     security(("bearer" = [])),
     params(
         ("org" = String, Path, description = "The organization's id"),
-        ("tool" = String, Path, description = "The tool's public name"),
+        ("tool" = String, Path, description = "The tool's public name, or its own where only one tool has it"),
     ),
     request_body = Wish,
     responses(
@@ -192,6 +195,7 @@ pub(crate) async fn call(
     ToolInPath(name): ToolInPath,
     JsonBody(wish): JsonBody<Wish>,
 ) -> Result<Response, ProblemDetails> {
+    let name = state.host.find_tool(&caller, organization, None, &name)?;
     let cancelled = CancellationToken::new();
     // A client that hangs up drops this future, and with it the guard, which cancels the call.
     let _hung_up = cancelled.clone().drop_guard();
@@ -229,6 +233,7 @@ mod tests {
             (CallToolError::Denied(Denied::UnknownOrganization), 404),
             (ToolFailure::UnknownTool { name: "x".into() }.into(), 404),
             (ToolFailure::Forbidden.into(), 403),
+            (ToolFailure::NotCallable { message: String::from("no") }.into(), 403),
             (ToolFailure::BadArguments { problems: vec![Problem::error("a", "is missing")] }.into(), 422),
             (broke(BreakReason::Crashed).into(), 502),
             (broke(BreakReason::TooLarge).into(), 502),

@@ -1,0 +1,151 @@
+//! Read a resource or get a prompt of an organization, whichever plugin and server has it.
+
+use hayloft_mcp::client::UpstreamGet;
+use hayloft_mcp::{GetItem, ItemKind, ToolFailure, with_addresses};
+use hayloft_model::{Caller, InstanceKey, OrganizationId, PluginId, Scope, ServerId};
+use serde_json::value::RawValue;
+
+use crate::Host;
+use crate::tools::call::{CallToolError, Reached, server_down};
+
+/// What every public address begins with.
+const SCHEME: &str = "hayloft://";
+
+impl Host {
+    /// Reads a resource or gets a prompt. The result is the server's own, with public addresses in place of its own ones.
+    ///
+    /// # Errors
+    /// See [`CallToolError`].
+    pub async fn get_item(
+        &self,
+        caller: &Caller,
+        organization: OrganizationId,
+        request: GetItem,
+    ) -> Result<Box<RawValue>, CallToolError> {
+        self.authorize(caller, organization, Scope::ToolsCall)?;
+        let found = match request.kind {
+            ItemKind::Prompt => self.prompt(organization, &request.identity),
+            ItemKind::Resource | ItemKind::Template => place(organization, &request.identity),
+        };
+        let unknown = || ToolFailure::UnknownItem { kind: request.kind, identity: request.identity.clone() };
+        let (key, server, own) = found.ok_or_else(unknown)?;
+        if !self.instances.get(&key).is_some_and(|instance| instance.enabled) {
+            return Err(unknown().into());
+        }
+        self.check_callable(&key)?;
+        let reached = match self.remote_link(&key, &server) {
+            Some(link) => Reached::Elsewhere(link),
+            None => self.session(&key, &server).await?,
+        };
+        let (_in_flight, upstream) = match reached {
+            Reached::InWorker(worker, upstream) => (Some(worker.activity()), upstream),
+            Reached::Elsewhere(link) => {
+                let session = link.session().await;
+                (None, session.map_err(|down| server_down(&key, &server, &down.error, None))?)
+            }
+        };
+        let get = UpstreamGet {
+            kind: request.kind,
+            identity: &own,
+            arguments: request.arguments.as_deref(),
+            meta: request.meta.as_deref(),
+            progress: request.progress,
+            deadline: self.tool_deadline(),
+            cancelled: &request.cancelled,
+        };
+        let result = upstream.get_item(get).await.map_err(ToolFailure::from)?;
+        Ok(match request.kind {
+            ItemKind::Prompt => result,
+            ItemKind::Resource | ItemKind::Template => {
+                with_addresses(&result, |own| public_address(&key, &server, own))
+            }
+        })
+    }
+
+    /// Where the prompt of a public name is.
+    fn prompt(&self, organization: OrganizationId, name: &str) -> Option<(InstanceKey, ServerId, String)> {
+        let own =
+            self.instances.all().into_iter().filter(|instance| instance.key.organization == organization);
+        own.filter_map(|instance| Some((instance.key.clone(), self.items.of(&instance.key)?))).find_map(
+            |(key, servers)| {
+                servers.into_iter().find_map(|(server, items)| {
+                    let prompt = items.prompts.iter().find(|prompt| prompt.public == name)?;
+                    Some((key.clone(), server, prompt.own.clone()))
+                })
+            },
+        )
+    }
+}
+
+/// The public address of what a server calls by its own.
+pub(super) fn public_address(key: &InstanceKey, server: &ServerId, own: &str) -> String {
+    format!("{SCHEME}{}/{}/{own}", escaped(key.plugin.as_str()), escaped(server.as_str()))
+}
+
+/// Where a public address leads: to which server, and to what there.
+fn place(organization: OrganizationId, address: &str) -> Option<(InstanceKey, ServerId, String)> {
+    let mut parts = address.strip_prefix(SCHEME)?.splitn(3, '/');
+    let (plugin, server, own) = (parts.next()?, parts.next()?, parts.next()?);
+    let plugin: PluginId = unescaped(plugin)?.parse().ok()?;
+    let server: ServerId = unescaped(server)?.parse().ok()?;
+    Some((InstanceKey { organization, plugin }, server, own.to_owned()))
+}
+
+/// One part of an address: whatever is neither a letter, a digit nor one of `-._` stands as `%` and its number (RFC 3986
+/// section 2.1).
+fn escaped(part: &str) -> String {
+    part.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+fn unescaped(part: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut rest = part.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let digits = [rest.next()?, rest.next()?];
+                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn an_address_leads_back_to_what_it_was_made_of() {
+        let organization = OrganizationId::from_uuid(Uuid::from_u128(1));
+        for (plugin, server, own, expected) in [
+            ("hay-plugin-a", "main", "file:///a b?c#d", "hayloft://hay-plugin-a/main/file:///a b?c#d"),
+            ("@acme/tickets", "x:1%", "demo://{id}", "hayloft://%40acme%2Ftickets/x%3A1%25/demo://{id}"),
+        ] {
+            let key = InstanceKey { organization, plugin: plugin.parse().unwrap() };
+            let server: ServerId = server.parse().unwrap();
+            let address = public_address(&key, &server, own);
+            assert_eq!(address, expected);
+            assert_eq!(place(organization, &address), Some((key, server, own.to_owned())));
+        }
+        for bad in [
+            "",
+            "file:///a",
+            "hayloft://",
+            "hayloft://a/b",
+            "hayloft://A B/s/x",
+            "hayloft://a%4/s/x",
+            "hayloft://%ff/s/x",
+        ] {
+            assert_eq!(place(organization, bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Ask the servers of a plugin for their tools anew.
+
+use hayloft_model::{Caller, InstanceKey, OrganizationId, PluginId, Scope};
+use hayloft_workers::Unavailable;
+
+use super::list::ToolSummary;
+use super::publish::Others;
+use crate::access::Denied;
+use crate::workers::told_to_people;
+use crate::{Host, StoreError};
+
+/// Why the tools were not asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshToolsError {
+    /// The caller may not.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// This host has no such plugin.
+    #[error("there is no plugin `{0}`")]
+    UnknownPlugin(PluginId),
+    /// The organization has it switched off.
+    #[error("the plugin `{0}` is not enabled")]
+    NotEnabled(PluginId),
+    /// Its worker cannot serve at the moment.
+    #[error("{}", told_to_people(.0))]
+    Unavailable(Unavailable),
+    /// We broke.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Host {
+    /// Lists the tools of all servers that the plugin has open, starting its worker if need be, and gives what the
+    /// organization has of it then. A server that does not answer keeps what it listed last.
+    ///
+    /// # Errors
+    /// See [`RefreshToolsError`].
+    pub async fn refresh_tools(
+        &self,
+        caller: &Caller,
+        organization: OrganizationId,
+        id: &PluginId,
+    ) -> Result<Vec<ToolSummary>, RefreshToolsError> {
+        self.authorize(caller, organization, Scope::PluginsWrite)?;
+        let plugin = self.plugins.named(organization, id);
+        let plugin = plugin.ok_or_else(|| RefreshToolsError::UnknownPlugin(id.clone()))?;
+        let key = InstanceKey { organization, plugin: plugin.id.clone() };
+        if !self.instances.get(&key).is_some_and(|instance| instance.enabled) {
+            return Err(RefreshToolsError::NotEnabled(plugin.id.clone()));
+        }
+        let worker = self.workers.ensure(&key).await.map_err(RefreshToolsError::Unavailable)?;
+        let _busy = worker.activity();
+        for (server, session) in self.sessions.of(worker.id()) {
+            match session.upstream.list_tools().await {
+                Ok(listing) => self.sessions.relist(worker.id(), &server, listing),
+                Err(error) => {
+                    tracing::warn!(instance = %key, %server, %error, "failed to list the server's tools anew");
+                }
+            }
+        }
+        self.publish_tools(&key, worker.id(), worker.revision(), Others::Keep).await?;
+        let tools = self.list_tools(caller, organization)?;
+        Ok(tools.into_iter().filter(|tool| tool.plugin_id == key.plugin).collect())
+    }
+}

@@ -1,0 +1,223 @@
+//! Plugins, tools and health in the shapes that programs written against these procedures read.
+
+use chrono::{DateTime, Utc};
+use hayloft_host::{PluginDetail, PluginSummary, ToolSummary};
+use hayloft_model::InstanceState;
+use hayloft_model::plugin::{AuthMethod, Capability, McpEndpoint, Page, RouteAccess};
+use serde_json::{Map, Value, json};
+
+use crate::endpoints::plugins::body::{icon_url, settings_extensions};
+
+/// How much is said of a plugin's capabilities.
+pub(super) enum Capabilities {
+    /// Which there are.
+    Listed,
+    /// What each of them holds.
+    Whole(Map<String, Value>),
+}
+
+/// A plugin in a list.
+pub(super) fn plugin(summary: PluginSummary, capabilities: Capabilities) -> Value {
+    let capabilities = match capabilities {
+        Capabilities::Listed => {
+            summary.capabilities.iter().map(|capability| (capability.to_string(), json!({}))).collect()
+        }
+        Capabilities::Whole(capabilities) => capabilities,
+    };
+    let is_custom = summary.owner.is_some();
+    let icon_url = icon_url(&summary.id, summary.icon_file.as_deref());
+    json!({
+        "id": summary.id,
+        "dbId": summary.number,
+        "name": summary.name,
+        "version": summary.version.unwrap_or_default(),
+        "type": summary.listing.types,
+        "description": summary.description.unwrap_or_default(),
+        "author": summary.listing.author,
+        "category": summary.category,
+        "icon": summary.listing.icon,
+        "iconUrl": icon_url,
+        "marketplace": {
+            "featured": summary.listing.featured,
+            "tags": summary.listing.tags,
+            "screenshots": summary.listing.screenshots,
+        },
+        "installed": !summary.needs_installation,
+        "built": !summary.needs_building,
+        "enabled": summary.enabled,
+        "state": summary.state,
+        "lastError": summary.last_error,
+        "hasConfiguration": summary.has_configuration,
+        "hasCustomUI": summary.has_custom_ui,
+        "autoActivate": summary.auto_activate,
+        "invisible": summary.invisible,
+        "capabilities": capabilities,
+        "sourceType": if is_custom { "custom" } else { "core" },
+        "isCustom": is_custom,
+    })
+}
+
+/// One plugin with everything that a page about it shows.
+pub(super) fn detail(detail: PluginDetail) -> Value {
+    let capabilities = Capabilities::Whole(whole(&detail));
+    let mut shown = plugin(detail.summary, capabilities);
+    shown["configuration"] = json!(detail.config);
+    shown["configSchema"] = json!(detail.config_schema);
+    shown["authMethods"] = json!(detail.auth_methods);
+    shown["auth"] = json!(detail.auth);
+    shown["permissions"] = json!(detail.permissions);
+    shown["settingsExtensions"] = json!(settings_extensions(&detail.ui_extensions));
+    shown["uiExtensions"] = json!(detail.ui_extensions);
+    shown["ui"] = json!({ "auth": detail.default_auth_method, "settings": detail.has_settings_page });
+    shown["missing"] = json!(detail.missing);
+    if let Some(channel) = detail.channel {
+        shown["channel"] = channel.into();
+    }
+    shown
+}
+
+/// The capabilities as a manifest would write them.
+fn whole(detail: &PluginDetail) -> Map<String, Value> {
+    let mut all: Map<String, Value> =
+        detail.summary.capabilities.iter().map(|capability| (capability.to_string(), json!({}))).collect();
+    if let Some(mcp) = mcp(detail) {
+        all.insert(Capability::Mcp.to_string(), mcp);
+    }
+    if !(detail.pages.is_empty() && detail.ui_components.is_empty()) {
+        let routes: Vec<_> = detail.pages.iter().map(ui_route).collect();
+        let components: Vec<_> = detail
+            .ui_components
+            .iter()
+            .map(|component| json!({ "name": component.name, "path": component.component }))
+            .collect();
+        all.insert(Capability::Ui.to_string(), json!({ "routes": routes, "components": components }));
+    }
+    if !detail.routes.is_empty() {
+        let routes: Vec<_> = detail
+            .routes
+            .iter()
+            .map(|route| {
+                let middleware: &[&str] = match route.access {
+                    RouteAccess::Open => &[],
+                    RouteAccess::Organization => &["auth"],
+                };
+                json!({ "method": route.method, "path": route.path, "middleware": middleware })
+            })
+            .collect();
+        all.insert(String::from("api"), json!({ "routes": routes }));
+    }
+    all
+}
+
+fn mcp(detail: &PluginDetail) -> Option<Value> {
+    let has_mcp = detail.summary.capabilities.contains(&Capability::Mcp);
+    if !has_mcp && detail.listed_servers.is_empty() && detail.declared_tools.is_empty() {
+        return None;
+    }
+    let tools: Vec<_> = detail
+        .declared_tools
+        .iter()
+        .flat_map(|(_, tools)| tools)
+        .map(|tool| {
+            json!({
+                "name": tool.name, "label": tool.title, "description": tool.description,
+                "input_schema": tool.input_schema,
+            })
+        })
+        .collect();
+    let mut mcp = json!({ "tools": tools, "auth": auth(&detail.auth_methods) });
+    if let Some(server) = detail.listed_servers.first() {
+        mcp["connection"] = match &server.endpoint {
+            McpEndpoint::Process { .. } => json!({ "type": "local" }),
+            McpEndpoint::Remote { url } => json!({ "type": "remote", "url": url }),
+        };
+        let transports: Vec<_> = server.transports.iter().map(|transport| transport.as_str()).collect();
+        mcp["transport"] = transports.join("|").into();
+    }
+    Some(mcp)
+}
+
+/// The auth methods by kind, with the fields of OAuth. Where a secret comes from is shown, never what it is.
+fn auth(methods: &[AuthMethod]) -> Value {
+    let mut kinds = Vec::new();
+    let mut oauth = None;
+    for method in methods {
+        kinds.push(match method {
+            AuthMethod::ApiKey(_) => "apiKey",
+            AuthMethod::Jwt(_) => "jwt",
+            AuthMethod::Oauth2(method) => {
+                oauth = Some(super::oauth::shape(method));
+                "oauth2"
+            }
+        });
+    }
+    match oauth {
+        Some(oauth) => json!({ "methods": kinds, "oauth": oauth }),
+        None => json!(kinds),
+    }
+}
+
+fn ui_route(page: &Page) -> Value {
+    json!({
+        "path": page.path,
+        "component": page.component,
+        "name": page.id,
+        "meta": { "title": page.title, "requiresAuth": page.requires_session.unwrap_or(true) },
+    })
+}
+
+/// A tool under its own name, with the one under which the organization's agents know it.
+pub(super) fn tool(tool: &ToolSummary) -> Value {
+    let mut shown: Value = serde_json::from_str(tool.definition.get()).unwrap_or_else(|_| json!({}));
+    shown["name"] = tool.tool.as_str().into();
+    shown["qualifiedName"] = tool.name.as_str().into();
+    shown["label"] = shown.get("title").cloned().unwrap_or_else(|| tool.tool.as_str().into());
+    shown["pluginId"] = json!(tool.plugin_id);
+    shown["serverId"] = json!(tool.server_id);
+    shown
+}
+
+/// How a plugin is, in three words and with the reason.
+pub(super) fn health(detail: &PluginDetail, at: DateTime<Utc>) -> Value {
+    let summary = &detail.summary;
+    let refused = detail.auth.as_ref().filter(|auth| auth.valid == Some(false));
+    let error = || summary.last_error.clone();
+    let (status, message, error) = match summary.state {
+        InstanceState::Disabled => ("unconfigured", Some(String::from("the plugin is not enabled")), None),
+        InstanceState::Unconfigured => {
+            let missing: Vec<_> = detail.missing.iter().map(|missing| missing.field.as_str()).collect();
+            let message = if missing.is_empty() {
+                error().unwrap_or_else(|| String::from("a required setting has no value"))
+            } else {
+                format!("required settings have no value: `{}`", missing.join("`, `"))
+            };
+            ("unconfigured", Some(message), None)
+        }
+        InstanceState::Installing => ("unhealthy", Some(String::from("the plugin is being installed")), None),
+        _ if refused.is_some() => {
+            let told = refused.and_then(|auth| auth.message.clone());
+            ("unhealthy", None, Some(told.unwrap_or_else(|| String::from("its credentials are not valid"))))
+        }
+        InstanceState::Ready | InstanceState::Draining => {
+            ("healthy", Some(String::from("the plugin runs")), None)
+        }
+        InstanceState::Starting => ("healthy", Some(String::from("the plugin is starting")), None),
+        InstanceState::Stopped => {
+            ("healthy", Some(String::from("the plugin starts when it is needed")), None)
+        }
+        InstanceState::Degraded
+        | InstanceState::Backoff
+        | InstanceState::Quarantined
+        | InstanceState::Failed => {
+            ("unhealthy", None, Some(error().unwrap_or_else(|| format!("it is {}", summary.state.as_str()))))
+        }
+    };
+    let mut health = json!({ "success": status == "healthy", "status": status, "testedAt": at });
+    if let Some(message) = message {
+        health["message"] = message.into();
+    }
+    if let Some(error) = error {
+        health["error"] = error.into();
+    }
+    health
+}
