@@ -49,11 +49,13 @@ mod open;
 pub mod organizations;
 pub mod outbox;
 pub mod packages;
+pub mod permissions;
 pub mod plugin_values;
 pub mod registrations;
 pub mod tokens;
 pub mod tool_names;
 pub mod tools;
+pub mod uploaded_versions;
 mod vault;
 mod write;
 
@@ -73,11 +75,13 @@ use instances::Instances;
 use organizations::Organizations;
 use outbox::Outbox;
 use packages::Packages;
+use permissions::GrantedPermissions;
 use plugin_values::PluginValues;
 use registrations::Registrations;
 use tokens::Tokens;
 use tool_names::ToolNames;
 use tools::Tools;
+use uploaded_versions::UploadedVersions;
 use vault::Vault;
 
 /// What opening a store needs.
@@ -232,6 +236,18 @@ impl Store {
     #[must_use]
     pub const fn instance_registrations(&self) -> InstanceRegistrations<'_> {
         InstanceRegistrations { store: self }
+    }
+
+    /// What organizations let plugins do.
+    #[must_use]
+    pub const fn permissions(&self) -> GrantedPermissions<'_> {
+        GrantedPermissions { store: self }
+    }
+
+    /// The versions of plugins that organizations uploaded.
+    #[must_use]
+    pub const fn uploaded_versions(&self) -> UploadedVersions<'_> {
+        UploadedVersions { store: self }
     }
 
     /// Values that plugins keep.

@@ -12,4 +12,5 @@ mod plugin_values;
 mod tokens;
 mod tool_names;
 mod tools;
+mod uploads;
 mod vault;
