@@ -1,24 +1,25 @@
 //! All packages of a host: what each needs, which are ready, and how the others become so.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures::FutureExt as _;
+use futures::{FutureExt as _, Stream};
 use futures::future::{BoxFuture, Shared};
 use hayloft_model::plugin::Package;
 use hayloft_model::{ContentHash, PluginId, Problems};
 use hayloft_sandbox::Sandbox;
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::error::{Fault, InstallError};
 use crate::install::{self, Copied};
 use crate::log::RunLog;
 use crate::npm::Scripts;
 use crate::plan;
+use crate::progress::{InstallEvent, Position};
 use crate::registry::{Dial, Registry};
 use crate::shelf::{Failure, Shelf, Staging, Tampered};
 use crate::workshop::{Fittings, InstallLimits, Toolchain, Workshop};
@@ -26,6 +27,9 @@ use crate::{Phase, Provided};
 
 /// How many packages are made ready at once. Each takes memory for all that it writes.
 const AT_ONCE: usize = 2;
+
+/// How many runs are remembered for those who listen. Each holds what was told of it, half a MiB at most.
+const MOST_ENDED: usize = 32;
 
 /// What the packages of a host need.
 pub struct Options {
@@ -59,6 +63,17 @@ struct Inner {
     known: Mutex<HashMap<Key, Package>>,
     at_once: Semaphore,
     numbers: AtomicU64,
+    /// The runs that ended last, for those who still want to hear how.
+    ended: Mutex<VecDeque<(Key, Run)>>,
+    /// How many runs began. Each is called by its number.
+    runs: watch::Sender<u64>,
+}
+
+/// What is told of a run, and its number.
+#[derive(Clone)]
+struct Run {
+    number: u64,
+    log: Arc<RunLog>,
 }
 
 type Key = (PluginId, ContentHash);
@@ -67,6 +82,7 @@ type Outcome = Result<Package, InstallError>;
 
 #[derive(Clone)]
 struct Running {
+    number: u64,
     outcome: Shared<BoxFuture<'static, Outcome>>,
     log: Arc<RunLog>,
     progress: Arc<Mutex<Progress>>,
@@ -131,6 +147,8 @@ impl Packages {
             known: Mutex::default(),
             at_once: Semaphore::new(AT_ONCE),
             numbers: AtomicU64::new(0),
+            ended: Mutex::default(),
+            runs: watch::Sender::new(0),
         })))
     }
 
@@ -194,6 +212,8 @@ impl Packages {
                 None => {
                     let running = self.begin(package.clone());
                     all.insert(key, running.clone());
+                    // Who waits for it looks for it now.
+                    self.0.runs.send_modify(|runs| *runs += 1);
                     tokio::spawn(running.outcome.clone());
                     running
                 }
@@ -202,20 +222,75 @@ impl Packages {
         running.outcome.await
     }
 
+    /// Takes a version away, once whatever makes it has ended. Workers that run from it must have ended before.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub async fn remove(&self, plugin: &PluginId, hash: ContentHash) -> io::Result<()> {
+        let key = (plugin.clone(), hash);
+        let running = self.running().get(&key).map(|running| running.outcome.clone());
+        if let Some(outcome) = running {
+            drop(outcome.await);
+        }
+        let inner = Arc::clone(&self.0);
+        let removed = tokio::task::spawn_blocking(move || {
+            inner.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+            inner.shelf.remove(&key.0, key.1)
+        });
+        removed.await.map_err(io::Error::other)?
+    }
+
+    /// What happens while a package is made, from a place on that somebody heard already. It waits for somebody to ask
+    /// for the package, and ends when it is ready or cannot be made.
+    pub fn follow(
+        &self,
+        package: Package,
+        after: Option<Position>,
+    ) -> impl Stream<Item = (Position, InstallEvent)> + Send + 'static {
+        let listener = Listener {
+            packages: self.clone(),
+            package,
+            after,
+            run: None,
+            heard: VecDeque::new(),
+            is_over: false,
+        };
+        futures::stream::unfold(listener, async |mut listener| {
+            let event = listener.next().await?;
+            Some((event, listener))
+        })
+    }
+
+    fn run_of(&self, package: &Package, after: Option<Position>) -> Option<Run> {
+        let key = (package.descriptor.id.clone(), package.content_hash);
+        if let Some(running) = self.running().get(&key) {
+            return Some(Run { number: running.number, log: Arc::clone(&running.log) });
+        }
+        let ended = self.0.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is over is told to its end to those who know its beginning. To others its outcome is enough.
+        let mut known = ended.iter().filter(|(of, run)| *of == key && after.is_some_and(|at| at.run == run.number));
+        known.next().map(|(_, run)| run.clone())
+    }
+
     fn begin(&self, package: Package) -> Running {
         let (log, progress) = (Arc::new(RunLog::default()), Arc::<Mutex<Progress>>::default());
         let inner = Arc::clone(&self.0);
+        let number = *self.0.runs.borrow();
         let outcome = {
             let (log, progress) = (Arc::clone(&log), Arc::clone(&progress));
             async move {
                 let outcome = inner.install(&package, &log, &progress).await;
                 inner.remember(&package, &log, &outcome).await;
+                log.told.tell(match &outcome {
+                    Ok(_) => InstallEvent::Done {},
+                    Err(error) => InstallEvent::Failed { problems: error.problems() },
+                });
                 let key = (package.descriptor.id.clone(), package.content_hash);
-                inner.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+                inner.retire(key, Run { number, log });
                 outcome
             }
         };
-        Running { outcome: outcome.boxed().shared(), log, progress }
+        Running { number, outcome: outcome.boxed().shared(), log, progress }
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<Key, Running>> {
@@ -223,7 +298,74 @@ impl Packages {
     }
 }
 
+/// Somebody who wants to hear how a package is made.
+struct Listener {
+    packages: Packages,
+    package: Package,
+    after: Option<Position>,
+    run: Option<Run>,
+    heard: VecDeque<(Position, InstallEvent)>,
+    is_over: bool,
+}
+
+impl Listener {
+    async fn next(&mut self) -> Option<(Position, InstallEvent)> {
+        loop {
+            if let Some(event) = self.heard.pop_front() {
+                self.is_over = event.1.is_last();
+                self.after = Some(event.0);
+                return Some(event);
+            }
+            if self.is_over {
+                return None;
+            }
+            // Watched before it is looked at, so that nothing comes between.
+            let mut begun = self.packages.0.runs.subscribe();
+            if self.run.is_none() {
+                self.run = self.packages.run_of(&self.package, self.after);
+            }
+            let Some(run) = &self.run else {
+                // What is only read from the shelf is of no run that could be taken up again.
+                let position = Position { run: u64::MAX, event: 0 };
+                match self.packages.state(&self.package) {
+                    InstallState::Installed => self.heard.push_back((position, InstallEvent::Done {})),
+                    InstallState::InstallError { problems } | InstallState::BuildError { problems } => {
+                        self.heard.push_back((position, InstallEvent::Failed { problems }));
+                    }
+                    InstallState::Waiting | InstallState::Installing { .. } => begun.changed().await.ok()?,
+                }
+                continue;
+            };
+            let mut told = run.log.told.watch();
+            let from = self.after.filter(|after| after.run == run.number).map_or(0, |after| after.event + 1);
+            let number = run.number;
+            let events = run.log.told.since(from);
+            self.heard.extend(
+                events.into_iter().map(|(event, what)| (Position { run: number, event }, what)),
+            );
+            if self.heard.is_empty() {
+                let ended = run.log.told.since(0).last().is_some_and(|(_, event)| event.is_last());
+                if ended {
+                    return None;
+                }
+                told.changed().await.ok()?;
+            }
+        }
+    }
+}
+
 impl Inner {
+    /// A run is over: it is no longer one that goes on, and among the last ones that did.
+    fn retire(&self, key: Key, run: Run) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.push_back((key.clone(), run));
+        while ended.len() > MOST_ENDED {
+            ended.pop_front();
+        }
+        drop(ended);
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+    }
+
     /// Whether it runs from where it lies: where jails have no root of their own they would not find the way to the
     /// shelf, and nothing can be installed. What it depends on may lie in a folder above it, so that is no reason not to
     /// try; what must be built first has nothing that could be tried.
@@ -343,8 +485,10 @@ impl Inner {
         .await?;
         let steps = copied.steps.len();
         let report = |number: usize, step: &plan::Step| {
+            let (title, percent) = (step.title(), 100 * number / steps);
+            log.told.tell(InstallEvent::Step { step: number + 1, steps, percent, title: title.clone() });
             *progress.lock().unwrap_or_else(PoisonError::into_inner) =
-                Progress { step: number + 1, steps, title: step.title() };
+                Progress { step: number + 1, steps, title };
         };
         let result = staging.path().join("result");
         let made = install::make(&workshop, copied, &result, options.limits.room, &report).await;

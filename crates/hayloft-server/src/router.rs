@@ -42,8 +42,12 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(plugins::purge::purge))
         .routes(routes!(plugins::metadata::metadata))
         .routes(routes!(plugins::logs::logs))
-        // …/installation/log
+        // …/installation …/installation/log …/installation/events
+        .routes(routes!(plugins::uninstall::uninstall))
         .routes(routes!(plugins::install_log::install_log))
+        .routes(routes!(plugins::install_events::install_events))
+        // /v1/plugins/upload
+        .routes(routes!(plugins::upload::upload))
         // /v1/orgs/{org}/tools /v1/orgs/{org}/tools/{tool}/call
         .routes(routes!(tools::list::list))
         .routes(routes!(tools::call::call))

@@ -248,6 +248,22 @@ pub(crate) enum PluginCommand {
         #[command(flatten)]
         format: FormatArgs,
     },
+    /// Upload a plugin of the organization's own to the running server.
+    Install(InstallArgs),
+    /// Remove a plugin that the organization uploaded. Its settings stay.
+    Uninstall {
+        /// The plugin's id.
+        plugin: PluginId,
+        #[command(flatten)]
+        org: OrgArgs,
+        /// Delete its settings and credentials too, and what it kept, for good.
+        #[arg(long)]
+        purge: bool,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
     /// Pack a plugin's folder into one file. The same files always give the same bytes.
     Pack {
         /// The folder.
@@ -321,6 +337,26 @@ pub(crate) enum PluginCommand {
         #[command(flatten)]
         format: FormatArgs,
     },
+}
+
+/// Flags of `plugin install`.
+#[derive(Debug, Args)]
+pub(crate) struct InstallArgs {
+    /// The archive that `plugin pack` or `npm pack` made, a `.zip`, or the plugin's folder.
+    #[arg(value_name = "FILE|DIR")]
+    pub(crate) plugin: PathBuf,
+    #[command(flatten)]
+    pub(crate) org: OrgArgs,
+    /// Switch it on, and wait until it is installed.
+    #[arg(long)]
+    pub(crate) enable: bool,
+    /// Take the place of a newer version.
+    #[arg(long)]
+    pub(crate) allow_downgrade: bool,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
 }
 
 /// Flags of `plugin enable`.

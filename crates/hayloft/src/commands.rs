@@ -24,9 +24,11 @@ mod plugin_check;
 mod plugin_disable;
 mod plugin_enable;
 mod plugin_get;
+mod plugin_install;
 mod plugin_list;
 mod plugin_logs;
 mod plugin_pack;
+mod plugin_uninstall;
 mod serve;
 mod token_create;
 mod token_list;
@@ -142,6 +144,10 @@ async fn plugin(context: &Context<'_>, command: PluginCommand) -> Result<ExitCod
     match command {
         PluginCommand::Check { plugin, format } => return plugin_check::run(&plugin, format),
         PluginCommand::Pack { folder, to } => return plugin_pack::run(&folder, to),
+        PluginCommand::Install(args) => return plugin_install::run(context, args).await,
+        PluginCommand::Uninstall { plugin, org, purge, connection, format } => {
+            plugin_uninstall::run(context, &plugin, &org, purge, &connection, format).await?;
+        }
         PluginCommand::List { org, connection, format } => {
             plugin_list::run(context, &org, &connection, format).await?;
         }

@@ -1,6 +1,6 @@
 //! Chooses the parts and puts them together. The only place that knows which backend is behind what.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use futures::future::BoxFuture;
 use hayloft_egress::{Egress, HostName, Policy, Reach};
 use hayloft_host::{Host, HostEnvironment, HostOptions};
 use hayloft_model::plugin::NetworkTarget;
-use hayloft_model::{Clock, Entropy, Secret};
+use hayloft_model::{Clock, Entropy, PluginId, Secret};
 use hayloft_packages::{
-    Dial, Options as PackagesOptions, Packages, Provided, RegistryStream, Toolchain, find_npm,
+    Dial, Options as PackagesOptions, Packages, Provided, RegistryStream, Toolchain, Uploads, find_npm,
 };
 use hayloft_sandbox::{Options as SandboxOptions, Sandbox, Tier};
 use hayloft_server::{Isolation, Metrics, PluginApi, ServerOptions};
@@ -103,6 +103,9 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
     }
     let plugin_api = PluginApi::new(&*ports.entropy);
     let packages = packages(config, data_dir, &runtime, &sandbox, environment)?;
+    let (folder, staging) = (data_dir.path().join("plugins"), data_dir.path().join("uploads"));
+    let uploads = Uploads::open(folder.clone(), staging, config.packages.limits.room)
+        .map_err(|error| Failure::caused(format!("failed to open `{}`", folder.display()), &error))?;
     let host = Host::start(HostOptions {
         store,
         journal,
@@ -130,7 +133,9 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
         },
         maximum_limits: config.limits.maximum,
         outbound: None,
-        plugin_folders: config.plugins.dirs.clone(),
+        plugin_folders: config.plugins.dirs.iter().cloned().chain([uploads.folder().to_owned()]).collect(),
+        uploads,
+        reserved_ids: reserved_ids(config),
         administrator_token,
         deadlines: config.limits.host,
         value_quota: config.limits.values,
@@ -139,6 +144,15 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
     .map_err(|error| Failure::caused("failed to start the host", &error))?;
     plugin_api.serve(&host);
     Ok(host)
+}
+
+/// Plugins to which the operator gave something by their ids. What was meant for one must not be had by whoever uploads
+/// a plugin of the same name.
+fn reserved_ids(config: &Config) -> BTreeSet<PluginId> {
+    let environment = config.plugins.environment_grants.keys();
+    let limits = config.plugins.limits.keys();
+    let network = config.network.grants.keys().chain(config.network.private.keys());
+    environment.chain(limits).chain(network).chain(&config.packages.script_grants).cloned().collect()
 }
 
 /// What makes plugins ready to run.

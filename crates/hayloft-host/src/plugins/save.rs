@@ -144,6 +144,10 @@ impl Host {
         wait: Duration,
     ) -> Result<SaveOutcome, SavePluginError> {
         let turn = self.turns.take(key).await;
+        // It may have been removed while it was made ready.
+        if self.plugins.get(key.organization, &key.plugin).is_none() {
+            return Err(SavePluginError::UnknownPlugin(key.plugin.clone()));
+        }
         let before = self.instances.get(key);
         let was_enabled = before.as_ref().is_some_and(|instance| instance.enabled);
         let enabled = wish.enabled.unwrap_or(was_enabled);

@@ -3,9 +3,12 @@
 pub(crate) mod body;
 pub(crate) mod disable;
 pub(crate) mod get;
+pub(crate) mod install_events;
 pub(crate) mod install_log;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod metadata;
 pub(crate) mod purge;
 pub(crate) mod save;
+pub(crate) mod uninstall;
+pub(crate) mod upload;
