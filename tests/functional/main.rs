@@ -21,3 +21,4 @@ mod procedures;
 mod routes;
 mod settings;
 mod support;
+mod uploads;

@@ -49,3 +49,4 @@ mod processes;
 mod requirements;
 mod secrets;
 mod servers;
+mod uploads;

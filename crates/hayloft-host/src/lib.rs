@@ -4,6 +4,7 @@
 //! |---|---|
 //! | organizations and tokens | [`access`] |
 //! | an organization's plugins | [`plugins`] |
+//! | what plugins may do | [`permissions`] |
 //! | tools | [`tools`] |
 //! | plugins' MCP servers | [`servers`] |
 //! | plugins' HTTP routes | [`routes`] |
@@ -37,6 +38,7 @@ mod instances;
 mod launch;
 mod network;
 mod observe;
+pub mod permissions;
 pub mod plugins;
 pub mod procedures;
 mod relay;
@@ -74,6 +76,7 @@ pub use hayloft_workers::{
     Gate, GateCaller, GateLimits, GatePace, GateStream, HookError, LogLine, ProxyError, ResponseBody,
     Unavailable, WorkerStatus,
 };
+pub use permissions::grant::GrantPermissionsError;
 pub use plugins::disable::DisablePluginError;
 pub use plugins::get::GetPluginError;
 pub use plugins::install_events::{EventId, InstallEvents, InstallEventsError};
@@ -163,6 +166,7 @@ pub struct HostInner {
     pub(crate) access: access::AccessTable,
     pub(crate) plugins: plugins::registry::PluginRegistry,
     pub(crate) instances: instances::InstanceTable,
+    pub(crate) grants: permissions::GrantTable,
     pub(crate) own: plugins::own::OwnRegistrations,
     pub(crate) sessions: sessions::Sessions,
     pub(crate) handed: servers::handed::HandedServers,

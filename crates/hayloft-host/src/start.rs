@@ -16,6 +16,7 @@ use crate::access::AccessTable;
 use crate::instances::{Instance, InstanceTable};
 use crate::launch::Launcher;
 use crate::observe::Watcher;
+use crate::permissions::GrantTable;
 use crate::plugins::known::Preparing;
 use crate::plugins::limits::AllowedLimits;
 use crate::plugins::own::OwnRegistrations;
@@ -62,6 +63,7 @@ impl Host {
         let instances = InstanceTable::new(instances, options.store.clone());
         let own = OwnRegistrations::default();
         own.recall(options.store.instance_registrations().all().await.map_err(StoreError::from)?);
+        let grants = GrantTable::new(options.store.permissions().all().await.map_err(StoreError::from)?);
         let uses = Arc::new(Uses::default());
         let (store, clock) = (options.store, options.clock);
         let counted =
@@ -71,6 +73,7 @@ impl Host {
             access,
             plugins,
             instances,
+            grants,
             own,
             sessions: Default::default(),
             handed: Default::default(),
@@ -117,6 +120,7 @@ impl Host {
                 self.instances.change(&instance.key, |instance| instance.state = state);
             }
         }
+        self.settle_grants().await?;
         self.load_all_tools().await?;
         for instance in self.instances.all().into_iter().filter(|instance| instance.enabled) {
             let plugin = self.plugins.get(instance.key.organization, &instance.key.plugin);

@@ -38,9 +38,10 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         // /v1/orgs/{org}/plugins /v1/orgs/{org}/plugins/{plugin}
         .routes(routes!(plugins::list::list))
         .routes(routes!(plugins::get::get, plugins::save::save, plugins::disable::disable))
-        // /v1/orgs/{org}/plugins/{plugin}/configuration …/metadata …/logs
+        // /v1/orgs/{org}/plugins/{plugin}/configuration …/metadata …/permissions …/logs
         .routes(routes!(plugins::purge::purge))
         .routes(routes!(plugins::metadata::metadata))
+        .routes(routes!(plugins::grant::grant))
         .routes(routes!(plugins::logs::logs))
         // …/installation …/installation/log …/installation/events
         .routes(routes!(plugins::uninstall::uninstall))

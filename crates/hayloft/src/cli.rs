@@ -240,14 +240,8 @@ pub(crate) struct MigrateArgs {
 /// Commands about plugins.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
-    /// Check a plugin's folder, or its archive, without running any of its code.
-    Check {
-        /// The folder, or the archive that `plugin pack` or `npm pack` made of it.
-        #[arg(value_name = "DIR|ARCHIVE")]
-        plugin: PathBuf,
-        #[command(flatten)]
-        format: FormatArgs,
-    },
+    /// Check a plugin's folder, or its archive, without running any of its code unless `--run` says so.
+    Check(CheckArgs),
     /// Upload a plugin of the organization's own to the running server.
     Install(InstallArgs),
     /// Remove a plugin that the organization uploaded. Its settings stay.
@@ -308,6 +302,20 @@ pub(crate) enum PluginCommand {
         #[command(flatten)]
         format: FormatArgs,
     },
+    /// Show what a plugin may do, and what it asks for beyond that.
+    Permissions {
+        /// The plugin's id.
+        plugin: PluginId,
+        #[command(flatten)]
+        org: OrgArgs,
+        /// Grant all that it asks for now.
+        #[arg(long)]
+        grant: bool,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
     /// Call a tool and print its result. The exit code is 1 when the tool says no.
     Call {
         /// The tool's public name, such as `shopify__get_order`.
@@ -337,6 +345,22 @@ pub(crate) enum PluginCommand {
         #[command(flatten)]
         format: FormatArgs,
     },
+}
+
+/// Flags of `plugin check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The folder, or the archive that `plugin pack` or `npm pack` made of it, or a `.zip`.
+    #[arg(value_name = "DIR|ARCHIVE")]
+    pub(crate) plugin: PathBuf,
+    /// Install and build it if need be, start it in a jail without an organization, and say what it registers and where
+    /// that differs from what it declares. No server is needed.
+    #[arg(long)]
+    pub(crate) run: bool,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
 }
 
 /// Flags of `plugin install`.

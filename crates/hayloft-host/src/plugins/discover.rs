@@ -111,6 +111,9 @@ impl Host {
             return;
         }
         for key in self.enabled_instances(&(newer.id.clone(), newer.owner)) {
+            if let Some(descriptor) = newer.descriptor() {
+                self.note_pending(&key, descriptor).await;
+            }
             // What does not run at the moment is started from the newer content the next time.
             if self.workers.serving(&key).is_none() {
                 continue;

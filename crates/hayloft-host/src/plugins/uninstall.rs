@@ -95,6 +95,7 @@ impl Host {
             drop(self.read_plugins().await);
         }
         self.enabling.forget(key);
+        self.withdraw_grants(key).await?;
         self.store.uploaded_versions().removed(key, caller).await.map_err(StoreError::from)?;
         self.remove_versions(key, plugin.content_hash()).await?;
         match data {

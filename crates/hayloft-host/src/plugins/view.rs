@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use hayloft_model::config::{ConfigSchema, masked};
-use hayloft_model::plugin::{AuthMethod, CronDeclaration, Page, RouteDeclaration, UiExtension};
+use hayloft_model::plugin::{
+    AuthMethod, CronDeclaration, Page, Permissions, RouteDeclaration, UiExtension,
+};
 use hayloft_model::{InstanceKey, InstanceState, OrganizationId, PluginId, Problems, Revision, ServerId};
 use hayloft_packages::InstallState;
 use hayloft_workers::{ServerHealth, Worker};
@@ -48,6 +50,8 @@ pub struct PluginSummary {
     pub owner: Option<OrganizationId>,
     /// How far its package is; absent for one that cannot be read.
     pub installation: Option<InstallState>,
+    /// What it asks for and is not granted: what switching it on grants, or what a newer version asks for beyond that.
+    pub pending_permissions: Permissions,
     /// Whether its dependencies must be fetched before it runs.
     pub needs_installation: bool,
     /// Whether it must be built before it runs.
@@ -85,6 +89,8 @@ pub struct PluginDetail {
     pub crons: Vec<CronDeclaration>,
     /// Required settings that nothing gives a value.
     pub missing: Vec<MissingView>,
+    /// What it was granted when it was switched on, and since.
+    pub permissions: Permissions,
 }
 
 /// An organization's credentials for a plugin, without the credentials.
@@ -174,6 +180,9 @@ impl Host {
             problems,
             owner: plugin.owner,
             installation,
+            pending_permissions: descriptor
+                .map(|descriptor| self.pending_permissions(&key, descriptor))
+                .unwrap_or_default(),
             needs_installation: plugin.needs.installation && !is_installed,
             needs_building: plugin.needs.building && !is_installed,
         }
@@ -194,18 +203,20 @@ impl Host {
         let registration = registered.map(|registered| registered.registration.clone()).unwrap_or_default();
         let (mut config, mut missing) = (IndexMap::new(), Vec::new());
         let mut method_id = None;
+        let key = InstanceKey { organization, plugin: plugin.id.clone() };
+        let permitted = plugin.descriptor().map(|descriptor| self.permitted(&key, descriptor));
         if let Some(instance) = instance
             && let Some(revision) = instance.desired_revision
             && let Some(saved) = self.store.configurations().load(&instance.key, revision).await?
         {
             config = masked(&saved.values, &registration.config_schema);
             let chosen = saved.credentials.as_ref();
-            if is_known {
+            if is_known && let Some(permitted) = &permitted {
                 method_id = self
-                    .credentials(plugin, &registration, chosen, &saved.values)
+                    .credentials(permitted, &registration, chosen, &saved.values)
                     .map(|credentials| credentials.method_id);
                 missing = self
-                    .missing_settings(plugin, &registration, &saved.values)
+                    .missing_settings(permitted, &registration, &saved.values)
                     .into_iter()
                     .map(|requirement| MissingView { field: requirement.field, label: requirement.label })
                     .collect();
@@ -232,6 +243,7 @@ impl Host {
             pages: registration.pages,
             crons: registration.crons,
             missing,
+            permissions: self.grants.get(&key).as_deref().cloned().unwrap_or_default(),
         })
     }
 }

@@ -94,13 +94,12 @@ impl Host {
     }
 
     async fn call_known(&self, tool: &ToolEntry, call: CallTool) -> Result<Box<RawValue>, CallToolError> {
-        let plugin = self.plugins.get(tool.key.organization, &tool.key.plugin);
-        let descriptor = plugin.as_ref().and_then(|plugin| plugin.descriptor());
+        let descriptor = self.permitted_of(&tool.key);
         if descriptor.is_some_and(|descriptor| !descriptor.requirements.lets_tools_be_called()) {
             return Err(CallToolError::Unavailable {
                 reason: BreakReason::Unavailable,
                 message: format!(
-                    "the plugin `{}` does not ask for the right to have its tools called",
+                    "the plugin `{}` does not ask for the right to have its tools called, or it was not granted",
                     tool.key.plugin
                 ),
                 retry_after: None,

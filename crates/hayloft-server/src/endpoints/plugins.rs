@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod disable;
 pub(crate) mod get;
+pub(crate) mod grant;
 pub(crate) mod install_events;
 pub(crate) mod install_log;
 pub(crate) mod list;

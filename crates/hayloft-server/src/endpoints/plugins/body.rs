@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use hayloft_host::{AuthView, InstallState, McpServerView, MissingView, PluginDetail, PluginSummary};
 use hayloft_model::InstanceState;
 use hayloft_model::config::ConfigSchema;
-use hayloft_model::plugin::{AuthMethod, CronDeclaration, Page, RouteDeclaration, UiExtension};
+use hayloft_model::plugin::{
+    AuthMethod, CronDeclaration, Page, Permissions, RouteDeclaration, UiExtension,
+};
 use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;
@@ -47,6 +49,10 @@ pub(crate) struct SummaryBody {
     /// How far its package is; `null` for a plugin that cannot be read.
     #[schema(value_type = Option<InstallationShape>)]
     installation: Option<InstallState>,
+    /// What it asks for and is not granted: all of it before it is switched on, which grants it; later what a newer
+    /// version asks for beyond that, and does not get until `POST …/permissions` grants it.
+    #[schema(value_type = Vec<PermissionShape>)]
+    pending_permissions: Permissions,
     /// Whether its dependencies must be fetched before it runs.
     needs_installation: bool,
     /// Whether it must be built before it runs.
@@ -108,6 +114,22 @@ pub(crate) struct DetailBody {
     crons: Vec<CronDeclaration>,
     /// Required settings that nothing gives a value.
     missing: Vec<MissingBody>,
+    /// What it was granted when it was switched on, and since.
+    #[schema(value_type = Vec<PermissionShape>)]
+    permissions: Permissions,
+}
+
+/// Something that a plugin may do, or asks to be allowed to do.
+#[derive(ToSchema)]
+#[schema(as = Permission)]
+#[expect(dead_code, reason = "it documents the shape of `Permission`")]
+pub(crate) struct PermissionShape {
+    /// `network`, `environment`, `scope`, `service` or `capability`.
+    #[schema(example = "network")]
+    kind: String,
+    /// Which: a host and port, a variable's name and so on; `*` where the plugin has no list of its own.
+    #[schema(example = "api.example.com:443")]
+    name: String,
 }
 
 /// An organization's credentials for a plugin, without the credentials.
@@ -215,6 +237,7 @@ impl From<PluginSummary> for SummaryBody {
             problems: entries(summary.problems),
             is_custom: summary.owner.is_some(),
             installation: summary.installation,
+            pending_permissions: summary.pending_permissions,
             needs_installation: summary.needs_installation,
             needs_building: summary.needs_building,
         }
@@ -237,6 +260,7 @@ impl From<PluginDetail> for DetailBody {
             pages: detail.pages,
             crons: detail.crons,
             missing: detail.missing.into_iter().map(MissingBody::from).collect(),
+            permissions: detail.permissions,
         }
     }
 }
