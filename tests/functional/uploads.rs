@@ -239,7 +239,8 @@ async fn an_installation_is_followed_and_taken_up_again() {
     };
     // Who listens before anything happens hears all of it.
     let waiting = events(None).await;
-    let (heard, enabled) = tokio::join!(all(waiting), acme.put(&format!("plugins/{ID}"), &json!({ "enabled": true })));
+    let (heard, enabled) =
+        tokio::join!(all(waiting), acme.put(&format!("plugins/{ID}"), &json!({ "enabled": true })));
     assert!(enabled.status.is_success(), "{}", enabled.text());
     let names: Vec<&str> = heard.iter().map(|event| event.name.as_str()).collect();
     assert_eq!((names.first(), names.last()), (Some(&"step"), Some(&"done")), "{heard:#?}");

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures::{FutureExt as _, Stream};
 use futures::future::{BoxFuture, Shared};
+use futures::{FutureExt as _, Stream};
 use hayloft_model::plugin::Package;
 use hayloft_model::{ContentHash, PluginId, Problems};
 use hayloft_sandbox::Sandbox;
@@ -268,7 +268,8 @@ impl Packages {
         }
         let ended = self.0.ended.lock().unwrap_or_else(PoisonError::into_inner);
         // What is over is told to its end to those who know its beginning. To others its outcome is enough.
-        let mut known = ended.iter().filter(|(of, run)| *of == key && after.is_some_and(|at| at.run == run.number));
+        let mut known =
+            ended.iter().filter(|(of, run)| *of == key && after.is_some_and(|at| at.run == run.number));
         known.next().map(|(_, run)| run.clone())
     }
 
@@ -340,9 +341,8 @@ impl Listener {
             let from = self.after.filter(|after| after.run == run.number).map_or(0, |after| after.event + 1);
             let number = run.number;
             let events = run.log.told.since(from);
-            self.heard.extend(
-                events.into_iter().map(|(event, what)| (Position { run: number, event }, what)),
-            );
+            self.heard
+                .extend(events.into_iter().map(|(event, what)| (Position { run: number, event }, what)));
             if self.heard.is_empty() {
                 let ended = run.log.told.since(0).last().is_some_and(|(_, event)| event.is_last());
                 if ended {

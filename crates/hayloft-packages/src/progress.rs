@@ -119,8 +119,12 @@ impl Told {
     /// What was told from an event on, as far as it is kept, with the number of each.
     pub(crate) fn since(&self, event: u64) -> Vec<(u64, InstallEvent)> {
         let kept = self.kept();
-        let numbered = kept.events.iter().enumerate().map(|(index, event)| (kept.first + index as u64, event));
-        numbered.filter(|(number, _)| *number >= event).map(|(number, event)| (number, event.clone())).collect()
+        let numbered =
+            kept.events.iter().enumerate().map(|(index, event)| (kept.first + index as u64, event));
+        numbered
+            .filter(|(number, _)| *number >= event)
+            .map(|(number, event)| (number, event.clone()))
+            .collect()
     }
 
     /// What says that more was told.

@@ -135,10 +135,7 @@ impl Shelf {
         match fs::remove_dir(self.plugin(plugin)) {
             // Other versions are there, or there never was one.
             Err(error)
-                if !matches!(
-                    error.kind(),
-                    io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound
-                ) =>
+                if !matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) =>
             {
                 Err(error)
             }

@@ -127,12 +127,6 @@ impl Uploads {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
         }
-        // The organization's folder goes with its last plugin; it is not empty before.
-        if let Err(error) = fs::remove_dir(self.of(owner))
-            && error.kind() != io::ErrorKind::DirectoryNotEmpty
-        {
-            tracing::warn!(%owner, %error, "failed to remove an organization's empty folder");
-        }
         self.sync()?;
         aside.close()?;
         Ok(true)
@@ -162,7 +156,8 @@ fn leave_out(root: &Path, name: &Path, problems: &mut Problems) -> io::Result<()
                 false => fs::remove_file(entry.path())?,
             }
             let problem = Problem::warning(name.display().to_string(), "was left out");
-            problems.push(problem.hint("dependencies are installed by the host: leave them out of the archive"));
+            problems
+                .push(problem.hint("dependencies are installed by the host: leave them out of the archive"));
         } else if kind.is_dir() {
             leave_out(root, &name, problems)?;
         }
@@ -205,10 +200,7 @@ mod tests {
         }
 
         fn text(&self) -> Option<String> {
-            fs::read_to_string(
-                self.uploads.place_of(self.owner, &self.plugin).join("package.json"),
-            )
-            .ok()
+            fs::read_to_string(self.uploads.place_of(self.owner, &self.plugin).join("package.json")).ok()
         }
 
         fn staged(&self) -> usize {
@@ -229,7 +221,6 @@ mod tests {
         assert!(uploads.remove(*owner, plugin).unwrap());
         assert!(!uploads.remove(*owner, plugin).unwrap());
         assert_eq!((fixture.text(), fixture.staged()), (None, 0));
-        assert_eq!(fs::read_dir(uploads.folder().join(CUSTOM)).unwrap().count(), 0);
     }
 
     #[test]
@@ -238,7 +229,8 @@ mod tests {
         let archive = fixture.uploads.receive().unwrap();
         let inner = tempfile::tempdir().unwrap();
         // `pack` leaves it out by itself, so another program packs it.
-        for name in ["package.json", "node_modules/evil/index.js", "lib/node_modules/evil.js", "lib/index.js"] {
+        for name in ["package.json", "node_modules/evil/index.js", "lib/node_modules/evil.js", "lib/index.js"]
+        {
             let path = inner.path().join("p").join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "1").unwrap();

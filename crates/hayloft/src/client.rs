@@ -148,9 +148,8 @@ impl Client {
         archive: &Path,
         sent: impl Fn(u64) + Send + 'static,
     ) -> Result<Value, Failure> {
-        let unreadable = |error: io::Error| {
-            Failure::new(format!("failed to read `{}`: {error}", archive.display()))
-        };
+        let unreadable =
+            |error: io::Error| Failure::new(format!("failed to read `{}`: {error}", archive.display()));
         let file = tokio::fs::File::open(archive).await.map_err(unreadable)?;
         let size = file.metadata().await.map_err(unreadable)?.len();
         let head = format!(
@@ -187,9 +186,8 @@ impl Client {
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
-        let request = request
-            .body(empty())
-            .map_err(|error| Failure::caused("failed to write the request", &error))?;
+        let request =
+            request.body(empty()).map_err(|error| Failure::caused("failed to write the request", &error))?;
         let response = self.send(request).await.map_err(|failure| self.told(failure))?;
         if response.status().is_success() {
             return Ok(Events::new(response.into_body()));

@@ -8,7 +8,9 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use hayloft_manifest::registration;
 use hayloft_model::plugin::{Package, Runtime};
-use hayloft_model::{ContentHash, OrganizationId, PluginDescriptor, PluginId, Problem, Problems, Registration};
+use hayloft_model::{
+    ContentHash, OrganizationId, PluginDescriptor, PluginId, Problem, Problems, Registration,
+};
 use hayloft_packages::{InstallState, Needs, Packages};
 use hayloft_store::Store;
 use hayloft_store::registrations::StoredRegistration;

@@ -130,7 +130,8 @@ impl PluginRegistry {
     /// What is being made ready to take a plugin's place.
     pub(crate) fn upgrade_of(&self, plugin: &KnownPlugin) -> Option<Package> {
         let upgrading = self.upgrading.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut of = upgrading.iter().filter(|(((id, owner), _), _)| *id == plugin.id && *owner == plugin.owner);
+        let mut of =
+            upgrading.iter().filter(|(((id, owner), _), _)| *id == plugin.id && *owner == plugin.owner);
         of.next().map(|(_, package)| package.clone())
     }
 

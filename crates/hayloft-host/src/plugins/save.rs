@@ -191,9 +191,9 @@ impl Host {
             self.load_tools(key).await?;
         }
         let pending = if enabled {
-            let missing = self.permitted_of(key).map(|permitted| {
-                self.missing_settings(&permitted, &registered.registration, &values)
-            });
+            let missing = self
+                .permitted_of(key)
+                .map(|permitted| self.missing_settings(&permitted, &registered.registration, &values));
             let missing = missing.unwrap_or_default();
             if missing.is_empty() {
                 self.try_out(key.clone(), revision, was_enabled, turn, wait).await

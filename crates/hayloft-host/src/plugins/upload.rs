@@ -9,9 +9,7 @@ use std::path::PathBuf;
 
 use hayloft_manifest::compare_versions;
 use hayloft_model::plugin::Package;
-use hayloft_model::{
-    Caller, ContentHash, InstanceKey, OrganizationId, PluginId, Problem, Problems, Scope,
-};
+use hayloft_model::{Caller, ContentHash, InstanceKey, OrganizationId, PluginId, Problem, Problems, Scope};
 use hayloft_packages::Unpacked;
 use hayloft_packages::archive::ArchiveError;
 use hayloft_store::uploaded_versions::Upload;
@@ -245,9 +243,9 @@ impl Host {
         let plugins = self.plugins.all();
         let own = plugins.get(&(key.plugin.clone(), Some(key.organization)));
         // What leads to everybody's plugin, whether it is its id or another name of it, leads there for good.
-        let is_everybodys = plugins
-            .values()
-            .any(|plugin| plugin.owner.is_none() && (plugin.id == key.plugin || plugin.answers_to(&key.plugin)));
+        let is_everybodys = plugins.values().any(|plugin| {
+            plugin.owner.is_none() && (plugin.id == key.plugin || plugin.answers_to(&key.plugin))
+        });
         let is_elsewhere = own
             .and_then(|own| own.package.as_ref())
             .is_some_and(|package| !package.root.starts_with(self.uploads.folder()));

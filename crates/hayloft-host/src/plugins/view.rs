@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use hayloft_model::config::{ConfigSchema, masked};
-use hayloft_model::plugin::{
-    AuthMethod, CronDeclaration, Page, Permissions, RouteDeclaration, UiExtension,
-};
+use hayloft_model::plugin::{AuthMethod, CronDeclaration, Page, Permissions, RouteDeclaration, UiExtension};
 use hayloft_model::{InstanceKey, InstanceState, OrganizationId, PluginId, Problems, Revision, ServerId};
 use hayloft_packages::InstallState;
 use hayloft_workers::{ServerHealth, Worker};

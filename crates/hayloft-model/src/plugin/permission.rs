@@ -17,9 +17,7 @@ use super::{Capability, NetworkTarget, PluginDescriptor, Service};
 const UNLISTED: &str = "*";
 
 /// What a permission is about.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PermissionKind {
     /// Use what belongs to the organization: its messages, its customers, …

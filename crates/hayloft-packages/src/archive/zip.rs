@@ -57,12 +57,17 @@ pub(super) fn unpack(mut file: File, path: &Path, tree: &mut Tree, room: Room) -
         let mut entry = archive.by_index(index).map_err(unreadable)?;
         let shown = String::from_utf8_lossy(entry.name_raw()).into_owned();
         let name = entry_path(entry.name_raw()).map_err(|what| wrong(Path::new(&shown), what))?;
-        let data = entry.data_start().ok_or_else(|| wrong(Path::new(&shown), "has no place in the archive"))?;
+        let data =
+            entry.data_start().ok_or_else(|| wrong(Path::new(&shown), "has no place in the archive"))?;
         places.push((entry.header_start(), data + entry.compressed_size()));
         packed += entry.compressed_size();
         plain += entry.size();
         if plain > SMALL && plain / MOST_RATIO > packed {
-            return Err(wrong(&name, format!("cannot be read: more than {MOST_RATIO} bytes come out of each")).into());
+            return Err(wrong(
+                &name,
+                format!("cannot be read: more than {MOST_RATIO} bytes come out of each"),
+            )
+            .into());
         }
         let mode = entry.unix_mode().unwrap_or_default();
         let is_folder = entry.is_dir() || mode & KIND == 0o040_000;
@@ -83,7 +88,8 @@ pub(super) fn unpack(mut file: File, path: &Path, tree: &mut Tree, room: Room) -
         match mode & KIND {
             0 | 0o100_000 => tree.file(&name, mode & 0o111 != 0, &mut Exactly::new(&mut entry))?,
             0o120_000 => {
-                let target = target(&mut entry).map_err(|error| wrong(&name, format!("cannot be read: {error}")))?;
+                let target =
+                    target(&mut entry).map_err(|error| wrong(&name, format!("cannot be read: {error}")))?;
                 tree.link(Path::new(""), &name, &target)?;
             }
             _ => {

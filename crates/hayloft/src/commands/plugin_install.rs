@@ -33,7 +33,8 @@ pub(crate) async fn run(context: &Context<'_>, args: InstallArgs) -> Result<Exit
     let archive = packed.as_ref().map_or(args.plugin.as_path(), |packed| packed.path());
     let client = context.client(&args.connection).await?;
     let organization = client.organization(&args.org).await?;
-    let size = archive.metadata().map_err(|error| Failure::caused("failed to read the archive", &error))?.len();
+    let size =
+        archive.metadata().map_err(|error| Failure::caused("failed to read the archive", &error))?.len();
     let bar = bar(size, "{msg} {wide_bar} {bytes}/{total_bytes}", "uploading");
     let moved = bar.clone();
     let path = format!("/v1/plugins/upload?allowDowngrade={}", args.allow_downgrade);
@@ -41,7 +42,12 @@ pub(crate) async fn run(context: &Context<'_>, args: InstallArgs) -> Result<Exit
     bar.finish_and_clear();
     let uploaded = uploaded?;
     for problem in uploaded["problems"].as_array().into_iter().flatten() {
-        note(&format!("{}: {}: {}", text(problem, "severity"), text(problem, "at"), text(problem, "message")));
+        note(&format!(
+            "{}: {}: {}",
+            text(problem, "severity"),
+            text(problem, "at"),
+            text(problem, "message")
+        ));
     }
     let plugin = text(&uploaded, "pluginId");
     let verb = if uploaded["unchanged"] == true { "is there already" } else { "was uploaded" };

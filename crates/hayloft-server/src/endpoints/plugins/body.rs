@@ -4,9 +4,7 @@ use chrono::{DateTime, Utc};
 use hayloft_host::{AuthView, InstallState, McpServerView, MissingView, PluginDetail, PluginSummary};
 use hayloft_model::InstanceState;
 use hayloft_model::config::ConfigSchema;
-use hayloft_model::plugin::{
-    AuthMethod, CronDeclaration, Page, Permissions, RouteDeclaration, UiExtension,
-};
+use hayloft_model::plugin::{AuthMethod, CronDeclaration, Page, Permissions, RouteDeclaration, UiExtension};
 use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;

@@ -192,11 +192,7 @@ pub(crate) async fn upload(
 }
 
 /// Writes the one file of the form to the disk, piece by piece as it arrives.
-async fn receive(
-    state: &AppState,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<NamedTempFile, ProblemDetails> {
+async fn receive(state: &AppState, headers: &HeaderMap, body: Body) -> Result<NamedTempFile, ProblemDetails> {
     let limit = state.limits.upload;
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > limit.saturating_add(FRAME) {
@@ -207,7 +203,8 @@ async fn receive(
         .and_then(|value| value.to_str().ok())
         .and_then(|value| multer::parse_boundary(value).ok())
         .ok_or_else(not_a_form)?;
-    let sizes = SizeLimit::new().whole_stream(limit.saturating_add(FRAME) as u64).for_field(FIELD, limit as u64);
+    let sizes =
+        SizeLimit::new().whole_stream(limit.saturating_add(FRAME) as u64).for_field(FIELD, limit as u64);
     let constraints = Constraints::new().allowed_fields(vec![FIELD]).size_limit(sizes);
     let mut form = Multipart::with_constraints(body.into_data_stream(), boundary, constraints);
     let unreadable = |error: multer::Error| unreadable(&error, limit);
@@ -252,7 +249,8 @@ fn not_a_form() -> ProblemDetails {
 }
 
 fn missing(message: &str) -> ProblemDetails {
-    let problem = Problem::error("file", message).hint("send the archive as the only field of the form, `file`");
+    let problem =
+        Problem::error("file", message).hint("send the archive as the only field of the form, `file`");
     ProblemDetails::bad_request("the form cannot be read", problem.into())
 }
 
@@ -279,10 +277,7 @@ mod tests {
             (UploadPluginError::IdTaken(plugin()), 409),
             (UploadPluginError::IdReserved(plugin()), 409),
             (UploadPluginError::VersionTaken { plugin: plugin(), version: version() }, 409),
-            (
-                UploadPluginError::Downgrade { plugin: plugin(), version: version(), current: version() },
-                409,
-            ),
+            (UploadPluginError::Downgrade { plugin: plugin(), version: version(), current: version() }, 409),
             (UploadPluginError::TooMany(1), 409),
             (UploadPluginError::Invalid(Problem::error("archive", "is none").into()), 422),
             (UploadPluginError::Host { what: "x".into(), source: std::io::Error::other("disk") }, 500),

@@ -6,10 +6,7 @@ use hayloft_store::uploaded_versions::Upload;
 use crate::backend::{Backend, on_every_backend};
 use crate::support::{ADMINISTRATOR, key, organization};
 
-on_every_backend!(
-    a_version_keeps_its_first_content,
-    what_is_granted_is_kept_by_organization_and_plugin,
-);
+on_every_backend!(a_version_keeps_its_first_content, what_is_granted_is_kept_by_organization_and_plugin,);
 
 fn hash(byte: u8) -> ContentHash {
     ContentHash::from_bytes([byte; 32])

@@ -10,7 +10,9 @@ pub(super) fn registered(registration: &Registration) -> Vec<[String; 3]> {
     for (name, field) in &registration.config_schema.fields {
         rows.push(row("setting", name, if field.required { "required" } else { "" }.to_owned()));
     }
-    rows.extend(registration.auth_methods.iter().map(|method| row("auth method", method.id(), String::new())));
+    rows.extend(
+        registration.auth_methods.iter().map(|method| row("auth method", method.id(), String::new())),
+    );
     for (kind, servers) in
         [("MCP server", &registration.mcp.local), ("MCP server elsewhere", &registration.mcp.external)]
     {
@@ -22,9 +24,13 @@ pub(super) fn registered(registration: &Registration) -> Vec<[String; 3]> {
     for route in &registration.routes {
         rows.push(row("route", &format!("{} {}", route.method, route.path), String::new()));
     }
-    rows.extend(registration.procedures.iter().map(|procedure| row("procedure", &procedure.path, String::new())));
+    rows.extend(
+        registration.procedures.iter().map(|procedure| row("procedure", &procedure.path, String::new())),
+    );
     rows.extend(registration.crons.iter().map(|cron| row("cron", &cron.name, cron.schedule.clone())));
-    rows.extend(registration.ui_extensions.iter().map(|part| row("UI extension", &part.slot, part.component.clone())));
+    rows.extend(
+        registration.ui_extensions.iter().map(|part| row("UI extension", &part.slot, part.component.clone())),
+    );
     rows.extend(registration.pages.iter().map(|page| row("page", &page.id, page.title.clone())));
     rows
 }
@@ -45,14 +51,20 @@ pub(super) fn of(descriptor: &PluginDescriptor, registration: &Registration) -> 
     ];
     for (capability, what, has_some) in registers {
         if descriptor.declares(capability) && !has_some {
-            let message = format!("declares `{capability}`, and registers no {what} before it has an organization");
+            let message =
+                format!("declares `{capability}`, and registers no {what} before it has an organization");
             let hint = format!("leave `{capability}` out if that is all that it does");
             problems.push(Problem::warning("capabilities", message).hint(hint));
         }
     }
     let declared = descriptor.declared.mcp.local.iter().chain(&descriptor.declared.mcp.external);
     for server in declared {
-        let by_code = registration.mcp.local.iter().chain(&registration.mcp.external).find(|other| other.id == server.id);
+        let by_code = registration
+            .mcp
+            .local
+            .iter()
+            .chain(&registration.mcp.external)
+            .find(|other| other.id == server.id);
         problems.extend(by_code.map(|by_code| tools(server, by_code)).unwrap_or_default());
     }
     problems
@@ -66,8 +78,10 @@ fn tools(declared: &McpServerDeclaration, registered: &McpServerDeclaration) -> 
     let has = |server: &McpServerDeclaration, name: &str| server.tools.iter().any(|tool| tool.name == name);
     let only_declared = declared.tools.iter().filter(|tool| !has(registered, &tool.name));
     let only_registered = registered.tools.iter().filter(|tool| !has(declared, &tool.name));
-    let lacking = only_declared.map(|tool| format!("declares the tool `{}`, which its code does not have", tool.name));
-    let further = only_registered.map(|tool| format!("has the tool `{}`, which it does not declare", tool.name));
+    let lacking =
+        only_declared.map(|tool| format!("declares the tool `{}`, which its code does not have", tool.name));
+    let further =
+        only_registered.map(|tool| format!("has the tool `{}`, which it does not declare", tool.name));
     let at = format!("mcp.{}", declared.id);
     lacking.chain(further).map(|message| Problem::warning(at.clone(), message)).collect()
 }
@@ -98,8 +112,10 @@ mod tests {
             "configSchema": { "key": { "type": "string", "required": true } },
             "mcp": { "local": [{ "id": "main", "tools": [{ "name": "two" }, { "name": "three" }] }, { "id": "quiet" }] },
         }));
-        let problems: Vec<String> =
-            of(&plugin, &found).iter().map(|problem| format!("{}: {}", problem.at, problem.message)).collect();
+        let problems: Vec<String> = of(&plugin, &found)
+            .iter()
+            .map(|problem| format!("{}: {}", problem.at, problem.message))
+            .collect();
         assert_eq!(
             problems,
             [
