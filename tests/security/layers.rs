@@ -260,6 +260,21 @@ async fn a_weaker_start_is_refused() {
         assert!(refused.status.code().is_some_and(|code| code != 0), "{refused:?}");
         assert!(refused.stderr.contains(&format!("isolation `{weakest}` is demanded")), "{}", refused.stderr);
     }
+
+    // Who has to answer for it reads it afterwards.
+    let weak = minimum.server(&plugins).isolation("C").environment("HAYLOFT_STRONGEST_ISOLATION", "C");
+    let mut server = weak.start().await;
+    server.configure(|builder| builder.isolation("B"));
+    server.try_restart().await.expect_err("a weaker start");
+    server.configure(|builder| builder.isolation("C"));
+    server.restart().await;
+    let trail = server.admin().get("/v1/audit").await.expect(200).json();
+    let refusal = &trail["entries"][0];
+    assert_eq!(
+        (&refusal["action"], &refusal["detail"]["demanded"]),
+        (&json!("isolation.refused"), &json!("B")),
+        "{trail}"
+    );
 }
 
 /// Where user namespaces are denied, nobody says that there are any, and nothing starts by default.

@@ -49,4 +49,6 @@ mod processes;
 mod requirements;
 mod secrets;
 mod servers;
+mod supply;
+mod tools;
 mod uploads;
