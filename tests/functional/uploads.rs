@@ -22,7 +22,8 @@ fn versioned(folder: &PluginFolder, id: &str, version: &str, extra: &str) -> Plu
            onInitialize() {{ register.config({{ key: {{ type: 'string' }} }}); register.route('GET', '/', (_q, r) => r.send('here')); }},\n\
            async onStart(ctx) {{ await ctx.mcp.startLocal('main', () => ({server})); }} }}));"
     );
-    folder.plugin(id).file("index.js", entry).manifest(&json!({
+    let place = format!("{id}-{version}{}", extra.replace(' ', "-"));
+    folder.plugin(&place).file("index.js", entry).manifest(&json!({
         "name": id, "version": version, "type": "module",
         "hay-plugin": {
             "entry": "./index.js", "displayName": "Mine", "category": "tool",
@@ -239,8 +240,8 @@ async fn an_installation_is_followed_and_taken_up_again() {
     };
     // Who listens before anything happens hears all of it.
     let waiting = events(None).await;
-    let (heard, enabled) =
-        tokio::join!(all(waiting), acme.put(&format!("plugins/{ID}"), &json!({ "enabled": true })));
+    let (path, enable) = (format!("plugins/{ID}"), json!({ "enabled": true }));
+    let (heard, enabled) = tokio::join!(all(waiting), acme.put(&path, &enable));
     assert!(enabled.status.is_success(), "{}", enabled.text());
     let names: Vec<&str> = heard.iter().map(|event| event.name.as_str()).collect();
     assert_eq!((names.first(), names.last()), (Some(&"step"), Some(&"done")), "{heard:#?}");

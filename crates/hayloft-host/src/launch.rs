@@ -79,6 +79,16 @@ impl Host {
         let (values, chosen) = saved.map(|saved| (saved.values, saved.credentials)).unwrap_or_default();
         let registered = self.registered_for(&plugin, key).unwrap_or(registered);
         let registration = &registered.registration;
+        if self.grants.get(key).is_none() && self.instances.get(key).is_some_and(|instance| instance.enabled)
+        {
+            // It could not be read when the host started, so nothing was noted then.
+            if let Some(descriptor) = plugin.descriptor() {
+                self.grant_all(key, descriptor, None).await.map_err(|error| {
+                    tracing::error!(instance = %key, %error, "failed to note what a plugin may do");
+                    failed(String::from("what it may do could not be noted, for a reason of the host"))
+                })?;
+            }
+        }
         let Some(descriptor) = plugin.descriptor().map(|descriptor| self.permitted(key, descriptor)) else {
             return Err(unusable(plugin.problems.clone()));
         };

@@ -222,16 +222,21 @@ impl Packages {
         running.outcome.await
     }
 
+    /// Waits until nobody makes a version.
+    pub async fn settled(&self, plugin: &PluginId, hash: ContentHash) {
+        let running = self.running().get(&(plugin.clone(), hash)).map(|running| running.outcome.clone());
+        if let Some(outcome) = running {
+            drop(outcome.await);
+        }
+    }
+
     /// Takes a version away, once whatever makes it has ended. Workers that run from it must have ended before.
     ///
     /// # Errors
     /// When the system refuses.
     pub async fn remove(&self, plugin: &PluginId, hash: ContentHash) -> io::Result<()> {
+        self.settled(plugin, hash).await;
         let key = (plugin.clone(), hash);
-        let running = self.running().get(&key).map(|running| running.outcome.clone());
-        if let Some(outcome) = running {
-            drop(outcome.await);
-        }
         let inner = Arc::clone(&self.0);
         let removed = tokio::task::spawn_blocking(move || {
             inner.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
@@ -251,6 +256,7 @@ impl Packages {
             packages: self.clone(),
             package,
             after,
+            begun: *self.0.runs.borrow(),
             run: None,
             heard: VecDeque::new(),
             is_over: false,
@@ -261,15 +267,16 @@ impl Packages {
         })
     }
 
-    fn run_of(&self, package: &Package, after: Option<Position>) -> Option<Run> {
+    fn run_of(&self, package: &Package, after: Option<Position>, since: u64) -> Option<Run> {
         let key = (package.descriptor.id.clone(), package.content_hash);
         if let Some(running) = self.running().get(&key) {
             return Some(Run { number: running.number, log: Arc::clone(&running.log) });
         }
         let ended = self.0.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        // What is over is told to its end to those who know its beginning. To others its outcome is enough.
-        let mut known =
-            ended.iter().filter(|(of, run)| *of == key && after.is_some_and(|at| at.run == run.number));
+        // What is over is told to its end to those who know its beginning, or waited for it. To others its outcome is
+        // enough.
+        let is_wanted = |run: &Run| run.number >= since || after.is_some_and(|at| at.run == run.number);
+        let mut known = ended.iter().filter(|(of, run)| *of == key && is_wanted(run));
         known.next().map(|(_, run)| run.clone())
     }
 
@@ -304,6 +311,8 @@ struct Listener {
     packages: Packages,
     package: Package,
     after: Option<Position>,
+    /// The number of the first run that begins while it listens.
+    begun: u64,
     run: Option<Run>,
     heard: VecDeque<(Position, InstallEvent)>,
     is_over: bool,
@@ -323,7 +332,7 @@ impl Listener {
             // Watched before it is looked at, so that nothing comes between.
             let mut begun = self.packages.0.runs.subscribe();
             if self.run.is_none() {
-                self.run = self.packages.run_of(&self.package, self.after);
+                self.run = self.packages.run_of(&self.package, self.after, self.begun);
             }
             let Some(run) = &self.run else {
                 // What is only read from the shelf is of no run that could be taken up again.

@@ -173,7 +173,12 @@ impl Client {
             .header("x-organization-id", organization)
             .body(StreamBody::new(body).boxed_unsync())
             .map_err(|error| Failure::caused("failed to write the request", &error))?;
-        let response = self.send(request).await.map_err(|failure| self.told(failure))?;
+        let response = self.send(request).await.map_err(|failure| {
+            // A server that takes no more closes the connection, and its answer may be lost with it.
+            let hint =
+                "an archive that is larger than the server's `limits.upload` is refused while it is sent";
+            self.told(failure).hint(hint)
+        })?;
         read(response).await.map_err(|failure| self.told(failure))
     }
 

@@ -127,6 +127,17 @@ impl PluginRegistry {
         Some(Upgrading { all: Arc::clone(&self.upgrading), this })
     }
 
+    /// Whether a version is that of any plugin, or will be.
+    pub(crate) fn uses(&self, plugin: &PluginId, hash: ContentHash) -> bool {
+        let known = self.known.load();
+        let found = self.found.load();
+        let mut all = known
+            .iter()
+            .map(|(key, plugin)| (&key.0, plugin.content_hash()))
+            .chain(found.iter().map(|(key, hash)| (&key.0, *hash)));
+        all.any(|(id, found)| id == plugin && found == Some(hash))
+    }
+
     /// What is being made ready to take a plugin's place.
     pub(crate) fn upgrade_of(&self, plugin: &KnownPlugin) -> Option<Package> {
         let upgrading = self.upgrading.lock().unwrap_or_else(PoisonError::into_inner);

@@ -111,8 +111,8 @@ impl Host {
         }
     }
 
-    /// Removes what was made of the plugin's versions, but for what another organization has as well. An installation
-    /// that goes on is let come to its end, which nobody waits for.
+    /// Removes what was made of the plugin's versions, but for what somebody has still or has again. An installation that
+    /// goes on is let come to its end, which nobody waits for.
     async fn remove_versions(
         &self,
         key: &InstanceKey,
@@ -121,16 +121,16 @@ impl Host {
         let uploaded = self.store.uploaded_versions().of(key).await?;
         let mut hashes: BTreeSet<ContentHash> = uploaded.iter().map(|version| version.content_hash).collect();
         hashes.extend(current);
-        let others = self.plugins.all();
-        let is_used = |hash: &ContentHash| {
-            let mut same = others.values().filter(|plugin| plugin.id == key.plugin);
-            same.any(|plugin| plugin.content_hash() == Some(*hash))
-        };
-        hashes.retain(|hash| !is_used(hash));
-        let (packages, plugin) = (self.packages.clone(), key.plugin.clone());
+        let (host, plugin) = (self.clone(), key.plugin.clone());
         tokio::spawn(async move {
             for hash in hashes {
-                if let Err(error) = packages.remove(&plugin, hash).await {
+                host.packages.settled(&plugin, hash).await;
+                // While the folders are not read nobody can come to use it.
+                let _reading = host.plugins.reading.acquire().await;
+                if host.plugins.uses(&plugin, hash) {
+                    continue;
+                }
+                if let Err(error) = host.packages.remove(&plugin, hash).await {
                     tracing::error!(%plugin, %hash, %error, "failed to remove a version of a plugin");
                 }
             }

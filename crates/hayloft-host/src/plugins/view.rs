@@ -48,6 +48,8 @@ pub struct PluginSummary {
     pub owner: Option<OrganizationId>,
     /// How far its package is; absent for one that cannot be read.
     pub installation: Option<InstallState>,
+    /// The version that is being brought into service in its place.
+    pub upgrading_to: Option<String>,
     /// What it asks for and is not granted: what switching it on grants, or what a newer version asks for beyond that.
     pub pending_permissions: Permissions,
     /// Whether its dependencies must be fetched before it runs.
@@ -178,6 +180,7 @@ impl Host {
             problems,
             owner: plugin.owner,
             installation,
+            upgrading_to: self.plugins.upgrade_of(plugin).map(|package| package.descriptor.version),
             pending_permissions: descriptor
                 .map(|descriptor| self.pending_permissions(&key, descriptor))
                 .unwrap_or_default(),

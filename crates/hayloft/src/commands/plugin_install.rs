@@ -130,7 +130,8 @@ impl Follower<'_> {
             asked.await?;
             loop {
                 let plugin = self.client.ask(Method::GET, self.path, None).await?;
-                let is_waiting = matches!(plugin["state"].as_str(), Some("installing" | "starting"));
+                let is_waiting = matches!(plugin["state"].as_str(), Some("installing" | "starting"))
+                    || !plugin["upgradingTo"].is_null();
                 let is_old = text(&plugin, "version") != version && !is_refused(&plugin);
                 if !is_waiting && !is_old {
                     return Ok(plugin);

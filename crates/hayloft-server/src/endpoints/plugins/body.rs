@@ -47,6 +47,9 @@ pub(crate) struct SummaryBody {
     /// How far its package is; `null` for a plugin that cannot be read.
     #[schema(value_type = Option<InstallationShape>)]
     installation: Option<InstallState>,
+    /// The version that is being brought into service in its place; the one before serves until then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upgrading_to: Option<String>,
     /// What it asks for and is not granted: all of it before it is switched on, which grants it; later what a newer
     /// version asks for beyond that, and does not get until `POST …/permissions` grants it.
     #[schema(value_type = Vec<PermissionShape>)]
@@ -235,6 +238,7 @@ impl From<PluginSummary> for SummaryBody {
             problems: entries(summary.problems),
             is_custom: summary.owner.is_some(),
             installation: summary.installation,
+            upgrading_to: summary.upgrading_to,
             pending_permissions: summary.pending_permissions,
             needs_installation: summary.needs_installation,
             needs_building: summary.needs_building,
