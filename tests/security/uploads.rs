@@ -7,7 +7,7 @@ use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use hayloft_testkit::{Organization, PluginFolder, Response, TestServer};
+use hayloft_testkit::{Organization, PluginFolder, Response};
 use http::Method;
 use serde_json::{Value, json};
 use tar::EntryType as Kind;
