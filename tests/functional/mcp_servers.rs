@@ -259,7 +259,10 @@ async fn a_server_elsewhere_is_listed_and_says_that_it_cannot_be_reached() {
     assert_eq!(listed["tools"][0]["name"], "away__act", "{listed:#}");
     let problem = acme.call_tool("away__act", json!({})).await.expect(503).json();
     assert_eq!(problem["reason"], "unavailable");
-    assert!(problem["detail"].as_str().unwrap().contains("no outbound access configured"), "{problem:#}");
+    assert!(
+        problem["detail"].as_str().unwrap().contains("`mcp.example.com`, port 443, may not be reached"),
+        "{problem:#}"
+    );
 }
 
 #[tokio::test]
@@ -302,7 +305,9 @@ if (require.main === module) startPluginWorker(Handing);
     let good = text_of(call("act").await);
     assert!(good.contains("/hay-plugin-handing/") && good.ends_with("/mcp own us"), "{good}");
     assert!(call("fail").await.expect(503).text().contains("exit code 4"));
-    assert!(call("reach").await.expect(503).text().contains("no outbound access configured"));
+    assert!(
+        call("reach").await.expect(503).text().contains("`mcp.example.com`, port 443, may not be reached")
+    );
     let listed = tools_of(&acme).await;
     assert_eq!(listed, ["handing__reach", "handing__fail", "handing__act"]);
 
@@ -348,7 +353,7 @@ export default defineHayPlugin(() => ({
     until("the server", async || tools_of(&acme).await.contains(&String::from("asking__act"))).await;
     assert_eq!(text_of(acme.call_tool("asking__act", json!({})).await), "taken over");
     let problem = acme.call_tool("asking__reach", json!({})).await.expect(503).text();
-    assert!(problem.contains("no outbound access configured"), "{problem}");
+    assert!(problem.contains("`mcp.example.com`, port 443, may not be reached"), "{problem}");
 }
 
 /// The sample plugin that is nothing but a server, alone.

@@ -13,6 +13,7 @@ in_every_setup!(
     a_name_is_what_it_says_it_is,
     names_carry_nothing_out,
     a_storm_of_refusals_is_a_few_lines,
+    servers_elsewhere_lead_only_where_the_plugin_may_go,
 );
 
 /// A service of the outside that the plugin may reach under one name, at one port with TLS and one without.
@@ -266,5 +267,77 @@ async fn a_storm_of_refusals_is_a_few_lines(setup: Setup) {
     let theirs = world.victim.get("audit?limit=1000").await.expect(200).text();
     verdicts.check(!theirs.contains("storm.test"), || "the victim's trail tells of it".into());
     verdicts.done();
+    granted.end().await;
+}
+
+/// Hands over servers elsewhere, and gives the status of each answer.
+const REGISTER: &str = "
+    const statuses = {};
+    for (const url of input.urls) {
+      const body = JSON.stringify({ id: input.id, url, transport: 'http', headers: input.headers });
+      const answer = await fetch('http://hayloft.internal/v1/plugin-api/mcp/register-remote', { method: 'POST', body });
+      statuses[url] = answer.status;
+    }
+    return statuses";
+
+async fn servers_elsewhere_lead_only_where_the_plugin_may_go(setup: Setup) {
+    let granted = Granted::start(setup).await;
+    let before = granted.counts().await;
+    let hostile = [
+        "file:///etc/passwd",
+        "gopher://counts.test/",
+        "http://user@counts.test/",
+        "http://counts.test@169.254.169.254/",
+        "http://127.0.0.1/",
+        "http://127.1/",
+        "http://2130706433/",
+        "http://0x7f000001/",
+        "http://0177.0.0.1/",
+        "http://0.0.0.0/",
+        "http://[::1]/",
+        "http://[::ffff:169.254.169.254]/",
+        "http://[64:ff9b::a9fe:a9fe]/",
+        "http://*.counts.test/",
+        "http://counts.test./",
+        "http://counts.test%00.evil.test/",
+        "javascript:alert(1)",
+        "$(touch /tmp/x)",
+        "--flag",
+    ];
+    let run = async |id: &str, urls: &[&str], headers: Value| {
+        let input = json!({ "id": id, "urls": urls, "headers": headers });
+        granted.world.run(&granted.world.attacker, REGISTER, input).await
+    };
+    let answers = run("hostile", &hostile, json!({})).await;
+    let refused = |status: &Value| status.as_u64().is_some_and(|status| (400..500).contains(&status));
+    let statuses = answers.as_object().unwrap_or_else(|| panic!("{answers:#}"));
+    assert!(statuses.len() == hostile.len() && statuses.values().all(refused), "{answers:#}");
+    let smuggling = json!({ "Host": "allowed.test", "X-A": "a\r\nHost: evil" });
+    let answers = run("smuggling", &["http://counts.test/"], smuggling).await;
+    assert!(refused(&answers["http://counts.test/"]), "{answers:#}");
+
+    // What can be an address is noted, but leads nowhere that the plugin may not go.
+    let denied = [
+        "http://evil.test:7000/",
+        "http://evil.allowed.test:7000/",
+        "http://allowed.test:7001/",
+        "https://evil.allowed.test/",
+    ];
+    for (number, url) in denied.iter().enumerate() {
+        assert_eq!(run(&format!("denied{number}"), &[url], json!({})).await[*url], 200, "{url}");
+    }
+    until("the refusals", PATIENCE, async || {
+        let refusals = granted.refusals().await;
+        let of_servers = refusals.iter().filter(|refusal| refusal["server"].is_string());
+        of_servers.filter(|refusal| refusal["reason"] == "host" || refusal["reason"] == "port").count() == 4
+    })
+    .await;
+    let after = granted.counts().await;
+    assert!(before["raw"] == after["raw"] && before["secure"] == after["secure"], "{before} {after}");
+
+    // Where it may go, the host goes.
+    let good = "http://allowed.test:7000/";
+    assert_eq!(run("good", &[good], json!({})).await[good], 200);
+    until("the host", PATIENCE, async || granted.counts().await["raw"] != after["raw"]).await;
     granted.end().await;
 }

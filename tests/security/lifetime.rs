@@ -48,7 +48,7 @@ fn belongings(world: &World) -> BTreeSet<PathBuf> {
 
 fn groups_below(folder: &Path, depth: u32, found: &mut BTreeSet<PathBuf>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir()) {
-        if entry.file_name().to_string_lossy().starts_with("wrk_") {
+        if entry.file_name().to_string_lossy().contains("wrk_") {
             found.insert(entry.path());
         }
         if depth < 8 {

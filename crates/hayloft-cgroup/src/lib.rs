@@ -3,17 +3,21 @@
 //! Two layouts are known. In the *unified* one (version 2) the host's own group was delegated to it; the host moves
 //! into the leaf `hayloft-host`, because a group with processes may not limit its children. In the *split* one
 //! (version 1, as root) each controller has a hierarchy of its own. Both get `hayloft-<owner>/<name>` below the
-//! host's own group. Which one works is found out by trial.
+//! host's own group; but for the processor the split one gets `hayloft-<owner>.<name>`, beside the host's own threads.
+//! Which one works is found out by trial.
 //!
 //! It must not know what runs in a group, nor decide what it means that there are none.
 
 mod folders;
 mod place;
 mod processes;
+mod processor;
 
-use std::ffi::OsStr;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,6 +25,8 @@ use std::time::Instant;
 use folders::{children, explain, lock, make_folder, remove_folder, tolerate, write};
 use place::{ENABLE, enter_leaf, own_folder};
 use processes::{PATIENCE, clear, kill};
+
+pub use processor::Priority;
 
 /// What all processes of a group may use together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +43,16 @@ const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
 const MEMORY: usize = 0;
 const PIDS: usize = 1;
 const CPU: usize = 2;
+/// Where processor time is counted: in the split layout by a controller of its own.
+const ACCOUNT: usize = 3;
+const ACCOUNTANT: &str = "cpuacct";
+
+/// What a group in the split layout weighs beside a thread of the host, which weighs 1024.
+const WEIGHT: &str = "256";
+
+/// The folders of one group: of each of [`CONTROLLERS`] and of what counts; several may be the same.
+type Folders = [PathBuf; 4];
+
 /// What to do when the host has no groups that it may divide.
 pub const DELEGATE: &str = "run the host alone in a systemd unit with `Delegate=memory pids cpu` in its `[Service]` section, \
                         or from a shell with `systemd-run --user --scope -p Delegate=yes` (a user's units get `cpu` only if \
@@ -52,8 +68,8 @@ const RENAME: &str = "use letters, digits, `-` and `_`, and not `host`";
 #[derive(Clone, Debug)]
 pub struct Groups {
     layout: Layout,
-    /// The folder `hayloft-<owner>` of each of [`CONTROLLERS`]; several may be the same.
-    folders: [PathBuf; 3],
+    /// The folders `hayloft-<owner>`.
+    folders: Folders,
     /// Held so that no second host takes living groups of this owner for leftovers.
     _lock: Arc<File>,
 }
@@ -71,7 +87,7 @@ pub struct Missing {
 #[derive(Debug)]
 pub struct Group {
     layout: Layout,
-    folders: [PathBuf; 3],
+    folders: Folders,
     removed: bool,
 }
 
@@ -104,12 +120,14 @@ impl Groups {
         let place = |base: PathBuf| base.join(format!("hayloft-{owner}"));
         let unified = own("").map(|folder| {
             let folder = place(enter_leaf(&folder)?);
-            Self::prepare(Layout::Unified, [folder.clone(), folder.clone(), folder])
+            Self::prepare(Layout::Unified, std::array::from_fn(|_| folder.clone()))
         });
         match (unified, CONTROLLERS.map(own)) {
             (Some(Ok(groups)), _) => Ok(groups),
             (_, [Some(memory), Some(pids), Some(cpu)]) => {
-                Self::prepare(Layout::Split, [memory, pids, cpu].map(place))
+                // A machine without it still has its limits.
+                let account = own(ACCOUNTANT).unwrap_or_else(|| cpu.clone());
+                Self::prepare(Layout::Split, [memory, pids, cpu, account].map(place))
             }
             (Some(Err(missing)), _) => Err(missing),
             (None, _) => Err(Missing {
@@ -119,14 +137,13 @@ impl Groups {
         }
     }
 
-    fn prepare(layout: Layout, folders: [PathBuf; 3]) -> Result<Self, Missing> {
+    fn prepare(layout: Layout, folders: Folders) -> Result<Self, Missing> {
         let at = folders[MEMORY].clone();
         let attempt = || {
             folders.iter().try_for_each(|folder| make_folder(folder))?;
             let lock = lock(&at)?;
-            let leftovers = folders.iter().flat_map(|folder| children(folder));
-            for name in leftovers.filter_map(|leftover| leftover.file_name().map(OsStr::to_owned)) {
-                clear(&folders.each_ref().map(|folder| folder.join(&name)))?;
+            for name in names(&folders) {
+                clear(&folders_of(layout, &folders, &name))?;
             }
             apply(&folders, share(layout))?;
             let groups = Self { layout, folders, _lock: Arc::new(lock) };
@@ -149,7 +166,7 @@ impl Groups {
     }
 
     fn make_with(&self, name: &str, settings: Vec<Setting>) -> io::Result<Group> {
-        let folders = self.folders.each_ref().map(|folder| folder.join(name));
+        let folders = folders_of(self.layout, &self.folders, OsStr::new(name));
         // A living group of this name has the first folder: fail before there is a value whose drop would end it.
         fs::create_dir(&folders[MEMORY]).map_err(|error| explain("make", &folders[MEMORY], &error))?;
         let group = Group { layout: self.layout, folders, removed: false };
@@ -195,6 +212,15 @@ impl Group {
         self.read("memory.current", "memory.usage_in_bytes")?.trim().parse().ok()
     }
 
+    /// The same without what the kernel can take back at any moment: the cache of files that nobody has read for a
+    /// while.
+    pub fn working_set_bytes(&self) -> Option<u64> {
+        let key = if self.layout == Layout::Unified { "inactive_file " } else { "total_inactive_file " };
+        let text = self.read("memory.stat", "memory.stat")?;
+        let cache: u64 = text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok())?;
+        Some(self.memory_bytes()?.saturating_sub(cache))
+    }
+
     /// How often the kernel has killed for memory in this group. To be asked before the group is removed.
     pub fn memory_kills(&self) -> u64 {
         let text = self.read("memory.events", "memory.oom_control").unwrap_or_default();
@@ -234,16 +260,51 @@ impl Drop for Group {
     }
 }
 
-/// The share of all groups of an owner together, a quarter of the default. Workers are equal among each other (they
-/// keep the default), and because the low share is that of their common parent, the host gets four fifths of a busy
-/// core against any number of them. An idle core is theirs.
+/// Where a group of this name lives. For the processor that is beside the folder of its owner where that is possible: an
+/// idle group yields at once to its siblings only, and the host's threads have to be among them.
+fn folders_of(layout: Layout, owner: &Folders, name: &OsStr) -> Folders {
+    owner.each_ref().map(|folder| {
+        if layout == Layout::Split && *folder == owner[CPU] {
+            let mut own = prefix(folder);
+            own.push(name);
+            folder.with_file_name(own)
+        } else {
+            folder.join(name)
+        }
+    })
+}
+
+/// What the names of an owner's groups begin with that are beside its folder. No name of an owner has a dot.
+fn prefix(folder: &Path) -> OsString {
+    let mut prefix = folder.file_name().unwrap_or_default().to_owned();
+    prefix.push(".");
+    prefix
+}
+
+/// The names of all groups that an owner has.
+fn names(owner: &Folders) -> BTreeSet<OsString> {
+    let below = owner.iter().flat_map(|folder| children(folder));
+    let below = below.filter_map(|group| group.file_name().map(OsStr::to_owned));
+    let prefix = prefix(&owner[CPU]);
+    let beside = owner[CPU].parent().map(children).unwrap_or_default();
+    let beside = beside.into_iter().filter_map(|group| {
+        let name = group.file_name()?.as_bytes().strip_prefix(prefix.as_bytes())?;
+        Some(OsStr::from_bytes(name).to_owned())
+    });
+    below.chain(beside).collect()
+}
+
+/// The share of all groups of an owner together, where they have a common parent, is a quarter of the default. Workers
+/// are equal among each other (they keep the default), and because the low share is that of their parent, the host gets
+/// four fifths of a busy core against any number of them. An idle core is theirs. Where they are beside the host, each
+/// has that share ([`WEIGHT`]), and who computes much is an idle group.
 fn share(layout: Layout) -> Vec<Setting> {
     match layout {
         Layout::Unified => vec![
             (MEMORY, "cgroup.subtree_control", ENABLE.to_owned(), None),
             (CPU, "cpu.weight", "25".to_owned(), None),
         ],
-        Layout::Split => vec![(CPU, "cpu.shares", "256".to_owned(), None)],
+        Layout::Split => Vec::new(),
     }
 }
 
@@ -267,6 +328,7 @@ fn settings(layout: Layout, memory: u64, tasks: u64, processor: u32) -> Vec<Sett
             (MEMORY, "memory.limit_in_bytes", memory.clone(), None),
             (MEMORY, "memory.memsw.limit_in_bytes", memory, if_there),
             tasks,
+            (CPU, "cpu.shares", WEIGHT.to_owned(), None),
             (CPU, "cpu.cfs_period_us", "100000".to_owned(), None),
             // This layout refuses more than a parent has; then the parent's limit holds.
             (CPU, "cpu.cfs_quota_us", quota.to_string(), Some(ErrorKind::InvalidInput)),
@@ -274,7 +336,7 @@ fn settings(layout: Layout, memory: u64, tasks: u64, processor: u32) -> Vec<Sett
     }
 }
 
-fn apply(folders: &[PathBuf; 3], settings: Vec<Setting>) -> io::Result<()> {
+fn apply(folders: &Folders, settings: Vec<Setting>) -> io::Result<()> {
     settings.into_iter().try_for_each(|(controller, file, text, tolerated)| {
         tolerate(tolerated, write(&folders[controller].join(file), &text))
     })

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -26,6 +26,19 @@ pub(crate) fn members(folders: &[PathBuf]) -> BTreeSet<i32> {
         .flat_map(|list| list.lines().filter_map(|line| line.parse().ok()).collect::<Vec<_>>())
         .filter(|process| *process > 0)
         .collect()
+}
+
+/// Whether any task of this group runs or waits for its turn.
+pub(crate) fn any_runnable(folder: &Path) -> bool {
+    let ready = |task: &str| {
+        // The second field is the name in parentheses and can hold anything, further parentheses included.
+        let stat = fs::read(format!("/proc/{task}/stat")).unwrap_or_default();
+        let end = stat.iter().rposition(|byte| *byte == b')');
+        end.and_then(|end| stat.get(end + 2)).is_some_and(|state| *state == b'R')
+    };
+    // The one is the file of the split layout, the other that of the unified one.
+    let lists = ["tasks", "cgroup.threads"].map(|file| fs::read_to_string(folder.join(file)));
+    lists.into_iter().flatten().any(|list| list.lines().any(ready))
 }
 
 pub(crate) fn kill(folders: &[PathBuf], deadline: Instant) -> io::Result<()> {

@@ -1,7 +1,6 @@
 //! What groups do, on the kernel of this machine; and what would be written where it has the other layout.
 #![expect(clippy::disallowed_methods, reason = "what a group does is seen only on real processes in it")]
 
-use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
@@ -74,6 +73,7 @@ fn each_layout_has_its_files() {
             "memory memory.limit_in_bytes 5 None",
             "memory memory.memsw.limit_in_bytes 5 Some(NotFound)",
             "pids pids.max 6 None",
+            "cpu cpu.shares 256 None",
             "cpu cpu.cfs_period_us 100000 None",
             "cpu cpu.cfs_quota_us 150000 Some(InvalidInput)",
         ]
@@ -171,15 +171,18 @@ impl Place {
         self.0.make(name, &limits(tasks, processor)).expect("a group")
     }
 
-    fn left(&self) -> Vec<PathBuf> {
-        self.0.folders.iter().flat_map(|folder| children(folder)).collect()
+    fn left(&self) -> BTreeSet<OsString> {
+        names(&self.0.folders)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        for name in self.left() {
+            let _ = clear(&folders_of(self.0.layout, &self.0.folders, &name));
+        }
         for folder in self.0.folders.iter().rev() {
-            let _ = clear(&children(folder)).and_then(|()| remove_folder(folder));
+            let _ = remove_folder(folder);
         }
     }
 }
@@ -226,7 +229,7 @@ fn a_memory_bomb_is_ended_and_told_of() {
     assert_eq!(neighbour.try_wait().expect("its state"), None, "the neighbour lives");
     calm.remove().expect("removed");
     assert_eq!(neighbour.wait().expect("its end").signal(), Some(9));
-    assert_eq!(place.left(), Vec::<PathBuf>::new());
+    assert_eq!(place.left(), BTreeSet::new());
 }
 
 #[test]
@@ -243,7 +246,7 @@ fn tasks_are_limited() {
         assert_eq!(child.wait().expect("its end").signal().is_none(), ended);
         assert!(group.memory_kills() == 0);
     }
-    assert_eq!(place.left(), Vec::<PathBuf>::new(), "dropping removes");
+    assert_eq!(place.left(), BTreeSet::new(), "dropping removes");
 }
 
 #[test]
@@ -258,7 +261,7 @@ fn a_fork_bomb_ends() {
     assert!(members(&group.folders).len() >= 20, "it goes on forking");
     group.remove().expect("removed");
     assert!(!child.wait().expect("its end").success());
-    assert_eq!(place.left(), Vec::<PathBuf>::new());
+    assert_eq!(place.left(), BTreeSet::new());
 }
 
 #[test]
@@ -281,12 +284,88 @@ fn the_processor_is_limited() {
     child.wait().expect("its end");
 }
 
+/// Waits until a group has used so much of the processor.
+fn await_use(group: &Group, at_least: Duration) -> Duration {
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let used = group.processor_time().expect("a count");
+        if used >= at_least || Instant::now() >= until {
+            assert!(used >= at_least, "it got {used:?} of the processor");
+            return used;
+        }
+        wait(&mut [], Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn an_idle_group_gets_what_the_others_leave() {
+    let Some(place) = Place::new("idle") else { return };
+    let busy = "exec taskset -c 0 sh -c 'while :; do :; done'";
+    let (idle, normal) = (place.make("idle", 8, 100), place.make("normal", 8, 100));
+    assert_eq!(idle.processor_time(), Some(Duration::ZERO));
+    assert!(!idle.wants_processor());
+    let mut loser = start(&idle, busy);
+    await_use(&idle, Duration::from_millis(20));
+    idle.set_priority(Priority::Idle).expect("set");
+    // What nobody else wants is its own.
+    let before = idle.processor_time().expect("a count");
+    let before = await_use(&idle, before + Duration::from_millis(2));
+    let mut winner = start(&normal, busy);
+    let won = await_use(&normal, Duration::from_millis(400));
+    let lost = idle.processor_time().expect("a count") - before;
+    assert!(lost * 4 < won, "the idle one got {lost:?} beside {won:?}");
+    assert!(idle.wants_processor(), "it still would");
+
+    idle.set_priority(Priority::Normal).expect("set back");
+    normal.set_priority(Priority::Idle).expect("set");
+    let before = (idle.processor_time().expect("a count"), normal.processor_time().expect("a count"));
+    let won = await_use(&idle, before.0 + Duration::from_millis(400)) - before.0;
+    let lost = normal.processor_time().expect("a count") - before.1;
+    assert!(lost * 4 < won, "the idle one got {lost:?} beside {won:?}");
+
+    idle.remove().expect("removed");
+    await_use(&normal, before.1 + lost + Duration::from_millis(2));
+    drop(normal);
+    for ended in [&mut loser, &mut winner] {
+        ended.wait().expect("its end");
+    }
+}
+
+#[test]
+fn a_kernel_without_idle_groups_weighs_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = |file: &str| fs::read_to_string(folder.path().join(file)).expect("a file");
+    for (layout, file, weights) in
+        [(Layout::Unified, "cpu.weight", ["1", "100"]), (Layout::Split, "cpu.shares", ["2", "256"])]
+    {
+        for (priority, weight) in [Priority::Idle, Priority::Normal].into_iter().zip(weights) {
+            fs::write(folder.path().join(file), "").expect("a file");
+            processor::prioritize(folder.path(), layout, priority).expect("written");
+            assert_eq!(text(file), weight);
+        }
+    }
+    fs::write(folder.path().join("cpu.idle"), "").expect("a file");
+    processor::prioritize(folder.path(), Layout::Unified, Priority::Idle).expect("written");
+    assert_eq!((text("cpu.idle").as_str(), text("cpu.weight").as_str()), ("1", "100"));
+    let group =
+        |layout| Group { layout, folders: std::array::from_fn(|_| folder.path().to_owned()), removed: true };
+    assert_eq!(group(Layout::Unified).processor_time(), None);
+    fs::write(folder.path().join("cpu.stat"), "usage_usec 2500\nuser_usec 1\n").expect("a file");
+    fs::write(folder.path().join("cpuacct.usage"), "7000\n").expect("a file");
+    assert_eq!(group(Layout::Unified).processor_time(), Some(Duration::from_micros(2500)));
+    assert_eq!(group(Layout::Split).processor_time(), Some(Duration::from_micros(7)));
+}
+
 #[test]
 fn a_tighter_parent_holds_where_the_kernel_refuses_more() {
     let Some(place) = Place::new("parent") else { return };
     if place.0.layout == Layout::Split {
-        write(&place.0.folders[CPU].join("cpu.cfs_quota_us"), "20000").expect("a limit of the parent");
-        let group = place.make("child", 8, 100);
+        let parent = place.0.folders[CPU].clone();
+        write(&parent.join("cpu.cfs_quota_us"), "20000").expect("a limit of the parent");
+        let mut inner = place.0.clone();
+        inner.folders[CPU] = parent.join("inner");
+        let group = inner.make("child", &limits(8, 100)).expect("a group");
+        assert_eq!(group.folders[CPU], parent.join("inner.child"));
         let own = fs::read_to_string(group.folders[CPU].join("cpu.cfs_quota_us")).expect("a limit");
         assert_eq!(own.trim(), "-1");
     }
@@ -310,7 +389,7 @@ fn leftovers_are_removed_and_a_living_host_is_not_disturbed() {
     drop(groups);
     let again = Place(Groups::find(&owner).expect("found again"));
     assert_eq!(child.wait().expect("its end").signal(), Some(9));
-    assert_eq!(again.left(), Vec::<PathBuf>::new());
+    assert_eq!(again.left(), BTreeSet::new());
     again.make("old", 8, 100).remove().expect("the name is free");
 }
 
@@ -324,7 +403,7 @@ fn the_unified_layout_ends_all_below() {
     if let Err(error) = fs::create_dir(&folder).and_then(|()| fs::create_dir(folder.join("below"))) {
         return eprintln!("not tested on this machine: {error}");
     }
-    let folders = [folder.clone(), folder.clone(), folder.clone()];
+    let folders = std::array::from_fn(|_| folder.clone());
     let group = Group { layout: Layout::Unified, folders, removed: false };
     assert_eq!(group.entries(), [folder.join("cgroup.procs")]);
     let below = folder.join("below/cgroup.procs");
@@ -375,5 +454,5 @@ fn many_at_once() {
             });
         }
     });
-    assert_eq!(place.left(), Vec::<PathBuf>::new());
+    assert_eq!(place.left(), BTreeSet::new());
 }

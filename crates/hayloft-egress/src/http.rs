@@ -14,13 +14,11 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
-use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+use tokio_rustls::rustls::RootCertStore;
 use tokio_util::task::AbortOnDropHandle;
 use url::{Host, Url};
 
-use crate::{ConnectError, Denial, Egress, HostName, HostNameError, Policy};
+use crate::{ConnectError, Denial, Egress, HostName, HostNameError, Policy, Tls, TlsError};
 
 /// How many times one request is sent elsewhere.
 const REDIRECTS: usize = 5;
@@ -51,7 +49,7 @@ impl Default for HttpLimits {
 pub struct HttpClient {
     egress: Egress,
     policy: Arc<Policy>,
-    tls: TlsConnector,
+    tls: Tls,
     limits: HttpLimits,
 }
 
@@ -116,28 +114,6 @@ pub enum UrlFault {
     Clear,
 }
 
-/// Why there is no client.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// The machine has no certificates to trust.
-    #[error("this machine has no trusted certificates (Debian: `apt-get install ca-certificates`)")]
-    NoRoots,
-    /// The library refuses its own defaults.
-    #[error("failed to set up TLS: {0}")]
-    Library(#[from] rustls::Error),
-}
-
-/// The certificates that this machine trusts.
-///
-/// # Errors
-/// When there are none.
-pub fn system_roots() -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() { Err(TlsError::NoRoots) } else { Ok(roots) }
-}
-
 impl HttpClient {
     /// A client that trusts these certificates.
     ///
@@ -149,13 +125,7 @@ impl HttpClient {
         roots: RootCertStore,
         limits: HttpLimits,
     ) -> Result<Self, TlsError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { egress, policy, tls: TlsConnector::from(Arc::new(config)), limits })
+        Ok(Self { egress, policy, tls: Tls::new(roots)?, limits })
     }
 
     /// Sends a request and reads its whole answer. `GET` and `HEAD` follow to where they are sent, each place as if it
@@ -215,9 +185,7 @@ impl HttpClient {
             return self.exchange(stream, request).await;
         }
         let tls = |error: io::Error| HttpError::Tls { host: host.clone(), error };
-        let name = ServerName::try_from(host.as_str().to_owned())
-            .map_err(|error: InvalidDnsNameError| tls(io::Error::other(error)))?;
-        let stream = self.tls.connect(name, stream).await.map_err(tls)?;
+        let stream = self.tls.connect(&host, stream).await.map_err(tls)?;
         self.exchange(stream, request).await
     }
 

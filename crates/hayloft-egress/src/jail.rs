@@ -26,11 +26,11 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::{interval, timeout};
 
 mod answer;
-mod forward;
+pub(crate) mod forward;
 mod hello;
 mod names;
-mod pace;
-mod refusals;
+pub(crate) mod pace;
+pub(crate) mod refusals;
 
 pub use forward::JailStream;
 pub use names::{HOST_ADDRESS, HOST_NAME};

@@ -25,5 +25,6 @@ from!(
     hayloft_store::configurations::PurgeError,
     hayloft_store::instances::InstanceError,
     hayloft_store::packages::PackageError,
+    hayloft_store::remote_servers::RemoteServerError,
     hayloft_store::tokens::TokenError,
 );

@@ -21,7 +21,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use hayloft_model::plugin::PluginLimits;
-use hayloft_model::{Clock, PluginId, Secret};
+use hayloft_model::{Clock, Entropy, PluginId, Secret};
 use hayloft_packages::{Packages, Uploads};
 use hayloft_store::Store;
 use hayloft_store::journal::Journal;
@@ -41,6 +41,7 @@ mod observe;
 pub mod permissions;
 pub mod plugins;
 pub mod procedures;
+mod recycle;
 mod relay;
 pub mod routes;
 pub mod servers;
@@ -64,6 +65,7 @@ pub use audit::list::ListAuditError;
 pub use config::environment::HostEnvironment;
 pub use failure::StoreError;
 pub use hayloft_mcp::client::ServerError;
+pub use hayloft_mcp::client::remote::{ByteStream, Connector, RemoteUrl};
 pub use hayloft_mcp::service::BreakReason;
 pub use hayloft_mcp::{CallTool, Change, ToolFailure, progress_channel};
 pub use hayloft_packages::{InstallEvent, InstallState, Needs};
@@ -91,8 +93,8 @@ pub use plugins::upload::{Downgrade, UploadPlugin, UploadPluginError, UploadedPl
 pub use plugins::view::{AuthView, McpServerView, MissingView, PluginDetail, PluginSummary};
 pub use procedures::call::{CallProcedure, CallProcedureError};
 pub use routes::proxy::{ProxyRouteError, RouteRequest};
-pub use servers::Outbound;
 pub use servers::register::{Place as ServerPlace, RegisterServerError};
+pub use servers::{Outbound, OutboundCaller};
 pub use start::StartError;
 pub use tools::call::CallToolError;
 pub use tools::list::ToolSummary;
@@ -171,6 +173,10 @@ pub struct HostInner {
     pub(crate) sessions: sessions::Sessions,
     pub(crate) handed: servers::handed::HandedServers,
     pub(crate) outbound: Option<Arc<dyn Outbound>>,
+    pub(crate) remotes: servers::remote::Remotes,
+    /// Orders what is known of an instance's servers elsewhere.
+    pub(crate) adopting: turns::Turns,
+    pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) catalogues: tools::catalogue::Catalogues,
     pub(crate) turns: Arc<turns::Turns>,
     /// Orders what is told of an instance's tools.

@@ -68,6 +68,12 @@ impl Observer for Watcher {
         }
     }
 
+    fn outgrown(&self, key: &InstanceKey, worker: WorkerId, reason: &str) {
+        if let Some(host) = self.host() {
+            host.recycle_in_background(key, worker, reason);
+        }
+    }
+
     fn worker_gone(&self, _: &InstanceKey, worker: WorkerId) {
         if let Some(host) = self.host() {
             host.sessions.forget(worker);
@@ -96,6 +102,19 @@ impl Observer for Watcher {
             registered
                 .map(drop)
                 .map_err(|error| Refusal::new(FailureReason::Configuration, error.to_string()))
+        }
+        .boxed()
+    }
+
+    fn withdraw_mcp<'a>(
+        &'a self,
+        key: &'a InstanceKey,
+        worker: WorkerId,
+        server: ServerId,
+    ) -> BoxFuture<'a, Result<(), Refusal>> {
+        async move {
+            let withdrawn = self.asked()?.withdraw_remote(key, worker, &server).await;
+            withdrawn.map_err(|error| Refusal::new(FailureReason::Refused, error.to_string()))
         }
         .boxed()
     }
@@ -205,7 +224,7 @@ impl Host {
     }
 
     /// Learns the tools of a server that was reached, and lets calls find it.
-    pub(crate) async fn take_up(
+    async fn take_up(
         &self,
         key: &InstanceKey,
         worker: WorkerId,
@@ -295,6 +314,9 @@ impl Host {
     fn publish_in_background(&self, key: &InstanceKey, worker: WorkerId, revision: Revision, others: Others) {
         let (host, key) = (self.clone(), key.clone());
         tokio::spawn(async move {
+            if let Err(error) = host.adopt_remotes(&key, worker, others).await {
+                tracing::error!(instance = %key, %error, "failed to take over the plugin's servers elsewhere");
+            }
             if let Err(error) = host.publish_tools(&key, worker, revision, others).await {
                 tracing::error!(instance = %key, %error, "failed to publish the plugin's tools");
             }

@@ -7,6 +7,7 @@ pub(crate) mod handed;
 mod listed;
 mod outbound;
 pub mod register;
+pub(crate) mod remote;
 
 pub(crate) use connect::open_in_jail;
-pub use outbound::Outbound;
+pub use outbound::{Outbound, OutboundCaller};

@@ -78,6 +78,9 @@ impl Host {
             sessions: Default::default(),
             handed: Default::default(),
             outbound: options.outbound,
+            remotes: Default::default(),
+            adopting: Default::default(),
+            entropy: Arc::clone(&options.workers.entropy),
             catalogues: Default::default(),
             turns: Default::default(),
             publishing: Default::default(),
@@ -115,6 +118,10 @@ impl Host {
     /// Makes rows and catalogue agree with the fact that nothing runs yet.
     async fn settle(&self) -> Result<(), StoreError> {
         for instance in self.instances.all() {
+            if instance.enabled && instance.state.serves() && self.is_all_elsewhere(&instance.key) {
+                // Nothing of it ran here, so nothing of it has ended.
+                continue;
+            }
             if let Some(state) = after_restart(&instance) {
                 // What was said of a process that is gone is not a step of a life, so it is set, not stepped.
                 self.instances.change(&instance.key, |instance| instance.state = state);
@@ -122,6 +129,7 @@ impl Host {
         }
         self.settle_grants().await?;
         self.load_all_tools().await?;
+        self.recall_remotes().await?;
         for instance in self.instances.all().into_iter().filter(|instance| instance.enabled) {
             let plugin = self.plugins.get(instance.key.organization, &instance.key.plugin);
             if plugin.is_some_and(|plugin| plugin.has_requirements()) {
@@ -157,6 +165,9 @@ impl Host {
         });
         stream::iter(activated)
             .for_each_concurrent(WARMED_AT_ONCE, async |instance| {
+                if self.is_all_elsewhere(&instance.key) {
+                    return;
+                }
                 if let Err(error) = self.workers.ensure(&instance.key).await {
                     tracing::warn!(instance = %instance.key, %error, "failed to start a plugin with the host");
                 }
@@ -203,6 +214,7 @@ impl Host {
 
     /// Ends every worker within the time, then writes down what is still to be written.
     pub async fn shutdown(&self, within: Duration) {
+        self.remotes.clear();
         self.workers.shutdown(within).await;
         self.instances.flush().await;
         // What the relay did not tell by now is told after the next start.

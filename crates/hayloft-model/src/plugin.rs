@@ -19,6 +19,7 @@ pub mod permission;
 pub mod registration;
 pub mod route;
 pub mod schedule;
+pub mod server_auth;
 pub mod ui;
 
 pub use auth::AuthMethod;
@@ -32,6 +33,7 @@ pub use permission::{Permission, PermissionKind, Permissions, UnknownPermissionK
 pub use registration::{HookName, ProcedureDeclaration, ProcedureKind, Registration};
 pub use route::{HttpMethod, RouteAccess, RouteDeclaration};
 pub use schedule::{CronDeclaration, RetryPolicy};
+pub use server_auth::{AuthValue, ServerAuth};
 pub use ui::{Page, UiComponent, UiExtension};
 
 use crate::{ContentHash, PluginId};

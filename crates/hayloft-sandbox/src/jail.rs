@@ -5,7 +5,7 @@ use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -25,7 +25,10 @@ use crate::{Command, JailError, Process};
 
 mod attendant;
 mod connect;
+mod meter;
 mod request;
+
+pub use meter::Meter;
 
 use attendant::{Registry, attend};
 use request::Prepared;
@@ -59,24 +62,6 @@ pub struct Network {
 #[must_use]
 pub fn runs_in(first: u32, process: u32) -> bool {
     tree::descends(process.cast_signed(), first.cast_signed())
-}
-
-/// Measures a jail's memory.
-#[derive(Clone, Debug)]
-pub struct MemoryMeter {
-    group: Option<Weak<Group>>,
-    pid: i32,
-}
-
-impl MemoryMeter {
-    /// Memory in use by all processes of the jail, in bytes. `None` once it has ended.
-    #[must_use]
-    pub fn bytes(&self) -> Option<u64> {
-        match &self.group {
-            Some(group) => group.upgrade()?.memory_bytes(),
-            None => tree::resident_bytes(self.pid),
-        }
-    }
 }
 
 /// What keeps a jail alive: the last one to go ends it.
@@ -233,11 +218,10 @@ impl Jail {
         self.tenancy.first.pid.unsigned_abs()
     }
 
-    /// Tells the memory in use by all its processes, in bytes, and `None` once it has ended. It does not keep the
-    /// jail alive.
+    /// Tells what all its processes use, and decides who goes first. It does not keep the jail alive.
     #[must_use]
-    pub fn memory_meter(&self) -> MemoryMeter {
-        MemoryMeter { group: self.tenancy.group().as_ref().map(Arc::downgrade), pid: self.tenancy.first.pid }
+    pub fn meter(&self) -> Meter {
+        Meter::new(self.tenancy.group().as_ref().map(Arc::downgrade), self.tenancy.first.pid)
     }
 
     /// Starts a process. It runs its program when this returns.

@@ -26,10 +26,11 @@ mod spec;
 mod system;
 
 pub use error::{JailError, StartError};
+pub use hayloft_cgroup::Priority;
 pub use hayloft_stage::tree::{Swept, TreeError, sweep};
 pub use hayloft_stage::{GATE_NAME, Limits, MARKER_VARIABLE, Step, Temporary, Tier, UnknownTier};
 pub use isolation::{IsolationReport, Layer};
-pub use jail::{Jail, MemoryMeter, Network, runs_in};
+pub use jail::{Jail, Meter, Network, runs_in};
 pub use process::{Exit, Process, Signal};
 pub use sandbox::{Options, Sandbox};
 pub use spec::{Command, JailSpec, Stdio};

@@ -1,4 +1,4 @@
-//! All processes that one process has begotten: their memory, and their end.
+//! All processes that one process has begotten: what they use, and their end.
 //!
 //! Without process namespaces the kernel does not know a tree, so it is searched for: children of children, since
 //! orphans come back to the jail's first process, and, where that one is gone, carriers of the same marker in their
@@ -69,7 +69,8 @@ pub fn resident_bytes(root: i32) -> Option<u64> {
 }
 
 /// A process and its descendants, as the kernel lists the children of each task.
-fn with_descendants(root: i32) -> Vec<i32> {
+#[must_use]
+pub fn with_descendants(root: i32) -> Vec<i32> {
     if fs::metadata("/proc/thread-self/children").is_err() {
         // A kernel that was built without these lists.
         return list()

@@ -13,6 +13,7 @@ use crate::data_keys::DataKeyError;
 use crate::entity::{configurations, instance_registrations, tools};
 use crate::instances::{self, Instance, InstanceChange, InstanceError};
 use crate::plugin_values;
+use crate::remote_servers;
 use crate::vault::{self, DoesNotOpen, Key, Place};
 use crate::write::{Act, Write};
 use crate::{DatabaseError, Store, UnknownOrganization, WriteError};
@@ -316,6 +317,7 @@ impl Configurations<'_> {
             .await
             .map_err(write.failed())?;
         plugin_values::purge(&write, key).await?;
+        remote_servers::purge(&write, key).await?;
         row.desired_revision = None;
         row.active_revision = None;
         row.auth_valid = None;

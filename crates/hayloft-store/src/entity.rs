@@ -17,6 +17,7 @@ pub(crate) mod packages;
 pub(crate) mod permissions;
 pub(crate) mod plugin_values;
 pub(crate) mod registrations;
+pub(crate) mod remote_servers;
 pub(crate) mod tokens;
 pub(crate) mod tool_names;
 pub(crate) mod tools;

@@ -52,6 +52,7 @@ pub mod packages;
 pub mod permissions;
 pub mod plugin_values;
 pub mod registrations;
+pub mod remote_servers;
 pub mod tokens;
 pub mod tool_names;
 pub mod tools;
@@ -78,6 +79,7 @@ use packages::Packages;
 use permissions::GrantedPermissions;
 use plugin_values::PluginValues;
 use registrations::Registrations;
+use remote_servers::RemoteServers;
 use tokens::Tokens;
 use tool_names::ToolNames;
 use tools::Tools;
@@ -254,6 +256,12 @@ impl Store {
     #[must_use]
     pub const fn plugin_values(&self) -> PluginValues<'_> {
         PluginValues { store: self }
+    }
+
+    /// MCP servers elsewhere that plugins handed over.
+    #[must_use]
+    pub const fn remote_servers(&self) -> RemoteServers<'_> {
+        RemoteServers { store: self }
     }
 
     /// Plugins in organizations.

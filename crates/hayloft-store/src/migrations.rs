@@ -14,6 +14,7 @@ mod m0005_facts;
 mod m0006_calls;
 mod m0007_host_audit;
 mod m0008_plugin_values;
+mod m0009_remote_servers;
 mod m0010_uploads_and_grants;
 
 pub(crate) struct Migrator;
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_calls::Migration),
             Box::new(m0007_host_audit::Migration),
             Box::new(m0008_plugin_values::Migration),
+            Box::new(m0009_remote_servers::Migration),
             Box::new(m0010_uploads_and_grants::Migration),
         ]
     }

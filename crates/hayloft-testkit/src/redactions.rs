@@ -24,7 +24,7 @@ static PATTERNS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
 });
 
 /// Numbers that say nothing about right or wrong, by the name of their field.
-const NUMBERS: [&str; 5] = ["pid", "rssBytes", "port", "startTime", "durationMs"];
+const NUMBERS: [&str; 6] = ["pid", "rssBytes", "cpuSeconds", "port", "startTime", "durationMs"];
 
 /// A text without ids, tokens, times, ports and temporary folders.
 #[must_use]

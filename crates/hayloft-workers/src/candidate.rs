@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::dispatcher::Command;
+use crate::dispatcher::{Command, Takeover};
 use crate::{CandidateError, HookCall, HookError, Worker, Workers};
 
 /// A bound worker that does not serve yet. Dropping it ends it.
@@ -63,7 +63,17 @@ impl Candidate {
     pub async fn promote(mut self) -> Result<Worker, CandidateError> {
         // The dispatcher is asked before anything is waited for, so from here on the worker is its own to promote.
         self.worker = None;
-        self.workers.promote(self.id).await
+        self.workers.promote(self.id, Takeover::NewValues).await
+    }
+
+    /// The same for a worker that is replaced for this reason and not for new values: its calls in flight end when they
+    /// end, each by its own limit, and none is cut off. The reason is shown with the new worker.
+    ///
+    /// # Errors
+    /// As of [`Candidate::promote`].
+    pub async fn relieve(mut self, reason: String) -> Result<Worker, CandidateError> {
+        self.worker = None;
+        self.workers.promote(self.id, Takeover::Recycled(reason)).await
     }
 
     /// Ends it.

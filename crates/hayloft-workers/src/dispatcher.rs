@@ -22,6 +22,7 @@ use crate::events::{Cause, Ending, Event, Facts, Order, Report};
 use crate::http::{RouteClient, RouteListener};
 use crate::logs::{KeptLogs, Logs, WorkerLog};
 use crate::notices::Notices;
+use crate::sampler::{self, Subjects};
 use crate::settings::Settings;
 use crate::unit::{self, Birth};
 use crate::worker::{Inner, Worker};
@@ -47,7 +48,7 @@ pub(crate) enum Command {
     Ensure(InstanceKey, oneshot::Sender<Result<Worker, Unavailable>>),
     Probe(Box<Package>, oneshot::Sender<Result<Box<RawValue>, ProbeError>>),
     Candidate(InstanceKey, Box<Launch>, oneshot::Sender<Result<Worker, CandidateError>>),
-    Promote(WorkerId, oneshot::Sender<Result<Worker, CandidateError>>),
+    Promote(WorkerId, Takeover, oneshot::Sender<Result<Worker, CandidateError>>),
     Discard(WorkerId),
     /// Gives a worker to run `onDisable` with, if one can be had. Calls are refused until `Stop`.
     BeginDisable(InstanceKey, oneshot::Sender<Option<Worker>>),
@@ -60,6 +61,15 @@ pub(crate) enum Command {
     Shutdown(Duration, oneshot::Sender<()>),
 }
 
+/// What becomes of the worker whose place a candidate takes.
+#[derive(Clone, Debug)]
+pub(crate) enum Takeover {
+    /// Its calls have the time that any worker's have that is to end.
+    NewValues,
+    /// It holds more memory than it shall, and for nothing else: its calls end when they end.
+    Recycled(String),
+}
+
 /// What small tasks bring back.
 enum Outcome {
     Launched { key: InstanceKey, attempt: u64, result: Result<Box<Launch>, LaunchRefused> },
@@ -70,6 +80,7 @@ pub(crate) struct Dispatcher {
     commands: mpsc::UnboundedReceiver<Command>,
     reports: mpsc::UnboundedReceiver<Report>,
     reporter: mpsc::UnboundedSender<Report>,
+    subjects: Subjects,
     outcomes: mpsc::UnboundedReceiver<Outcome>,
     outcome_sender: mpsc::UnboundedSender<Outcome>,
     instances: HashMap<InstanceKey, Instance>,
@@ -135,6 +146,8 @@ struct Unit {
     activity: Arc<Activity>,
     started_at: DateTime<Utc>,
     content_hash: ContentHash,
+    /// Why the one before it was recycled, if it took its place for that.
+    recycle_reason: Option<String>,
 }
 
 /// What a unit is for.
@@ -144,7 +157,7 @@ enum Purpose {
     /// To be tried with new values.
     Candidate(Box<Launch>, Option<oneshot::Sender<Result<Worker, CandidateError>>>),
     /// A candidate whose `onStart` runs.
-    Promotion(oneshot::Sender<Result<Worker, CandidateError>>),
+    Promotion(Takeover, oneshot::Sender<Result<Worker, CandidateError>>),
     /// It serves, or did until it was told to end.
     Serving,
     /// To say what its plugin registers.
@@ -156,6 +169,7 @@ impl Dispatcher {
         let (reporter, reports) = mpsc::unbounded_channel();
         let (outcome_sender, outcomes) = mpsc::unbounded_channel();
         let dispatcher = Self {
+            subjects: sampler::start(shared.settings.sampling.pace, reporter.clone()),
             shared,
             commands,
             reports,
@@ -208,7 +222,7 @@ impl Dispatcher {
             Command::Ensure(key, reply) => self.ensure(&key, reply),
             Command::Probe(package, reply) => self.probe(&package, reply),
             Command::Candidate(key, launch, reply) => self.candidate(&key, launch, reply),
-            Command::Promote(worker, reply) => self.promote(worker, reply),
+            Command::Promote(worker, takeover, reply) => self.promote(worker, takeover, reply),
             Command::Discard(worker) => self.drain(worker, Duration::ZERO, "the candidate was discarded"),
             Command::BeginDisable(key, reply) => self.begin_disable(&key, reply),
             Command::Stop(key, reason, reply) => self.stop(&key, &reason, reply),
@@ -244,6 +258,7 @@ impl Dispatcher {
             Event::Started(result) => self.on_started(worker, result),
             Event::Health(result) => self.on_health(worker, result),
             Event::Idle => self.on_idle(worker),
+            Event::Outgrown(reason) => self.on_outgrown(worker, reason),
             Event::Gone(ending) => self.on_gone(worker, ending),
         }
     }
@@ -294,7 +309,7 @@ impl Dispatcher {
         let routes = RouteListener::default();
         let revision = match &purpose {
             Purpose::Serve(launch) | Purpose::Candidate(launch, _) => Some(launch.binding.revision),
-            Purpose::Promotion(_) | Purpose::Serving | Purpose::Probe(_) => None,
+            Purpose::Promotion(..) | Purpose::Serving | Purpose::Probe(_) => None,
         };
         let worker = key.zip(revision).map(|(key, revision)| Worker {
             inner: Arc::new(Inner {
@@ -320,9 +335,20 @@ impl Dispatcher {
             orders: order_inbox,
             requests: request_inbox,
             reports: self.reporter.clone(),
+            subjects: self.subjects.clone(),
         }));
         let content_hash = package.content_hash;
-        let unit = Unit { purpose, orders, worker, ending: false, facts, activity, started_at, content_hash };
+        let unit = Unit {
+            purpose,
+            orders,
+            worker,
+            ending: false,
+            facts,
+            activity,
+            started_at,
+            content_hash,
+            recycle_reason: None,
+        };
         self.units.insert(id, unit);
         id
     }
@@ -370,6 +396,7 @@ impl Dispatcher {
         let worker = unit.worker.as_ref()?;
         let instance = self.instances.get(worker.key())?;
         let facts = unit.facts.borrow().clone();
+        let sample = facts.sample.as_ref().map(|sample| *sample.borrow()).unwrap_or_default();
         let now = self.shared.settings.clock.now();
         let quiet = chrono::Duration::from_std(unit.activity.last().elapsed()).unwrap_or_default();
         let current = instance.serving == Some(worker_id)
@@ -392,7 +419,10 @@ impl Dispatcher {
             last_activity_at: (now - quiet).max(unit.started_at),
             in_flight: unit.activity.in_flight(),
             restarts: instance.restarts,
-            rss_bytes: facts.memory.and_then(|memory| memory.bytes()),
+            rss_bytes: facts.meter.and_then(|meter| meter.memory_bytes()),
+            processor_time: sample.processor,
+            throttled: sample.throttled,
+            recycle_reason: unit.recycle_reason.clone(),
             isolation: self.shared.settings.sandbox.isolation().tier,
             mcp_servers: facts.servers,
             secrets_in_environment: facts.secrets_in_environment,

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use hayloft_model::{Revision, ServerId, WorkerId, WorkerState};
-use hayloft_sandbox::MemoryMeter;
+use hayloft_sandbox::Meter;
 use serde_json::value::RawValue;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::kept::KeptServer;
+use crate::sampler::Sample;
 use crate::{Binding, KeepRefused, ServerHealth, StartFailure};
 
 /// From the dispatcher to a unit.
@@ -51,6 +52,8 @@ pub(crate) enum Event {
     Health(Result<(), String>),
     /// Nobody has used it for long.
     Idle,
+    /// It holds more memory than it shall. The reason is for people.
+    Outgrown(String),
     /// Nothing of it is left. The last report.
     Gone(Ending),
 }
@@ -101,7 +104,9 @@ impl Ending {
 pub(crate) struct Facts {
     pub(crate) state: WorkerState,
     pub(crate) pid: Option<u32>,
-    pub(crate) memory: Option<MemoryMeter>,
+    pub(crate) meter: Option<Meter>,
+    /// What was measured last.
+    pub(crate) sample: Option<watch::Receiver<Sample>>,
     pub(crate) revision: Revision,
     pub(crate) servers: Vec<ServerId>,
     /// The servers that are kept up beside it.
@@ -118,7 +123,8 @@ impl Facts {
         Self {
             state: WorkerState::Starting,
             pid: None,
-            memory: None,
+            meter: None,
+            sample: None,
             revision: Revision(0),
             servers: Vec::new(),
             kept: BTreeMap::new(),

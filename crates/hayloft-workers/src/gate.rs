@@ -5,31 +5,25 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs;
-use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::PermissionsExt;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use hayloft_model::{InstanceKey, PluginId, WorkerId};
-use rustix::fs::{Mode, OFlags};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::http::by_descriptor;
 use crate::pace::{GatePace, Paced};
 use crate::settings::GateLimits;
 
-/// How long to wait when the system has no descriptor for another connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+mod listener;
+
+pub(crate) use listener::{FolderListener, GateListener};
 
 /// The socket's name in a worker's folder.
 pub(crate) const SOCKET: &str = "gate.sock";
@@ -105,110 +99,6 @@ impl fmt::Debug for GateCaller {
             .field("key", &self.key())
             .finish()
     }
-}
-
-/// Where a worker's connections arrive. There is one for each worker, so that it tells who calls.
-#[derive(Debug)]
-pub(crate) enum GateListener {
-    /// Made inside the jail's own network.
-    Jail(TcpListener),
-    /// In the worker's folder, where it has no network of its own.
-    Folder(FolderListener),
-}
-
-/// A socket in a worker's folder. Other workers may be the same user and can spell the folder's name, so who connects
-/// is looked at.
-#[derive(Debug)]
-pub(crate) struct FolderListener {
-    listener: UnixListener,
-    /// The first process of its jail, once that is known.
-    first: Option<u32>,
-}
-
-impl FolderListener {
-    /// Makes the socket. It goes with the folder.
-    pub(crate) fn make(folder: &Path, name: &str) -> io::Result<Self> {
-        // A socket's name is limited to some hundred bytes, so it is spelled through a descriptor of its folder.
-        let folder =
-            rustix::fs::open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        let name = by_descriptor(&folder).join(name);
-        let listener = UnixListener::bind(&name)?;
-        // The folder decides who comes this far, and the worker may be another user than the host.
-        fs::set_permissions(&name, fs::Permissions::from_mode(0o666))?;
-        Ok(Self { listener, first: None })
-    }
-
-    /// Only what runs in the jail with this first process is let in.
-    pub(crate) fn of_jail(self, first: u32) -> Self {
-        Self { first: Some(first), ..self }
-    }
-
-    /// The next connection; `None` for one of somebody else.
-    async fn accept(&self) -> io::Result<Option<UnixStream>> {
-        let (stream, _) = self.listener.accept().await?;
-        let peer = stream.peer_cred().ok().and_then(|peer| u32::try_from(peer.pid()?).ok());
-        let own = self.first.zip(peer).is_some_and(|(first, peer)| hayloft_sandbox::runs_in(first, peer));
-        Ok(own.then_some(stream))
-    }
-
-    /// The next connection, whatever happens to others.
-    pub(crate) async fn next(&self, caller: &GateCaller) -> UnixStream {
-        loop {
-            if let Some(stream) = taken(self.accept().await, caller).await {
-                return stream;
-            }
-        }
-    }
-}
-
-impl GateListener {
-    /// Takes over a socket that was made inside a jail.
-    pub(crate) fn jail(listener: std::net::TcpListener) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        TcpListener::from_std(listener).map(Self::Jail)
-    }
-
-    /// The next connection; `None` for one of somebody else, or one that is already gone.
-    async fn accept(&self) -> io::Result<Option<GateStream>> {
-        match self {
-            Self::Jail(listener) => {
-                let (stream, _) = listener.accept().await?;
-                Ok(stream.set_nodelay(true).ok().map(|()| Box::new(stream) as GateStream))
-            }
-            Self::Folder(listener) => {
-                Ok(listener.accept().await?.map(|stream| Box::new(stream) as GateStream))
-            }
-        }
-    }
-
-    /// The next connection, whatever happens to others, and not before `due`. Each that is taken moves that on, also one
-    /// that is hung up on.
-    async fn next(&self, caller: &GateCaller, pace: &GatePace, due: &mut Instant) -> GateStream {
-        loop {
-            sleep_until(*due).await;
-            let accepted = self.accept().await;
-            *due = pace.took_one();
-            if let Some(stream) = taken(accepted, caller).await {
-                return stream;
-            }
-        }
-    }
-}
-
-/// What was accepted, if it is a connection of the worker.
-async fn taken<S>(accepted: io::Result<Option<S>>, caller: &GateCaller) -> Option<S> {
-    match accepted {
-        Ok(Some(stream)) => return Some(stream),
-        // A plugin can make as many of these as it likes, so nothing waits and the log stays quiet.
-        Ok(None) => {
-            tracing::debug!(worker = %caller.worker(), "hung up on a process that is not the worker's, or is gone");
-        }
-        Err(error) => {
-            tracing::warn!(%error, worker = %caller.worker(), "failed to accept a worker's connection");
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-        }
-    }
-    None
 }
 
 /// The path of the gate's socket in a worker's folder.
@@ -292,13 +182,17 @@ async fn serve(listener: GateListener, gate: Arc<dyn Gate>, caller: GateCaller, 
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
+    use std::time::Duration;
+    use std::{fs, io};
 
+    use rustix::fs::{Mode, OFlags};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
+    use tokio::net::{TcpStream, UnixStream};
     use tokio::sync::mpsc;
     use tokio::time::timeout;
 
     use super::*;
+    use crate::http::by_descriptor;
 
     /// Answers each connection with who calls, then echoes. It says when one begins.
     struct Echo(mpsc::UnboundedSender<GateCaller>);

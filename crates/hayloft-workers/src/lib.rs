@@ -28,10 +28,12 @@ mod observer;
 mod pace;
 pub mod protocol;
 mod queue;
+mod sampler;
 mod settings;
 mod source;
 mod status;
 mod stdio;
+mod throttle;
 mod unit;
 mod worker;
 mod workers;
@@ -52,7 +54,8 @@ pub use network::{DeclaredHosts, NetworkDefault, NetworkSettings};
 pub use observer::{McpTransport, Observer, StateChange};
 pub use pace::{GatePace, Turn};
 pub use settings::{
-    Deadlines, GateLimits, LogLimits, ProvidedPackage, QueueLimits, Resources, RouteLimits, Runtime, Settings,
+    Deadlines, GateLimits, LogLimits, ProvidedPackage, QueueLimits, Resources, RouteLimits, Runtime,
+    Sampling, SamplingSettings, Settings,
 };
 pub use source::{Binding, Launch, LaunchRefused, LaunchSource};
 pub use status::WorkerStatus;

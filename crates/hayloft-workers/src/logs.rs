@@ -2,19 +2,22 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use hayloft_model::config::ConfigValues;
-use hayloft_model::secret::MASK;
 use hayloft_model::{Clock, InstanceKey, Secret, WorkerId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::time::Instant;
 
 use crate::LogLimits;
 use crate::protocol::{WireError, WireProblem};
+
+mod masks;
+mod stream;
+
+use masks::Masks;
+use stream::{Budget, LineCutter};
 
 /// So many lines are somebody's last ones. After what a failing engine says comes where in the program it was.
 const LAST_LINES: usize = 64;
@@ -264,84 +267,6 @@ struct Structured {
     meta: Option<Value>,
 }
 
-/// Shorter values are no secrets that could be told from ordinary words.
-const SHORTEST_SECRET: usize = 6;
-
-/// Of the secrets that came later so many are known, and so many bytes of them; the oldest ones are forgotten first. A
-/// plugin that renews its credentials without end does not fill the host's memory.
-const LATER_SECRETS: usize = 256;
-const LATER_BYTES: usize = 1 << 20;
-
-/// The secrets of one worker.
-#[derive(Default)]
-struct Masks {
-    /// What it was bound to: never forgotten.
-    bound: Vec<Secret<String>>,
-    later: VecDeque<Secret<String>>,
-    later_bytes: usize,
-    /// All of them as they are looked for: a secret that contains another one goes first, or its rest would stay
-    /// readable.
-    ordered: Vec<Secret<String>>,
-}
-
-impl Masks {
-    fn bind(&mut self, secrets: &[Secret<String>]) {
-        self.bound.extend(secrets.iter().filter(|secret| is_long(secret.expose())).cloned());
-        self.order();
-    }
-
-    fn add(&mut self, values: &ConfigValues) {
-        let mut texts = Vec::new();
-        values.iter().for_each(|(_, value)| long_texts(value, &mut texts));
-        for text in texts {
-            // One that is renewed to what it was is as good as new.
-            let known = self.later.iter().position(|secret| secret.expose() == text);
-            let secret = known.and_then(|known| self.later.remove(known)).unwrap_or_else(|| {
-                self.later_bytes += text.len();
-                Secret::new(text.to_owned())
-            });
-            self.later.push_back(secret);
-        }
-        while self.later.len() > LATER_SECRETS || self.later_bytes > LATER_BYTES {
-            let Some(oldest) = self.later.pop_front() else { break };
-            self.later_bytes -= oldest.expose().len();
-        }
-        self.order();
-    }
-
-    fn order(&mut self) {
-        self.ordered = self.bound.iter().chain(&self.later).cloned().collect();
-        self.ordered.sort_by(|one, other| {
-            let (one, other) = (one.expose(), other.expose());
-            other.len().cmp(&one.len()).then_with(|| one.cmp(other))
-        });
-        self.ordered.dedup();
-    }
-
-    fn apply(&self, text: &str) -> String {
-        self.ordered.iter().fold(text.to_owned(), |text, secret| {
-            if text.contains(secret.expose()) { text.replace(secret.expose(), MASK) } else { text }
-        })
-    }
-}
-
-/// The first texts of a value that are long enough; what has more of them is no credential.
-fn long_texts<'a>(value: &'a Value, into: &mut Vec<&'a str>) {
-    if into.len() >= LATER_SECRETS {
-        return;
-    }
-    match value {
-        Value::String(text) if is_long(text) => into.push(text),
-        Value::Array(items) => items.iter().for_each(|item| long_texts(item, into)),
-        Value::Object(fields) => fields.values().for_each(|item| long_texts(item, into)),
-        Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null => {}
-    }
-}
-
-fn is_long(text: &str) -> bool {
-    text.len() >= SHORTEST_SECRET
-}
-
 /// Replaces what a terminal, a log viewer or a reader of lines would act upon.
 fn escape(text: &str) -> String {
     let acts = |character: char| {
@@ -359,105 +284,9 @@ fn escape(text: &str) -> String {
     harmless
 }
 
-/// Cuts a stream into lines and never holds more than one of the longest.
-struct LineCutter {
-    limit: usize,
-    line: Vec<u8>,
-    /// Bytes of the present line beyond the limit.
-    cut: usize,
-}
-
-impl LineCutter {
-    const fn new(limit: usize) -> Self {
-        Self { limit, line: Vec::new(), cut: 0 }
-    }
-
-    fn cut(&mut self, chunk: &[u8], mut each: impl FnMut(&[u8], usize)) {
-        let mut pieces = chunk.split(|byte| *byte == b'\n').peekable();
-        while let Some(piece) = pieces.next() {
-            let room = self.limit.saturating_sub(self.line.len()).min(piece.len());
-            self.line.extend_from_slice(&piece[..room]);
-            self.cut += piece.len() - room;
-            if pieces.peek().is_some() {
-                self.end(&mut each);
-            }
-        }
-    }
-
-    fn finish(&mut self, mut each: impl FnMut(&[u8], usize)) {
-        if !self.line.is_empty() {
-            self.end(&mut each);
-        }
-    }
-
-    fn end(&mut self, each: &mut impl FnMut(&[u8], usize)) {
-        each(self.line.strip_suffix(b"\r").unwrap_or(&self.line), self.cut);
-        self.line.clear();
-        self.cut = 0;
-    }
-}
-
-/// What a worker may still write until the next renewal.
-struct Budget {
-    rate: usize,
-    left: usize,
-    renewal: Instant,
-    dropped_lines: u64,
-    dropped_bytes: usize,
-}
-
-const PERIOD: Duration = Duration::from_secs(1);
-
-/// Dropping lines costs little, reading for ever does not: beyond so many times the rate the writer has to wait.
-const FLOOD: usize = 8;
-
-impl Budget {
-    fn new(rate: usize) -> Self {
-        Self { rate, left: rate, renewal: Instant::now() + PERIOD, dropped_lines: 0, dropped_bytes: 0 }
-    }
-
-    fn renew(&mut self, log: &WorkerLog) {
-        let now = Instant::now();
-        if self.renewal <= now {
-            self.report(log);
-            self.left = self.rate;
-            self.renewal = now + PERIOD;
-        }
-    }
-
-    fn allows(&mut self, bytes: usize) -> bool {
-        match self.left.checked_sub(bytes.max(1)) {
-            Some(left) => {
-                self.left = left;
-                true
-            }
-            None => {
-                self.left = 0;
-                self.dropped_lines += 1;
-                self.dropped_bytes += bytes;
-                false
-            }
-        }
-    }
-
-    fn is_flooded(&self) -> bool {
-        self.dropped_bytes > self.rate.saturating_mul(FLOOD)
-    }
-
-    fn report(&mut self, log: &WorkerLog) {
-        if self.dropped_lines > 0 {
-            let Self { rate, dropped_lines, dropped_bytes, .. } = self;
-            log.host(
-                Level::Warn,
-                format!("{dropped_lines} lines ({dropped_bytes} bytes) were dropped: more than {rate} bytes in a second"),
-            );
-        }
-        (self.dropped_lines, self.dropped_bytes) = (0, 0);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use hayloft_model::secret::MASK;
     use serde_json::json;
 
     use super::*;
@@ -513,31 +342,6 @@ mod tests {
             assert_eq!(texts(LogStream::Stdout, forged.as_bytes()).await, [(Level::Info, forged.to_owned())]);
         }
         assert_eq!(texts(LogStream::Stderr, b"hidden! eu").await, [(Level::Warn, format!("{MASK} eu"))]);
-    }
-
-    #[test]
-    fn secrets_that_come_later_are_masked_as_well_and_bounded() {
-        let values = |text: String| -> ConfigValues {
-            [("token".to_owned(), json!({ "nested": [text, "eu"] }))].into_iter().collect()
-        };
-        let mut masks = Masks::default();
-        masks.bind(&[Secret::new("bound-secret".to_owned())]);
-        masks.add(&values("bound-secret-and-more".into()));
-        assert_eq!(masks.apply("bound-secret-and-more, bound-secret, eu"), format!("{MASK}, {MASK}, eu"));
-        for index in 0..2 * LATER_SECRETS {
-            masks.add(&values(format!("token-{index:05}")));
-            masks.add(&values("token-00000".into()));
-        }
-        let last = 2 * LATER_SECRETS - 1;
-        let told = masks.apply(&format!("bound-secret token-00000 token-00001 token-{last:05}"));
-        assert_eq!(told, format!("{MASK} {MASK} token-00001 {MASK}"));
-        for index in 0..4 {
-            masks.add(&values(format!("{index}").repeat(LATER_BYTES / 2)));
-            assert!(masks.later_bytes <= LATER_BYTES);
-        }
-        let bytes: usize = masks.later.iter().map(|secret| secret.expose().len()).sum();
-        assert_eq!((masks.later_bytes, masks.later.len()), (bytes, 2));
-        assert_eq!(masks.apply("bound-secret"), MASK);
     }
 
     #[test]

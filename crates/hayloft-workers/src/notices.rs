@@ -28,6 +28,7 @@ enum Notice {
     Changed(Box<WorkerStatus>, StateChange),
     Open(WorkerId, ServerId, McpTransport, oneshot::Sender<Result<(), String>>),
     Close(WorkerId, ServerId),
+    Outgrown(WorkerId, String),
     Gone(WorkerId),
 }
 
@@ -90,6 +91,10 @@ impl Inlet {
         self.put(Notice::Close(worker, server));
     }
 
+    pub(crate) fn outgrown(&self, worker: WorkerId, reason: String) {
+        self.put(Notice::Outgrown(worker, reason));
+    }
+
     pub(crate) fn gone(&self, worker: WorkerId) {
         self.put(Notice::Gone(worker));
     }
@@ -122,6 +127,7 @@ async fn tell(key: InstanceKey, observer: Arc<dyn Observer>, mut inbox: mpsc::Un
                 }
                 observer.close_mcp(&key, worker, &server);
             }
+            Notice::Outgrown(worker, reason) => observer.outgrown(&key, worker, &reason),
             Notice::Gone(worker) => observer.worker_gone(&key, worker),
         }
     }

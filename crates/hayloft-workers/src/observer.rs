@@ -42,6 +42,12 @@ pub trait Observer: Send + Sync + 'static {
         let _ = (key, worker);
     }
 
+    /// The instance's serving worker holds more memory than it shall, for a reason that is for people. It goes on
+    /// serving; whoever is told may replace it by a candidate ([`crate::Candidate::relieve`]).
+    fn outgrown(&self, key: &InstanceKey, worker: WorkerId, reason: &str) {
+        let _ = (key, worker, reason);
+    }
+
     /// A worker was refused a name or a connection. A storm of them is a few calls, with a number.
     fn network_refused(&self, caller: &GateCaller, refusal: &NetworkRefusal) {
         let _ = (caller, refusal);
@@ -76,6 +82,17 @@ pub trait Observer: Send + Sync + 'static {
         key: &'a InstanceKey,
         worker: WorkerId,
         server: RegisterServer,
+    ) -> BoxFuture<'a, Result<(), Refusal>> {
+        drop((key, worker, server));
+        async { Err(Refusal::unsupported("keeps no MCP servers for plugins")) }.boxed()
+    }
+
+    /// A plugin takes back a server elsewhere that it handed over.
+    fn withdraw_mcp<'a>(
+        &'a self,
+        key: &'a InstanceKey,
+        worker: WorkerId,
+        server: ServerId,
     ) -> BoxFuture<'a, Result<(), Refusal>> {
         drop((key, worker, server));
         async { Err(Refusal::unsupported("keeps no MCP servers for plugins")) }.boxed()

@@ -43,6 +43,8 @@ pub struct Settings {
     pub routes: RouteLimits,
     /// What a worker may ask of the host.
     pub gates: GateLimits,
+    /// How workers are measured, and what follows.
+    pub sampling: SamplingSettings,
 }
 
 impl Settings {
@@ -261,6 +263,44 @@ impl Default for RouteLimits {
             idle: Duration::from_secs(60),
             response: 100 << 20,
             head: 64 << 10,
+        }
+    }
+}
+
+/// How workers are measured, and what follows.
+#[derive(Clone, Debug, Default)]
+pub struct SamplingSettings {
+    /// How often, and where the lines are.
+    pub pace: Sampling,
+    /// A worker that holds more memory is replaced between calls, in bytes. Absent if none is.
+    pub soft_memory: Option<u64>,
+    /// The same for single plugins.
+    pub plugin_soft_memory: HashMap<PluginId, u64>,
+}
+
+impl SamplingSettings {
+    pub(crate) fn soft_memory_of(&self, plugin: &PluginId) -> Option<u64> {
+        self.plugin_soft_memory.get(plugin).copied().or(self.soft_memory)
+    }
+}
+
+/// How often workers are measured, and from where on something follows.
+#[derive(Clone, Copy, Debug)]
+pub struct Sampling {
+    /// Between two looks at the processor time. Memory is looked at every fifth time.
+    pub interval: Duration,
+    /// A worker that used more of the processor in the last second, in percent of one core, goes last until it is calm.
+    pub throttle_above: u32,
+    /// So long a worker is not replaced for its memory after it was started, or after it was tried.
+    pub recycle_pause: Duration,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_millis(200),
+            throttle_above: 50,
+            recycle_pause: Duration::from_secs(60),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What is known of a worker, for people.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use hayloft_model::{
     ContentHash, InstanceKey, InstanceState, PluginId, Revision, ServerId, WorkerId, WorkerState,
@@ -34,6 +36,12 @@ pub struct WorkerStatus {
     pub restarts: u32,
     /// Memory in use, in bytes.
     pub rss_bytes: Option<u64>,
+    /// Processor time that everything in its jail has used so far. Absent where nothing counts it.
+    pub processor_time: Option<Duration>,
+    /// It used much of the processor lately, and until it calms down gets what other workers leave.
+    pub throttled: bool,
+    /// Why the worker before it was recycled, if it took its place for that.
+    pub recycle_reason: Option<String>,
     /// How strongly it is isolated.
     pub isolation: Tier,
     /// Its open MCP servers.

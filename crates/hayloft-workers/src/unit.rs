@@ -3,7 +3,7 @@
 //! It obeys the dispatcher's orders, answers the worker's requests, keeps deadlines, and when the process ends, for
 //! whatever reason, leaves nothing of it behind.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +32,7 @@ use crate::logs::{Level, WorkerLog};
 use crate::notices::Inlet;
 use crate::pace::GatePace;
 use crate::protocol::{FailureReason, FatalStage, HostMessage, WireError, WorkerMessage};
+use crate::sampler::Subjects;
 use crate::status::StateGauge;
 use crate::worker::Request;
 use crate::{Fault, StartFailure, StartStage};
@@ -74,6 +75,7 @@ pub(crate) struct Birth {
     pub(crate) orders: mpsc::UnboundedReceiver<Order>,
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) reports: mpsc::UnboundedSender<Report>,
+    pub(crate) subjects: Subjects,
 }
 
 /// Runs a worker from its start to its end. The last thing it does is to report that nothing is left.
@@ -135,6 +137,8 @@ struct Unit {
     next_request: u64,
     pending: HashMap<u64, Pending>,
     servers: HashMap<ServerId, Server>,
+    /// Servers that the worker said are elsewhere. The host has them.
+    elsewhere: BTreeSet<ServerId>,
     /// Servers that the plugin's folder lists, until they are started.
     listed: Vec<KeptServer>,
     /// The organization's settings as variables of servers.
@@ -176,6 +180,7 @@ impl Unit {
             requests,
             reports,
             routes: _,
+            subjects: _,
         } = birth;
         let deadlines = &shared.settings.deadlines;
         let now = Instant::now();
@@ -206,6 +211,7 @@ impl Unit {
             next_request: 1,
             pending: HashMap::new(),
             servers: HashMap::new(),
+            elsewhere: BTreeSet::new(),
             listed: Vec::new(),
             server_environment: Vec::new(),
             kept: BTreeMap::new(),

@@ -9,7 +9,7 @@ use hayloft_model::{InstanceKey, ServerId, WorkerId};
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::dispatcher::{Command, Dispatcher, Shared};
+use crate::dispatcher::{Command, Dispatcher, Shared, Takeover};
 use crate::logs::WorkerLog;
 use crate::queue::Queue;
 use crate::{
@@ -99,8 +99,13 @@ impl Workers {
         work.await.unwrap_or(Err(CandidateError::ShuttingDown))
     }
 
-    pub(crate) async fn promote(&self, worker: WorkerId) -> Result<Worker, CandidateError> {
-        self.ask(|reply| Command::Promote(worker, reply)).await.unwrap_or(Err(CandidateError::ShuttingDown))
+    pub(crate) async fn promote(
+        &self,
+        worker: WorkerId,
+        takeover: Takeover,
+    ) -> Result<Worker, CandidateError> {
+        let asked = self.ask(|reply| Command::Promote(worker, takeover, reply)).await;
+        asked.unwrap_or(Err(CandidateError::ShuttingDown))
     }
 
     /// Runs `onDisable`, in a worker that is started for it if none serves, and ends the instance's workers. Whatever

@@ -17,6 +17,7 @@ mod events;
 mod failure;
 mod isolation;
 mod lifecycle;
+mod outbound;
 mod output;
 mod ports;
 mod runtime_files;

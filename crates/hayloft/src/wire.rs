@@ -21,11 +21,12 @@ use hayloft_store::journal::{Journal, JournalOptions};
 use hayloft_store::{DataDir, MasterKey, Options, Store};
 use hayloft_workers::{
     Launch, LaunchRefused, LaunchSource, McpTransport, NetworkSettings, Observer, ProvidedPackage, Runtime,
-    Settings, StateChange, WorkerStatus, Workers,
+    SamplingSettings, Settings, StateChange, WorkerStatus, Workers,
 };
 
 use crate::config::{self, Config};
 use crate::failure::Failure;
+use crate::outbound::PluginOutbound;
 use crate::ports::{SystemClock, SystemEntropy};
 
 /// How long the journal grows before its lines become rows.
@@ -109,18 +110,20 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
     let (folder, staging) = (data_dir.path().join("plugins"), data_dir.path().join("uploads"));
     let uploads = Uploads::open(folder.clone(), staging, config.packages.limits.room)
         .map_err(|error| Failure::caused(format!("failed to open `{}`", folder.display()), &error))?;
+    let network = network(&config.network);
+    let outbound = PluginOutbound::new(network.clone(), config.network.certificates.as_deref())?;
     let host = Host::start(HostOptions {
         store,
         journal,
         packages,
-        workers: workers(config, data_dir.path(), runtime, sandbox, &plugin_api, ports)?,
+        workers: workers(config, data_dir.path(), runtime, sandbox, &plugin_api, network, ports)?,
         clock: Arc::clone(&ports.clock),
         environment: HostEnvironment {
             variables: for_plugins(environment),
             grants: config.plugins.environment_grants.clone(),
         },
         maximum_limits: config.limits.maximum,
-        outbound: None,
+        outbound: Some(Arc::new(outbound)),
         plugin_folders: config.plugins.dirs.iter().cloned().chain([uploads.folder().to_owned()]).collect(),
         uploads,
         reserved_ids: reserved_ids(config),
@@ -138,7 +141,7 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
 /// a plugin of the same name.
 fn reserved_ids(config: &Config) -> BTreeSet<PluginId> {
     let environment = config.plugins.environment_grants.keys();
-    let limits = config.plugins.limits.keys();
+    let limits = config.plugins.limits.keys().chain(config.plugins.soft_memory.keys());
     let network = config.network.grants.keys().chain(config.network.private.keys());
     environment.chain(limits).chain(network).chain(&config.packages.script_grants).cloned().collect()
 }
@@ -150,6 +153,7 @@ fn workers(
     runtime: Runtime,
     sandbox: Sandbox,
     plugin_api: &PluginApi,
+    network: NetworkSettings,
     ports: &Ports,
 ) -> Result<Settings, Failure> {
     Ok(Settings {
@@ -157,7 +161,7 @@ fn workers(
         scratch: scratch(folder, &sandbox)?,
         sandbox,
         gate: Arc::new(plugin_api.clone()),
-        network: network(&config.network),
+        network,
         clock: Arc::clone(&ports.clock),
         entropy: Arc::clone(&ports.entropy),
         deadlines: config.limits.workers,
@@ -167,6 +171,11 @@ fn workers(
         queue: config.limits.queue,
         routes: config.limits.routes,
         gates: config.limits.gates,
+        sampling: SamplingSettings {
+            pace: config.limits.sampling,
+            soft_memory: config.limits.soft_memory,
+            plugin_soft_memory: config.plugins.soft_memory.clone(),
+        },
     })
 }
 
@@ -193,7 +202,8 @@ pub(crate) fn trial(
     let packages = packages(config, folder, &runtime, &sandbox, environment)?;
     // It answers that no host is there, which a plugin without an organization never asks.
     let plugin_api = PluginApi::new(&*ports.entropy);
-    let settings = workers(config, folder, runtime, sandbox, &plugin_api, ports)?;
+    let network = network(&config.network);
+    let settings = workers(config, folder, runtime, sandbox, &plugin_api, network, ports)?;
     Ok(Trial { packages, workers: Workers::start(settings, Arc::new(Nobody), Arc::new(Nobody)) })
 }
 

@@ -158,6 +158,15 @@ export interface RemoteMcpAuth {
   type: string;
   authorizationUrl?: string;
   tokenUrl?: string;
+  token?: string;
+  apiKey?: string;
+  /** The setting that holds the token, key or password. */
+  configField?: string;
+  header?: string;
+  prefix?: string;
+  username?: string;
+  password?: string;
+  headers?: Readonly<Record<string, string>>;
   scopes?: readonly string[];
   optionalScopes?: readonly string[];
   pkce?: boolean;

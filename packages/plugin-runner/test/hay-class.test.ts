@@ -484,6 +484,23 @@ describe("`this.sdk`", () => {
     await expect(worker.hook("start")).rejects.toThrow(message);
   });
 
+  it("says how the plugin authenticates where a registration does not", async () => {
+    const { asked } = await started(
+      plugin(`constructor() { super({ name: "Shop", capabilities: ["mcp"], auth: { type: "bearer", configField: "key" } }); }
+        async registerMCP() {
+          await this.sdk.mcp.registerRemoteMCP({ url: "https://a.example", tools: [] });
+          await this.sdk.mcp.registerRemoteMCP({ url: "https://b.example", tools: [], auth: { type: "none" } });
+          this.getAuthConfig = () => ({ methods: ["oauth2"] });
+          await this.sdk.mcp.registerRemoteMCP({ url: "https://c.example", tools: [] });
+        }`),
+    );
+    expect(asked.map(({ server }) => (server as { auth?: unknown }).auth)).toEqual([
+      { type: "bearer", configField: "key" },
+      { type: "none" },
+      undefined,
+    ]);
+  });
+
   it("gives the plugin the host's refusal", async () => {
     const worker = await TestWorker.bound(
       plugin(

@@ -34,6 +34,7 @@ function adopt(plugin: object, given: HayClassMetadata | undefined): ClassHostin
     parsesBodies: true,
     backend: {
       tools: () => (Reflect.get(plugin, "getMCPTools") as () => []).call(plugin),
+      auth: () => (Reflect.get(plugin, "getAuthConfig") as () => unknown).call(plugin),
       registerMcp: async (server) => {
         const address = pluginApiOfEnvironment();
         const call = registerMcpCall(server);

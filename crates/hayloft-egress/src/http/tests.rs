@@ -10,6 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use tokio_rustls::rustls;
+
 use super::*;
 use crate::{Dial, PrivateGrant, Reach, Resolve, ResolveError};
 

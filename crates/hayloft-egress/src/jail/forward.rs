@@ -180,11 +180,11 @@ impl Forwarding<'_> {
     }
 }
 
-/// One more connection, for as long as this lives.
-struct Open(metrics::Gauge);
+/// One more connection in the figures, for as long as this lives.
+pub(crate) struct Open(metrics::Gauge);
 
 impl Open {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let gauge = metrics::gauge!("hayloft_egress_connections");
         gauge.increment(1.0);
         Self(gauge)

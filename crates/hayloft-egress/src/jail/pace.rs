@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// Measures out a rate. What is over it is owed, and whoever owes waits.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     per_second: f64,
     at_once: f64,
     state: Mutex<State>,
@@ -22,20 +22,21 @@ struct State {
 
 impl Pace {
     /// A rate, and how many seconds of it may be taken at once after a rest.
-    pub(super) fn new(per_second: u64, saved_seconds: f64) -> Self {
+    pub(crate) fn new(per_second: u64, saved_seconds: f64) -> Self {
         let per_second = per_second.max(1) as f64;
         let at_once = (per_second * saved_seconds).max(1.0);
         Self { per_second, at_once, state: Mutex::new(State { left: at_once, at: Instant::now() }) }
     }
 
     /// Takes some, and waits until it is no longer owed.
-    pub(super) async fn take(&self, amount: usize) {
+    pub(crate) async fn take(&self, amount: usize) {
         if let Some(wait) = self.owe(amount) {
             tokio::time::sleep(wait).await;
         }
     }
 
-    fn owe(&self, amount: usize) -> Option<Duration> {
+    /// Takes some, and gives for how long it is owed.
+    pub(crate) fn owe(&self, amount: usize) -> Option<Duration> {
         let now = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let earned = now.saturating_duration_since(state.at).as_secs_f64() * self.per_second;

@@ -10,7 +10,7 @@ use crate::Special;
 use super::hello::Fault;
 
 /// How long repetitions are counted before their number is told.
-pub(super) const WINDOW: Duration = Duration::from_secs(60);
+pub(crate) const WINDOW: Duration = Duration::from_secs(60);
 
 /// How many different refusals for one reason are told within that time; the others are one number. It is counted by
 /// reason, so that many of one kind do not hide one of another.
@@ -114,7 +114,7 @@ impl fmt::Display for Reason {
 }
 
 /// Counts the refusals of one jail. What was counted and not yet told is told at its end.
-pub(super) struct Refusals {
+pub(crate) struct Refusals {
     watch: Arc<dyn Watch>,
     counted: Mutex<Counted>,
 }
@@ -126,11 +126,11 @@ struct Counted {
 }
 
 impl Refusals {
-    pub(super) fn new(watch: Arc<dyn Watch>) -> Self {
+    pub(crate) fn new(watch: Arc<dyn Watch>) -> Self {
         Self { watch, counted: Mutex::default() }
     }
 
-    pub(super) fn note(&self, host: Option<String>, port: Option<u16>, reason: Reason) {
+    pub(crate) fn note(&self, host: Option<String>, port: Option<u16>, reason: Reason) {
         metrics::counter!("hayloft_egress_refusals_total", "reason" => reason.as_str()).increment(1);
         let host = host.map(|mut host| {
             host.truncate(host.floor_char_boundary(LONGEST_HOST));
@@ -154,7 +154,7 @@ impl Refusals {
     }
 
     /// Tells what was only counted, and begins anew.
-    pub(super) fn tell(&self) {
+    pub(crate) fn tell(&self) {
         let counted = std::mem::take(&mut *self.counted.lock().unwrap_or_else(PoisonError::into_inner));
         for ((host, port, reason), times) in counted.kinds.into_iter().filter(|(_, times)| *times > 0) {
             self.watch.refused(Refusal { host, port, reason, times });

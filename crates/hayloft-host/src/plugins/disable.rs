@@ -58,6 +58,7 @@ impl Host {
     /// What follows once the row says that an instance is off.
     pub(crate) async fn switch_off(&self, key: &InstanceKey, was_enabled: bool) -> Result<(), StoreError> {
         self.load_tools(key).await?;
+        self.forget_remotes(key).await?;
         let plugin = self.plugins.get(key.organization, &key.plugin);
         let descriptor = plugin.as_ref().and_then(|plugin| plugin.descriptor());
         if descriptor.is_some_and(|descriptor| descriptor.runtime == Runtime::Servers) {

@@ -240,6 +240,10 @@ impl Host {
     }
 
     pub(crate) async fn swap_in(&self, key: &InstanceKey, revision: Revision, was_enabled: bool) {
+        if self.is_all_elsewhere(key) {
+            self.instances.step(key, InstanceState::Starting, |_| {});
+            return self.serve_elsewhere(key, revision);
+        }
         if self.workers.serving(key).is_none() {
             self.instances.step(key, InstanceState::Starting, |_| {});
         }
@@ -272,6 +276,11 @@ impl Host {
                 let degraded =
                     self.instances.get(key).is_some_and(|instance| instance.state == InstanceState::Degraded);
                 let others = if degraded { Others::Keep } else { Others::Forget };
+                if let Err(error) = self.adopt_remotes(key, id, others).await {
+                    tracing::error!(instance = %key, %error, "failed to take over the plugin's servers elsewhere");
+                }
+                // What it sends to servers that its folder lists may be another thing by now.
+                self.reach_listed(key);
                 if let Err(error) = self.publish_tools(key, id, revision, others).await {
                     tracing::error!(instance = %key, %error, "failed to publish the plugin's tools");
                 }

@@ -263,12 +263,18 @@ impl Host {
         for server in kept.keys() {
             tools.entry(server.clone()).or_default();
         }
+        let elsewhere = self.remotes.of(key);
+        for server in elsewhere.keys() {
+            tools.entry(server.clone()).or_default();
+        }
         let view = |(server, tools): (ServerId, usize)| McpServerView {
             last_error: match kept.get(&server) {
                 Some(ServerHealth::Down { error, .. }) => Some(error.clone()),
-                Some(ServerHealth::Starting | ServerHealth::Ready) | None => None,
+                Some(ServerHealth::Starting | ServerHealth::Ready) => None,
+                None => elsewhere.get(&server).and_then(|link| link.last_error()),
             },
-            connected: running.contains_key(&server),
+            connected: running.contains_key(&server)
+                || elsewhere.get(&server).is_some_and(|link| link.is_connected()),
             id: server.to_string(),
             tools,
         };

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock};
 
-use hayloft_model::plugin::{DeclaredTool, McpTransport};
+use hayloft_model::plugin::{DeclaredTool, McpTransport, ServerAuth};
 use hayloft_model::{Secret, ServerId, WorkerId};
 
 /// A server elsewhere.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RemoteServer {
     /// Its address.
     pub(crate) url: String,
@@ -15,6 +15,8 @@ pub(crate) struct RemoteServer {
     pub(crate) transports: Vec<McpTransport>,
     /// Headers of each request.
     pub(crate) headers: Vec<(String, Secret<String>)>,
+    /// What the host adds to them.
+    pub(crate) auth: ServerAuth,
 }
 
 /// A server that a worker handed over.
@@ -32,7 +34,8 @@ pub(super) const MOST_SERVERS: usize = 64;
 /// How often one worker may hand a server over, the same one again included. Each time is a write.
 pub(super) const MOST_CHANGES: u32 = 200;
 
-/// All of them, by worker. A worker that starts hands its servers over anew, so nothing here is written down.
+/// All of them, by worker. A worker that starts hands its servers over anew; what is elsewhere is remembered by
+/// [`super::remote`].
 #[derive(Default)]
 pub(crate) struct HandedServers {
     workers: RwLock<HashMap<WorkerId, Servers>>,
@@ -59,7 +62,7 @@ impl HandedServers {
     }
 
     /// A server was not taken after all.
-    pub(super) fn take_back(&self, worker: WorkerId, server: &ServerId) {
+    pub(crate) fn take_back(&self, worker: WorkerId, server: &ServerId) {
         let mut workers = self.workers.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(servers) = workers.get_mut(&worker) {
             servers.known.remove(server);
@@ -74,6 +77,15 @@ impl HandedServers {
     pub(crate) fn of(&self, worker: WorkerId) -> BTreeSet<ServerId> {
         let workers = self.workers.read().unwrap_or_else(PoisonError::into_inner);
         workers.get(&worker).map(|servers| servers.known.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Those that are elsewhere.
+    pub(crate) fn remotes_of(&self, worker: WorkerId) -> BTreeMap<ServerId, RemoteServer> {
+        let workers = self.workers.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(servers) = workers.get(&worker) else { return BTreeMap::new() };
+        let remotes =
+            servers.known.iter().filter_map(|(id, server)| Some((id.clone(), server.remote.clone()?)));
+        remotes.collect()
     }
 
     /// A worker is no more.

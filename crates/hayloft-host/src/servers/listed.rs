@@ -8,7 +8,6 @@ use hayloft_model::{InstanceKey, PluginDescriptor, Secret, ServerId, WorkerId};
 use hayloft_workers::KeptServer;
 
 use super::environment;
-use super::handed::RemoteServer;
 use crate::Host;
 
 impl Host {
@@ -35,28 +34,6 @@ impl Host {
             McpEndpoint::Remote { .. } => None,
         });
         kept.collect()
-    }
-
-    /// A server that is elsewhere, as the plugin's folder or a running worker says.
-    pub(crate) fn remote_server(
-        &self,
-        key: &InstanceKey,
-        worker: Option<WorkerId>,
-        server: &ServerId,
-    ) -> Option<RemoteServer> {
-        if let Some(handed) = worker.and_then(|worker| self.handed.get(worker, server)) {
-            return handed.remote;
-        }
-        let plugin = self.plugins.get(key.organization, &key.plugin)?;
-        let listed = plugin.descriptor()?.servers.iter().find(|listed| listed.id == *server)?;
-        match &listed.endpoint {
-            McpEndpoint::Remote { url } => Some(RemoteServer {
-                url: url.clone(),
-                transports: listed.transports.clone(),
-                headers: Vec::new(),
-            }),
-            McpEndpoint::Process { .. } => None,
-        }
     }
 
     /// The servers that an instance has whether or not they run at this moment.

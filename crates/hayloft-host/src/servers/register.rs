@@ -1,9 +1,10 @@
 //! Take over an MCP server that a plugin's code hands to the host.
 
 use hayloft_manifest::registration::server::{self, RegisteredServer};
+use hayloft_mcp::client::remote::SecretHeaders;
 use hayloft_mcp::tools_array;
 use hayloft_model::plugin::{DeclaredTool, McpEndpoint, McpServer};
-use hayloft_model::{InstanceKey, Problems, ServerId, WorkerId};
+use hayloft_model::{InstanceKey, Problem, Problems, Secret, ServerId, WorkerId};
 use hayloft_workers::protocol::RegisterServer;
 use hayloft_workers::{KeepRefused, KeptServer, Level};
 use serde_json::value::RawValue;
@@ -12,6 +13,8 @@ use serde_json::{Value, json};
 pub use hayloft_manifest::registration::server::Place;
 
 use super::handed::{HandedServer, MOST_CHANGES, MOST_SERVERS, RemoteServer};
+use super::remote;
+use crate::tools::publish::Others;
 use crate::{Host, StoreError};
 
 /// Why a server was not taken over.
@@ -39,8 +42,8 @@ fn first(problems: &Problems) -> String {
 }
 
 impl Host {
-    /// Takes over a server, in place of an earlier one of the same id, and keeps it up as long as the worker lives. Gives
-    /// the id that it has. Until it lists its tools itself, those that it says it will have are listed.
+    /// Takes over a server, in place of an earlier one of the same id. One that is a process is kept up as long as the
+    /// worker lives; one elsewhere is reached from then on, whether or not the worker runs. Gives the id that it has. Until it lists its tools itself, those that it says it will have are listed.
     ///
     /// # Errors
     /// See [`RegisterServerError`].
@@ -56,7 +59,7 @@ impl Host {
         for problem in &problems {
             self.workers.note(key, worker, Level::Warn, &format!("{}: {}", problem.at, problem.message));
         }
-        let RegisteredServer { server, environment, headers, tools, setup } = registered;
+        let RegisteredServer { server, environment, headers, auth, tools, setup } = registered;
         let McpServer { id, endpoint, transports } = server;
         if !setup.is_empty() {
             let message = format!(
@@ -67,8 +70,13 @@ impl Host {
         }
         let (remote, local) = match endpoint {
             McpEndpoint::Remote { url } => {
-                let headers = headers.into_iter().collect();
-                (Some(RemoteServer { url, transports, headers }), None)
+                remote::reach::address(&url).map_err(|problem| {
+                    let problem = Problem { at: String::from("server.url"), ..problem };
+                    RegisterServerError::Invalid(problem.into())
+                })?;
+                let headers: Vec<_> = headers.into_iter().collect();
+                check_headers(&headers)?;
+                (Some(RemoteServer { url, transports, headers, auth }), None)
             }
             McpEndpoint::Process { command } => {
                 let environment = environment.into_iter().collect();
@@ -86,6 +94,8 @@ impl Host {
             return Err(refused.into());
         }
         self.show_declared(key, &id, &tools).await?;
+        // Of a worker that is still to serve, this is done when it does.
+        self.adopt_remotes(key, worker, Others::Keep).await?;
         Ok(id)
     }
 
@@ -98,7 +108,7 @@ impl Host {
     ) -> Result<ServerId, RegisterServerError> {
         let (place, message) = spelled(server);
         let raw = serde_json::value::to_raw_value(&message).map_err(|error| {
-            let problem = hayloft_model::Problem::error("server", format!("cannot be read: {error}"));
+            let problem = Problem::error("server", format!("cannot be read: {error}"));
             RegisterServerError::Invalid(problem.into())
         })?;
         self.register_server(key, worker, place, &raw).await
@@ -125,6 +135,17 @@ impl Host {
     }
 }
 
+/// Headers that cannot be sent are the plugin's mistake, and it is told at once.
+fn check_headers(headers: &[(String, Secret<String>)]) -> Result<(), RegisterServerError> {
+    let parsed = SecretHeaders::parse(headers.iter().map(|(name, value)| (name.as_str(), value.clone())));
+    parsed.map(drop).map_err(|problems| {
+        let placed = problems
+            .iter()
+            .map(|problem| Problem { at: format!("server.headers.{}", problem.at), ..problem.clone() });
+        RegisterServerError::Invalid(placed.collect())
+    })
+}
+
 /// The message of the channel in the words of the reader.
 fn spelled(server: RegisterServer) -> (Place, Value) {
     match server {
@@ -144,9 +165,12 @@ fn spelled(server: RegisterServer) -> (Place, Value) {
             });
             (Place::Local, message)
         }
-        RegisterServer::Remote { id, url, transports, headers, tools, auth: _ } => {
-            let message =
+        RegisterServer::Remote { id, url, transports, headers, tools, auth } => {
+            let mut message =
                 json!({ "id": id, "url": url, "transports": transports, "headers": headers, "tools": tools });
+            if let Some(auth) = auth {
+                message["auth"] = json!(auth);
+            }
             (Place::Remote, message)
         }
     }

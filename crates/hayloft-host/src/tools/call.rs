@@ -3,18 +3,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hayloft_mcp::client::{CallDeadline, UpstreamCall};
+use hayloft_mcp::client::{CallDeadline, CallError, TransportError, UpstreamCall};
 use hayloft_mcp::service::BreakReason;
 use hayloft_mcp::{CallTool, ToolFailure, Upstream};
-use hayloft_model::{Caller, OrganizationId, Scope};
+use hayloft_model::{Caller, InstanceState, OrganizationId, Scope};
 use hayloft_store::calls::{CallKind, CallOutcome, CallRecord};
 use hayloft_workers::{LaunchRefused, ServerHealth, Unavailable, Worker};
 
 use serde_json::value::RawValue;
+use tokio::time::timeout;
 
-use super::catalogue::ToolEntry;
+use super::catalogue::{Repeats, ToolEntry};
+use super::publish::Others;
 use crate::Host;
 use crate::access::Denied;
+use crate::servers::remote::link::Link;
 use crate::workers::told_to_people;
 
 /// How often a call looks for a worker whose server stays. More would only help a plugin that keeps crashing.
@@ -109,7 +112,13 @@ impl Host {
         if !problems.is_empty() {
             return Err(ToolFailure::BadArguments { problems: problems.into_iter().collect() }.into());
         }
-        let (worker, upstream) = self.session(tool).await?;
+        if let Some(link) = self.remote_link(&tool.key, &tool.server) {
+            return self.call_elsewhere(&link, tool, call).await;
+        }
+        let (worker, upstream) = match self.session(tool).await? {
+            Reached::InWorker(worker, upstream) => (worker, upstream),
+            Reached::Elsewhere(link) => return self.call_elsewhere(&link, tool, call).await,
+        };
         let _in_flight = worker.activity();
         let call = UpstreamCall {
             name: &tool.tool,
@@ -123,14 +132,14 @@ impl Host {
     }
 
     /// The session with the tool's server. The worker is started when it does not run.
-    async fn session(&self, tool: &ToolEntry) -> Result<(Worker, Upstream), CallToolError> {
+    async fn session(&self, tool: &ToolEntry) -> Result<Reached, CallToolError> {
         if let Some(worker) = self.workers.serving(&tool.key)
             && let Some(upstream) = self.sessions.upstream(worker.id(), &tool.server)
         {
-            return Ok((worker, upstream));
+            return Ok(Reached::InWorker(worker, upstream));
         }
         let within = self.deadlines.tool_call;
-        tokio::time::timeout(within, self.session_anew(tool)).await.unwrap_or_else(|_| {
+        timeout(within, self.session_anew(tool)).await.unwrap_or_else(|_| {
             Err(CallToolError::Unavailable {
                 reason: BreakReason::Timeout,
                 message: format!("failed to start the plugin within {within:?}"),
@@ -139,22 +148,20 @@ impl Host {
         })
     }
 
-    async fn session_anew(&self, tool: &ToolEntry) -> Result<(Worker, Upstream), CallToolError> {
-        // No worker is started for what it cannot help with.
-        if self.remote_server(&tool.key, None, &tool.server).is_some() {
-            self.outbound().map_err(|error| server_down(tool, &error, None))?;
-        }
+    async fn session_anew(&self, tool: &ToolEntry) -> Result<Reached, CallToolError> {
         for _ in 0..SESSION_ATTEMPTS {
             let worker = self.workers.ensure(&tool.key).await.map_err(unavailable)?;
-            if let Some(remote) = self.remote_server(&tool.key, Some(worker.id()), &tool.server) {
-                let opened = self.open_remote(&tool.key, worker.id(), &tool.server, &remote).await;
-                return opened
-                    .map(|upstream| (worker, upstream))
-                    .map_err(|error| server_down(tool, &error, None));
+            if self.handed.remotes_of(worker.id()).contains_key(&tool.server) {
+                // It serves by now, and what it handed over is taken over in a moment: not later than here.
+                let adopted = self.adopt_remotes(&tool.key, worker.id(), Others::Keep).await;
+                adopted.map_err(|error| ToolFailure::Internal(error.to_string()))?;
+                if let Some(link) = self.remote_link(&tool.key, &tool.server) {
+                    return Ok(Reached::Elsewhere(link));
+                }
             }
             let health = worker.kept_server(&tool.server).await;
             if let Some(upstream) = self.sessions.upstream(worker.id(), &tool.server) {
-                return Ok((worker, upstream));
+                return Ok(Reached::InWorker(worker, upstream));
             }
             match health {
                 Some(ServerHealth::Down { error, until }) => {
@@ -195,8 +202,120 @@ impl Host {
         })
     }
 
+    /// Calls a tool of a server elsewhere. No worker takes part.
+    async fn call_elsewhere(
+        &self,
+        link: &Link,
+        tool: &ToolEntry,
+        call: CallTool,
+    ) -> Result<Box<RawValue>, CallToolError> {
+        self.check_instance(tool)?;
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let upstream = tokio::select! {
+                session = timeout(self.deadlines.tool_call, link.session()) => match session {
+                    Ok(Ok(upstream)) => upstream,
+                    Ok(Err(down)) => {
+                        let left = down.until.saturating_duration_since(tokio::time::Instant::now());
+                        return Err(server_down(tool, &down.error, Some(left)));
+                    }
+                    Err(_) => return Err(server_down(tool, "it was not reached in time", None)),
+                },
+                () = call.cancelled.cancelled() => return Err(ToolFailure::Cancelled.into()),
+            };
+            let called = upstream.call_tool(UpstreamCall {
+                name: &tool.tool,
+                arguments: call.arguments.as_deref(),
+                meta: call.meta.as_deref(),
+                progress: call.progress.clone(),
+                deadline: self.tool_deadline(),
+                cancelled: &call.cancelled,
+            });
+            let error = match called.await {
+                Ok(result) => {
+                    link.answered();
+                    return Ok(result);
+                }
+                Err(error) => error,
+            };
+            match fate(&error) {
+                Fate::Answered => link.answered(),
+                Fate::Ours => {}
+                Fate::Failed => link.failed(),
+                Fate::Lost => {
+                    link.failed();
+                    // Whether it was acted upon, nobody can say; what may be done twice is tried once more.
+                    if attempts == 1 && tool.repeats == Repeats::Safely && !call.cancelled.is_cancelled() {
+                        continue;
+                    }
+                }
+            }
+            return Err(ToolFailure::from(error).into());
+        }
+    }
+
+    /// Whether the instance is in a state in which its tools may be called. For what runs in a worker, its start tells.
+    fn check_instance(&self, tool: &ToolEntry) -> Result<(), CallToolError> {
+        let refused =
+            |reason, message: String| Err(CallToolError::Unavailable { reason, message, retry_after: None });
+        let plugin = &tool.key.plugin;
+        let Some(instance) = self.instances.get(&tool.key).filter(|instance| instance.enabled) else {
+            return refused(BreakReason::Unavailable, format!("the plugin `{plugin}` is not switched on"));
+        };
+        let why = |text: &Option<String>| text.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+        match instance.state {
+            InstanceState::Quarantined => {
+                let why = why(&instance.hold_reason);
+                refused(BreakReason::Quarantined, format!("the plugin `{plugin}` is held back{why}"))
+            }
+            InstanceState::Unconfigured => {
+                let why = why(&instance.last_error);
+                refused(BreakReason::Unavailable, format!("the plugin `{plugin}` is not configured{why}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn tool_deadline(&self) -> CallDeadline {
         CallDeadline { quiet: self.deadlines.tool_call, total: self.deadlines.tool_call_total }
+    }
+}
+
+/// Where a tool's server was reached.
+enum Reached {
+    /// In its worker, or by it.
+    InWorker(Worker, Upstream),
+    /// Elsewhere.
+    Elsewhere(Arc<Link>),
+}
+
+/// What a call without a result says about the server.
+enum Fate {
+    /// It is there, and said no.
+    Answered,
+    /// Nothing: the reason is on this side.
+    Ours,
+    /// It does not do what it is there for.
+    Failed,
+    /// The way to it broke while the answer was awaited, or before the call was sent.
+    Lost,
+}
+
+const fn fate(error: &CallError) -> Fate {
+    match error {
+        CallError::Refused(_) => Fate::Answered,
+        CallError::Cancelled | CallError::TooLarge { .. } | CallError::Overloaded { .. } => Fate::Ours,
+        CallError::Timeout(_) | CallError::Malformed(_) => Fate::Failed,
+        CallError::Closed(_) => Fate::Lost,
+        CallError::Transport(error) => match error {
+            TransportError::Unreachable(_)
+            | TransportError::Broken(_)
+            | TransportError::Read(_)
+            | TransportError::NoAnswer
+            | TransportError::SessionLost => Fate::Lost,
+            _ => Fate::Failed,
+        },
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use hayloft_mcp::client::ToolListing as Listed;
 use hayloft_mcp::{ToolDefinition, names, tools_array};
 use hayloft_model::{InstanceKey, Revision, ServerId, WorkerId};
 use hayloft_store::tool_names::WantedName;
@@ -57,6 +58,35 @@ impl Host {
             }
         }
         self.show_tools(key, &listings).await
+    }
+
+    /// Brings the tools of a server elsewhere into the catalogue, as long as it is one of the instance.
+    pub(crate) async fn publish_remote(&self, key: &InstanceKey, server: &ServerId, listing: &Listed) {
+        for problem in &listing.problems {
+            tracing::warn!(instance = %key, %server, at = problem.at, "{}", problem.message);
+        }
+        let published = async {
+            let _turn = self.publishing.take(key).await;
+            let Some(instance) = self.instances.get(key).filter(|instance| instance.enabled) else {
+                return Ok(());
+            };
+            if !self.remotes.of(key).contains_key(server) {
+                return Ok(());
+            }
+            let definitions = tools_array(listing.tools.iter().map(ToolDefinition::raw));
+            let revision = instance.active_revision.or(instance.desired_revision).unwrap_or(Revision(0));
+            match serde_json::from_slice::<&RawValue>(&definitions) {
+                Ok(definitions) => self.store.tools().replace(key, server, revision, definitions).await?,
+                Err(error) => {
+                    tracing::error!(instance = %key, %server, %error, "failed to remember the tools");
+                }
+            }
+            self.show_tools(key, &self.store.tools().of(key).await?).await
+        };
+        let published: Result<(), StoreError> = published.await;
+        if let Err(error) = published {
+            tracing::error!(instance = %key, %server, %error, "failed to publish the tools of a server elsewhere");
+        }
     }
 
     /// Fills the catalogue with what is remembered of an instance's servers, or empties it when the instance is off.

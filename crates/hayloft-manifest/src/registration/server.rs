@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use hayloft_model::plugin::{Command, DeclaredTool, McpEndpoint, McpServer, McpTransport, Setup};
+use hayloft_model::plugin::{Command, DeclaredTool, McpEndpoint, McpServer, McpTransport, ServerAuth, Setup};
 use hayloft_model::{Problem, Problems, Secret, ServerId};
 use serde_json::value::RawValue;
 
@@ -13,6 +13,8 @@ use crate::folder::{Unusable, relative_path};
 use crate::formats::Located;
 use crate::words::quoted;
 use crate::{command_line, tool, transport, web_address};
+
+mod auth;
 
 /// Most variables or headers of one server.
 const MOST_TEXTS: usize = 200;
@@ -35,6 +37,8 @@ pub struct RegisteredServer {
     pub environment: BTreeMap<String, Secret<String>>,
     /// Headers of each request to one that is elsewhere.
     pub headers: BTreeMap<String, Secret<String>>,
+    /// What the host adds to them.
+    pub auth: ServerAuth,
     /// What it says that it will have.
     pub tools: Vec<DeclaredTool>,
     /// What makes its folder ready to run.
@@ -63,6 +67,7 @@ fn handed_over(server: &Object<'_>, place: Place, problems: &mut Problems) -> Op
     let mut setup = Setup::default();
     let mut environment = BTreeMap::new();
     let mut headers = BTreeMap::new();
+    let mut auth = ServerAuth::default();
     let endpoint = match place {
         Place::Local => {
             environment = texts(server, "env", problems);
@@ -85,18 +90,26 @@ fn handed_over(server: &Object<'_>, place: Place, problems: &mut Problems) -> Op
         }
         Place::Remote => {
             headers = texts(server, "headers", problems);
-            let url = server.required("url", problems).and_then(|url| web_address::read(&url, problems));
+            if let Some(view) = server.get("auth") {
+                auth = auth::read(&view, &mut headers, problems);
+            }
+            let url =
+                server.required("url", problems).and_then(|url| web_address::read_server(&url, problems));
             url.map(|url| McpEndpoint::Remote { url })
         }
     };
     let key = if server.get("transports").is_some() { "transports" } else { "transport" };
-    let named: Vec<McpTransport> = transport::named(server, key, problems);
+    let mut named: Vec<McpTransport> = transport::named(server, key, problems);
     let endpoint = endpoint?;
+    if named.is_empty() && matches!(&endpoint, McpEndpoint::Remote { url } if url.starts_with("ws")) {
+        named.push(McpTransport::Websocket);
+    }
     let transports = transport::usable(named, &endpoint, &server.place_of(key), problems);
     Some(RegisteredServer {
         server: McpServer { id: id?, endpoint, transports },
         environment,
         headers,
+        auth,
         tools,
         setup,
     })
@@ -147,7 +160,11 @@ fn is_script(extension: &str) -> bool {
 }
 
 /// Texts by names that the plugin chose.
-fn texts(server: &Object<'_>, key: &str, problems: &mut Problems) -> BTreeMap<String, Secret<String>> {
+pub(super) fn texts(
+    server: &Object<'_>,
+    key: &str,
+    problems: &mut Problems,
+) -> BTreeMap<String, Secret<String>> {
     let Some(object) = server.get(key).and_then(|view| view.object(problems)) else { return BTreeMap::new() };
     let fields = object.fields(problems);
     if fields.len() > MOST_TEXTS {

@@ -190,5 +190,7 @@ pub(crate) fn groups_of(owner: &str) -> Vec<PathBuf> {
 }
 
 fn in_group_of(path: &Path, owner: &str) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy() == format!("hayloft-{owner}"))
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let rest = name.strip_prefix(&format!("hayloft-{owner}"));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

@@ -143,6 +143,7 @@ impl Fixture {
                 queue: Default::default(),
                 routes: Default::default(),
                 gates: Default::default(),
+                sampling: Default::default(),
             },
             clock,
             environment: HostEnvironment::default(),

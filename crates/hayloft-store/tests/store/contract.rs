@@ -9,6 +9,7 @@ mod organizations;
 mod outbox;
 mod packages;
 mod plugin_values;
+mod remote_servers;
 mod tokens;
 mod tool_names;
 mod tools;

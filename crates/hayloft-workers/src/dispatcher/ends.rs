@@ -18,6 +18,15 @@ impl Dispatcher {
         }
     }
 
+    /// Only a worker that serves is replaced; any other is on its way out, or not yet in.
+    pub(super) fn on_outgrown(&mut self, worker: WorkerId, reason: String) {
+        let Some(key) = self.key_of(worker) else { return };
+        if self.instances.get(&key).is_some_and(|instance| instance.serving == Some(worker)) {
+            tracing::warn!(instance = %key, %worker, reason, "a worker is to be recycled");
+            self.instance(&key).notices.outgrown(worker, reason);
+        }
+    }
+
     /// Takes the serving worker, or the one that is to serve, out of service; it ends when its calls have. From now on
     /// its end concerns nobody but those who wait for exactly that.
     fn end_current(&mut self, key: &InstanceKey, worker: WorkerId, calls: Duration, reason: &str) {
@@ -227,7 +236,7 @@ fn start_failure(ending: &Ending) -> StartFailure {
 fn answer_purpose(purpose: Purpose, ending: &Ending) {
     match purpose {
         Purpose::Serve(_) | Purpose::Serving | Purpose::Candidate(_, None) | Purpose::Probe(None) => {}
-        Purpose::Candidate(_, Some(reply)) | Purpose::Promotion(reply) => {
+        Purpose::Candidate(_, Some(reply)) | Purpose::Promotion(_, reply) => {
             let error = match &ending.cause {
                 Cause::NeverServed(failure) => CandidateError::StartFailed(failure.clone()),
                 Cause::Asked(reason) | Cause::Crashed(reason) => {

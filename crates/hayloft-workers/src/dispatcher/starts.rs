@@ -1,12 +1,16 @@
 //! How workers come to serve: on demand, as candidates, and to be asked what they register.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{
     CandidateError, Command, Dispatcher, InstanceKey, InstanceState, Launch, LaunchRefused, Order, Outcome,
-    Package, ProbeError, Purpose, RawValue, Starting, StateChange, Unavailable, Worker, WorkerId, answer_all,
-    counter, oneshot,
+    Package, ProbeError, Purpose, RawValue, Starting, StateChange, Takeover, Unavailable, Worker, WorkerId,
+    answer_all, counter, oneshot,
 };
+
+/// Every call has a limit of its own that is far below; a worker is not kept for ever by one that has not.
+const AS_LONG_AS_IT_TAKES: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Dispatcher {
     pub(super) fn ensure(&mut self, key: &InstanceKey, reply: oneshot::Sender<Result<Worker, Unavailable>>) {
@@ -95,6 +99,7 @@ impl Dispatcher {
     pub(super) fn promote(
         &mut self,
         worker: WorkerId,
+        takeover: Takeover,
         reply: oneshot::Sender<Result<Worker, CandidateError>>,
     ) {
         let Some(unit) = self.units.get_mut(&worker) else {
@@ -102,7 +107,7 @@ impl Dispatcher {
             let _ = reply.send(Err(CandidateError::Gone { reason }));
             return;
         };
-        unit.purpose = Purpose::Promotion(reply);
+        unit.purpose = Purpose::Promotion(takeover, reply);
         if !unit.ending {
             self.order(worker, Order::Start);
         }
@@ -139,9 +144,9 @@ impl Dispatcher {
                 if let Some(reply) = reply.take() {
                     let _ = reply.send(Ok(registration));
                 }
-                return self.drain(worker, std::time::Duration::ZERO, "it has said what it registers");
+                return self.drain(worker, Duration::ZERO, "it has said what it registers");
             }
-            Purpose::Promotion(_) | Purpose::Serving => return,
+            Purpose::Promotion(..) | Purpose::Serving => return,
         };
         self.order(worker, Order::Bind(Box::new(binding)));
     }
@@ -159,7 +164,7 @@ impl Dispatcher {
                     self.on_command(Command::Discard(worker));
                 }
             }
-            Purpose::Promotion(_) | Purpose::Serving | Purpose::Probe(_) => {}
+            Purpose::Promotion(..) | Purpose::Serving | Purpose::Probe(_) => {}
         }
     }
 
@@ -175,8 +180,11 @@ impl Dispatcher {
                 instance.starting = None;
                 self.serve(&key, &handle, result);
             }
-            Purpose::Promotion(reply) => {
-                self.replace_by(&key, worker);
+            Purpose::Promotion(takeover, reply) => {
+                if let Takeover::Recycled(reason) = &takeover {
+                    unit.recycle_reason = Some(reason.clone());
+                }
+                self.replace_by(&key, worker, takeover);
                 self.instance(&key).backoff.reset();
                 self.serve(&key, &handle, result);
                 let _ = reply.send(Ok(handle));
@@ -221,18 +229,24 @@ impl Dispatcher {
     }
 
     /// Clears the place for a promoted candidate.
-    fn replace_by(&mut self, key: &InstanceKey, candidate: WorkerId) {
-        let drain = self.shared.settings.deadlines.drain;
+    fn replace_by(&mut self, key: &InstanceKey, candidate: WorkerId, takeover: Takeover) {
+        let (drain, reason) = match takeover {
+            Takeover::NewValues => {
+                let reason = String::from("a worker with newer settings took its place");
+                (self.shared.settings.deadlines.drain, reason)
+            }
+            Takeover::Recycled(reason) => (AS_LONG_AS_IT_TAKES, reason),
+        };
         let instance = self.instance(key);
         let (serving, starting) = (instance.serving.take(), instance.starting.take());
         if let Some(old) = serving {
             self.shared.directory.withdraw(key, old);
-            self.drain(old, drain, "a worker with newer settings took its place");
+            self.drain(old, drain, &reason);
         } else if !matches!(starting, Some(Starting::Unit(_))) {
             self.enter(key, candidate, InstanceState::Starting, StateChange::Starting);
         }
         if let Some(Starting::Unit(old)) = starting {
-            self.drain(old, std::time::Duration::ZERO, "a worker with newer settings took its place");
+            self.drain(old, Duration::ZERO, &reason);
         }
     }
 }

@@ -55,7 +55,7 @@ pub enum RegisterServer {
         headers: IndexMap<String, String>,
         /// How it is authenticated to.
         #[serde(default)]
-        auth: Option<RemoteAuth>,
+        auth: Option<Box<RemoteAuth>>,
         /// What it will have.
         #[serde(default)]
         tools: Vec<DeclaredTool>,
@@ -72,33 +72,58 @@ impl RegisterServer {
     }
 }
 
-/// How a remote MCP server is authenticated to. The names are variables of the host.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+/// How a remote MCP server is authenticated to. The names of variables are those of the host. It has no `Debug`, since
+/// it carries secrets.
+#[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
 pub struct RemoteAuth {
-    /// The kind of authentication.
+    /// The kind of authentication: `oauth2`, `bearer`, `jwt`, `apiKey`, `basic`, `headers` or `none`.
     #[serde(rename = "type")]
     pub kind: String,
+    /// The token of `bearer` and `jwt`. Absent: what the organization authenticates with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// The key of `apiKey`. Absent: what the organization authenticates with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<String>,
+    /// The setting that holds the token, key or password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_field: Option<String>,
+    /// The header of `apiKey`. Absent: `Authorization`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header: Option<String>,
+    /// What stands before the key of `apiKey`. Absent: `Bearer ` in `Authorization`, nothing elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// The name of `basic`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// The password of `basic`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// The headers of `headers`.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub headers: IndexMap<String, String>,
     /// Where the browser is sent.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub authorization_url: Option<String>,
     /// Where the code is exchanged.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub token_url: Option<String>,
     /// Scopes that are always asked for.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
     /// Scopes that the organization may leave out.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub optional_scopes: Vec<String>,
     /// Whether the provider takes PKCE (RFC 7636).
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pkce: Option<bool>,
     /// The variable with the client id.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id_env_var: Option<String>,
     /// The variable with the client secret.
-    #[serde(default)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub client_secret_env_var: Option<String>,
 }
 

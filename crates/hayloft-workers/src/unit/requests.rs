@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use hayloft_model::config::Credentials;
-use hayloft_model::{InstanceKey, WorkerId, WorkerState};
+use hayloft_model::{InstanceKey, ServerId, WorkerId, WorkerState};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -55,6 +55,12 @@ impl Unit {
         }
         self.ask_host(request, |observer, key, worker| {
             async move { observer.register_mcp(&key, worker, server).await.map(|()| json!({})) }.boxed()
+        })
+    }
+
+    pub(super) fn withdraw_server(&mut self, request: u64, server: ServerId) -> Step {
+        self.ask_host(request, |observer, key, worker| {
+            async move { observer.withdraw_mcp(&key, worker, server).await.map(|()| json!({})) }.boxed()
         })
     }
 

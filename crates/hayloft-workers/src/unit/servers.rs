@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::{ANSWERING, LAST_WORDS, ON, Step, Unit};
 use crate::logs::{Level, LogStream};
-use crate::protocol::{FailureReason, HostMessage, OpenServer};
+use crate::protocol::{FailureReason, HostMessage, OpenServer, RegisterServer};
 use crate::stdio::{self, Wish};
 use crate::{McpTransport, Refusal, ServerHealth};
 
@@ -79,7 +79,7 @@ impl Unit {
             return self.refuse(request, FailureReason::Refused, message);
         }
         let limit = self.shared.settings.resources.mcp_servers;
-        if self.servers.len() + self.kept.len() >= limit {
+        if self.servers.len() + self.kept.len() + self.elsewhere.len() >= limit {
             let message = format!("a plugin can have at most {limit} MCP servers open");
             return self.refuse(request, FailureReason::Refused, message);
         }
@@ -98,11 +98,14 @@ impl Unit {
                 let wish = Wish { command, arguments: args, folder: cwd, environment: env };
                 self.open_process(request, server, within, wish)
             }
-            OpenServer::External { .. } => self.refuse(
-                request,
-                FailureReason::Unsupported,
-                format!("failed to connect the MCP server `{server}`: this host connects to no MCP servers elsewhere yet"),
-            ),
+            // The host reaches it by itself, whether or not this worker runs, so there is nothing to keep here but that it
+            // was said.
+            OpenServer::External { id, url, headers } => {
+                self.elsewhere.insert(server);
+                let (transports, auth, tools) = (Vec::new(), None, Vec::new());
+                let wanted = RegisterServer::Remote { id, url, transports, headers, auth, tools };
+                self.register_server(request, wanted)
+            }
         }
     }
 
@@ -248,7 +251,11 @@ impl Unit {
     }
 
     pub(super) fn close_on_request(&mut self, request: u64, server: &str) -> Step {
-        let known = server.parse::<ServerId>().ok().and_then(|id| Some((self.servers.get(&id)?.serial, id)));
+        let named = server.parse::<ServerId>().ok();
+        if let Some(server) = named.clone().filter(|named| self.elsewhere.remove(named)) {
+            return self.withdraw_server(request, server);
+        }
+        let known = named.and_then(|id| Some((self.servers.get(&id)?.serial, id)));
         match known {
             Some((serial, server)) => {
                 self.close_server(&server, serial);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hayloft_sandbox::{Jail, JailError};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedReadHalf;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::codec::FramedRead;
 
@@ -18,6 +19,7 @@ use crate::home::Home;
 use crate::launch::{self, Code, Prepared};
 use crate::logs::LogStream;
 use crate::network::{NetworkSockets, OpenNetwork, Watcher};
+use crate::sampler::{Sample, Subject};
 use crate::{StartFailure, StartStage};
 
 /// A process that runs, with everything that belongs to it.
@@ -89,10 +91,17 @@ pub(super) async fn start(birth: &Birth) -> Result<Process, StartFailure> {
         Some((process, _)) => process.pid(),
         None => Some(jail.pid()),
     };
+    let (sample, sampled) = watch::channel(Sample::default());
     birth.facts.send_modify(|facts| {
         facts.pid = pid;
-        facts.memory = Some(jail.memory_meter());
+        facts.meter = Some(jail.meter());
+        facts.sample = Some(sampled);
     });
+    let plugin = birth.package.descriptor.id.clone();
+    let soft_memory = settings.sampling.soft_memory_of(&plugin).filter(|_| birth.instance.is_some());
+    let (worker, meter, log) = (birth.worker, jail.meter(), birth.log.clone());
+    // Without a sampler the host is about to end.
+    let _ = birth.subjects.send(Subject { worker, plugin, meter, log, soft_memory, sample });
     let runner = code.map(|(process, channel)| follow(birth, process, channel));
     Ok(Process { jail: Arc::new(jail), home, gate, _network: network, runner })
 }

@@ -15,6 +15,7 @@ mod network;
 mod processes;
 mod requests;
 mod routes;
+mod sampling;
 mod secrets;
 mod servers;
 mod starts;

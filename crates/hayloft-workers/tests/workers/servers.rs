@@ -183,7 +183,7 @@ async fn a_server_that_cannot_be_had_says_why() {
         (json!({ "id": "a server", "kind": "inProcess" }), "`a server` is not a server id"),
         (
             json!({ "id": "far", "kind": "external", "url": "https://example.com" }),
-            "connects to no MCP servers elsewhere yet",
+            "keeps no MCP servers for plugins",
         ),
     ] {
         let error = worker.call_hook(HookCall::Cron(server.to_string())).await.unwrap_err().to_string();

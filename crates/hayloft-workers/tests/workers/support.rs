@@ -60,6 +60,8 @@ pub(crate) struct House {
     pub(crate) source: Arc<Source>,
     pub(crate) folder: TempDir,
     pub(crate) tier: Tier,
+    /// Whether its workers are in control groups.
+    pub(crate) grouped: bool,
     /// The name under which its processes are marked where they have no namespaces.
     pub(crate) owner: String,
 }
@@ -88,11 +90,13 @@ impl House {
         fs::create_dir(&scratch).unwrap();
         let sandbox = sandbox(&owner);
         let tier = sandbox.isolation().tier;
+        let grouped =
+            sandbox.isolation().layers.iter().any(|layer| layer.on && layer.tier() == Some(Tier::A));
         let mut settings = settings(scratch, sandbox);
         change(&mut settings);
         let (source, observer) = (Arc::<Source>::default(), Arc::<Recorder>::default());
         let workers = Workers::start(settings, source.clone(), observer.clone());
-        Self { workers, observer, source, folder, tier, owner }
+        Self { workers, observer, source, folder, tier, grouped, owner }
     }
 
     /// Whether its workers have processes, a network and a root of their own.
@@ -202,6 +206,7 @@ fn settings(scratch: PathBuf, sandbox: Sandbox) -> Settings {
         queue: QueueLimits::default(),
         routes: RouteLimits::default(),
         gates: GateLimits::default(),
+        sampling: Default::default(),
     }
 }
 
@@ -394,6 +399,10 @@ impl Observer for Recorder {
         self.refused.lock().unwrap().push((caller.key().cloned(), refusal.clone()));
         self.changed.notify_waiters();
         self.changed.notify_one();
+    }
+
+    fn outgrown(&self, _: &InstanceKey, worker: WorkerId, reason: &str) {
+        self.note(format!("outgrown: {worker}: {reason}"));
     }
 
     fn state_changed(&self, key: &InstanceKey, worker: &WorkerStatus, change: StateChange) {

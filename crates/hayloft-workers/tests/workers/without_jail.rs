@@ -13,6 +13,7 @@ mod memory;
 mod network;
 mod processes;
 mod routes;
+mod sampling;
 mod secrets;
 mod servers;
 mod starts;

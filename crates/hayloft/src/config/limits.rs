@@ -3,7 +3,7 @@
 use hayloft_host::{HostDeadlines, ValueQuota};
 use hayloft_model::plugin::{LimitName, PluginLimits};
 use hayloft_server::ServerLimits;
-use hayloft_workers::{Deadlines, GateLimits, LogLimits, QueueLimits, Resources, RouteLimits};
+use hayloft_workers::{Deadlines, GateLimits, LogLimits, QueueLimits, Resources, RouteLimits, Sampling};
 
 use super::reader::SettingsReader;
 use super::setting::Setting;
@@ -50,6 +50,9 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("limits.worker_temporary", "HAYLOFT_LIMITS_WORKER_TEMPORARY"),
     Setting::new("limits.worker_open_files", "HAYLOFT_LIMITS_WORKER_OPEN_FILES"),
     Setting::new("limits.worker_file_size", "HAYLOFT_LIMITS_WORKER_FILE_SIZE"),
+    Setting::new("limits.throttle_above", "HAYLOFT_LIMITS_THROTTLE_ABOVE"),
+    Setting::new("limits.soft_memory", "HAYLOFT_LIMITS_SOFT_MEMORY"),
+    Setting::new("limits.recycle_pause", "HAYLOFT_LIMITS_RECYCLE_PAUSE"),
     Setting::new("limits.maximum_worker_memory", "HAYLOFT_LIMITS_MAXIMUM_WORKER_MEMORY"),
     Setting::new("limits.maximum_worker_tasks", "HAYLOFT_LIMITS_MAXIMUM_WORKER_TASKS"),
     Setting::new("limits.maximum_worker_processor", "HAYLOFT_LIMITS_MAXIMUM_WORKER_PROCESSOR"),
@@ -77,6 +80,10 @@ pub(crate) struct Limits {
     pub(crate) routes: RouteLimits,
     /// Of what a worker asks of the host.
     pub(crate) gates: GateLimits,
+    /// Of what a worker uses over time.
+    pub(crate) sampling: Sampling,
+    /// Beyond so much memory a worker is replaced.
+    pub(crate) soft_memory: Option<u64>,
     /// Of tool calls.
     pub(crate) host: HostDeadlines,
     /// Of what a plugin keeps for an organization.
@@ -148,6 +155,13 @@ impl Limits {
             requests: settings.positive("limits.gate_requests", defaults.requests),
             connections: settings.positive("limits.gate_connections", defaults.connections),
         };
+        let defaults = Sampling::default();
+        let sampling = Sampling {
+            throttle_above: settings.count("limits.throttle_above", defaults.throttle_above),
+            recycle_pause: settings.duration("limits.recycle_pause", defaults.recycle_pause),
+            ..defaults
+        };
+        let soft_memory = settings.optional_size("limits.soft_memory");
         let mut maximum = PluginLimits::default();
         for name in LimitName::ALL {
             let default = MAXIMUM.get(name).unwrap_or(u64::MAX);
@@ -170,7 +184,20 @@ impl Limits {
             file_size: settings.size("limits.worker_file_size", defaults.file_size),
             ..defaults
         };
-        Self { workers, resources, maximum, logs, queue, routes, gates, host, values, server }
+        Self {
+            workers,
+            resources,
+            maximum,
+            logs,
+            queue,
+            routes,
+            gates,
+            sampling,
+            soft_memory,
+            host,
+            values,
+            server,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `[network]`: what plugins reach of the outside.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 
 use hayloft_egress::PrivateGrant;
 use hayloft_model::PluginId;
@@ -16,6 +17,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("network.declared", "HAYLOFT_NETWORK_DECLARED"),
     Setting::new("network.grants", "HAYLOFT_NETWORK_GRANTS"),
     Setting::new("network.private", "HAYLOFT_NETWORK_PRIVATE"),
+    Setting::new("network.certificates", "HAYLOFT_NETWORK_CERTIFICATES"),
     Setting::new("network.connections", "HAYLOFT_NETWORK_CONNECTIONS"),
     Setting::new("network.connections_per_second", "HAYLOFT_NETWORK_CONNECTIONS_PER_SECOND"),
     Setting::new("network.bytes_per_second", "HAYLOFT_NETWORK_BYTES_PER_SECOND"),
@@ -37,7 +39,9 @@ pub(crate) struct Network {
     pub(crate) grants: HashMap<PluginId, Vec<NetworkTarget>>,
     /// Hosts at certain addresses for single plugins.
     pub(crate) private: HashMap<PluginId, Vec<PrivateGrant>>,
-    /// What each worker may ask of the host.
+    /// Further certificates that the host trusts when it speaks TLS itself, as a file in PEM form.
+    pub(crate) certificates: Option<PathBuf>,
+    /// What each worker may ask of the host, and the host on behalf of each plugin in an organization.
     pub(crate) limits: JailLimits,
 }
 
@@ -71,6 +75,7 @@ impl Network {
             bytes_per_second: settings.size("network.bytes_per_second", defaults.bytes_per_second),
             lookups_per_second: settings.count("network.lookups_per_second", defaults.lookups_per_second),
         };
-        Self { default, declared, grants, private, limits }
+        let certificates = settings.optional("network.certificates");
+        Self { default, declared, grants, private, certificates, limits }
     }
 }

@@ -15,6 +15,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("plugins.dirs", "HAYLOFT_PLUGINS_DIR"),
     Setting::new("plugins.environment_grants", "HAYLOFT_ENVIRONMENT_GRANTS"),
     Setting::new("plugins.limits", "HAYLOFT_PLUGIN_LIMITS"),
+    Setting::new("plugins.soft_memory", "HAYLOFT_PLUGIN_SOFT_MEMORY"),
 ];
 
 /// Where plugins come from, and what they may see.
@@ -26,6 +27,8 @@ pub(crate) struct Plugins {
     pub(crate) environment_grants: HashMap<PluginId, BTreeSet<String>>,
     /// How much of the machine single plugins get, whatever they ask for.
     pub(crate) limits: HashMap<PluginId, PluginLimits>,
+    /// Beyond so much memory a worker of a single plugin is replaced, in bytes.
+    pub(crate) soft_memory: HashMap<PluginId, u64>,
 }
 
 impl Plugins {
@@ -35,6 +38,7 @@ impl Plugins {
         let environment_grants =
             grants.into_iter().map(|(plugin, names)| (plugin, names.into_iter().collect())).collect();
         let limits = settings.limits_by_plugin("plugins.limits", |name| limits::bound(maximum, name));
-        Self { dirs, environment_grants, limits }
+        let soft_memory = settings.sizes_by_name("plugins.soft_memory");
+        Self { dirs, environment_grants, limits, soft_memory }
     }
 }

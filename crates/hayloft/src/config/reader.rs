@@ -37,6 +37,9 @@ pub(super) struct SettingsReader<'a> {
     shown: Vec<ShownSetting>,
 }
 
+/// What the table of one plugin's limits looks like.
+const LIMITS_OF_ONE: &str = "{ memory = \"2GiB\" }";
+
 /// What stands for the origin of a value that nobody gave.
 const DEFAULT: &str = "default";
 
@@ -93,6 +96,51 @@ impl<'a> SettingsReader<'a> {
         let parse =
             |text: &str| size::parse(text).and_then(|size| T::try_from(size).ok()).ok_or_else(expected);
         self.one(key, default, parse, |value| size::show((*value).try_into().unwrap_or(u64::MAX)))
+    }
+
+    /// A number of bytes that need not be there.
+    pub(super) fn optional_size(&mut self, key: &'static str) -> Option<u64> {
+        let (text, origin) = self.text(key).unzip();
+        let origin = origin.unwrap_or_else(|| DEFAULT.to_owned());
+        let size = text.as_deref().and_then(size::parse);
+        if text.is_some() && size.is_none() {
+            let expected = "must be a size such as `256MiB` or a number of bytes";
+            self.wrong(key, &origin, expected.to_owned());
+        }
+        self.show(key, size.map(size::show), origin);
+        size
+    }
+
+    /// Numbers of bytes by names that nobody knows beforehand.
+    pub(super) fn sizes_by_name<K>(&mut self, key: &'static str) -> HashMap<K, u64>
+    where
+        K: FromStr<Err: Display> + Eq + Hash,
+    {
+        let mut sizes = HashMap::new();
+        let Some(value) = self.value(key) else {
+            self.show(key, None, DEFAULT.to_owned());
+            return sizes;
+        };
+        let origin = self.origin_of(&value);
+        let mut shown = Vec::new();
+        for (name, value) in self.table(key, "\"256MiB\"", &origin, value) {
+            let place = format!("{key}.\"{name}\"");
+            let size = value.into_string().ok().and_then(|text| size::parse(&text));
+            match (name.parse(), size) {
+                (Ok(known), Some(size)) => {
+                    shown.push(format!("{name}: {}", size::show(size)));
+                    sizes.insert(known, size);
+                }
+                (Err(error), _) => self.wrong(key, &origin, K::Err::to_string(&error)),
+                (Ok(_), None) => {
+                    let expected = "must be a size such as `\"256MiB\"` or a number of bytes";
+                    self.wrong(&place, &origin, expected.to_owned());
+                }
+            }
+        }
+        shown.sort();
+        self.show(key, Some(shown.join("; ")), origin);
+        sizes
     }
 
     /// A value that need not be there.
@@ -240,10 +288,10 @@ impl<'a> SettingsReader<'a> {
         };
         let origin = self.origin_of(&value);
         let mut shown = Vec::new();
-        for (plugin, table) in self.table(key, &origin, value) {
+        for (plugin, table) in self.table(key, LIMITS_OF_ONE, &origin, value) {
             let key_of_plugin = format!("{key}.\"{plugin}\"");
             let mut limits = PluginLimits::default();
-            for (written, value) in self.table(&key_of_plugin, &origin, table) {
+            for (written, value) in self.table(&key_of_plugin, LIMITS_OF_ONE, &origin, table) {
                 let key = format!("{key_of_plugin}.{written}");
                 let Some(name) = LimitName::ALL.into_iter().find(|name| name.as_str() == written) else {
                     let names = LimitName::ALL.map(LimitName::as_str).join("`, `");
@@ -269,10 +317,10 @@ impl<'a> SettingsReader<'a> {
     }
 
     /// The entries of a table, in order.
-    fn table(&mut self, key: &str, origin: &str, value: Value) -> Vec<(String, Value)> {
+    fn table(&mut self, key: &str, example: &str, origin: &str, value: Value) -> Vec<(String, Value)> {
         let ValueKind::Table(table) = value.kind else {
-            let expected = "must be a table, such as `\"hay-plugin-a\" = { memory = \"2GiB\" }`";
-            self.wrong(key, origin, expected.to_owned());
+            let expected = format!("must be a table, such as `\"hay-plugin-a\" = {example}`");
+            self.wrong(key, origin, expected);
             return Vec::new();
         };
         let mut entries: Vec<_> = table.into_iter().collect();

@@ -1,6 +1,7 @@
 //! Which source wins, and what is said about what is wrong.
 
 use std::fs;
+use std::time::Duration;
 
 use super::*;
 
@@ -166,6 +167,44 @@ fn limits_are_bounded_by_what_the_operator_allows() {
     assert_eq!((plugin.memory, plugin.tasks, plugin.processor), (Some(4 << 30), Some(64), None));
     let told = shown(&loaded, "plugins.limits").value.as_deref();
     assert_eq!(told, Some("hay-plugin-a: memory 4GiB; hay-plugin-a: tasks 64"));
+}
+
+#[test]
+fn soft_memory_is_for_all_and_for_single_plugins() {
+    let file = r#"
+        [limits]
+        soft_memory = "512MiB"
+        throttle_above = 25
+        [plugins.soft_memory]
+        hay-plugin-a = "256MiB"
+        "@acme/b" = 1048576
+    "#;
+    let loaded = check(file, &[("HAYLOFT_LIMITS_RECYCLE_PAUSE", "2m")], &[]).unwrap();
+    let Limits { soft_memory, sampling, .. } = loaded.config.limits;
+    assert_eq!((soft_memory, sampling.throttle_above), (Some(512 << 20), 25));
+    assert_eq!(sampling.recycle_pause, Duration::from_secs(120));
+    let of = |plugin: &str| loaded.config.plugins.soft_memory[&plugin.parse().unwrap()];
+    assert_eq!((of("hay-plugin-a"), of("@acme/b")), (256 << 20, 1 << 20));
+    assert_eq!(
+        shown(&loaded, "plugins.soft_memory").value.as_deref(),
+        Some("@acme/b: 1MiB; hay-plugin-a: 256MiB")
+    );
+    assert_eq!(check("", &[], &[]).unwrap().config.limits.soft_memory, None);
+
+    let file = r#"
+        [limits]
+        soft_memory = "much"
+        throttle_above = -1
+        [plugins.soft_memory]
+        hay-plugin-a = "little"
+        "Bad Name" = "1MiB"
+    "#;
+    insta::assert_snapshot!(check(file, &[], &[]).unwrap_err(), @r#"
+    error: hayloft.toml: limits.throttle_above: must be a whole number that is not too large
+    error: hayloft.toml: limits.soft_memory: must be a size such as `256MiB` or a number of bytes
+    error: hayloft.toml: plugins.soft_memory: `Bad Name` is not a plugin id (an npm package name: lower-case letters, digits, `-`, `_`, `.`, at most 214 characters, optionally `@scope/name`)
+    error: hayloft.toml: plugins.soft_memory."hay-plugin-a": must be a size such as `"256MiB"` or a number of bytes
+    "#);
 }
 
 #[test]

@@ -193,6 +193,10 @@ export class HayClass implements HostedPlugin {
           const tools: unknown = Reflect.get(plugin, "getMCPTools");
           return typeof tools === "function" ? (Reflect.apply(tools, plugin, []) as []) : [];
         },
+        auth: () => {
+          const auth: unknown = Reflect.get(plugin, "getAuthConfig");
+          return typeof auth === "function" ? Reflect.apply(auth, plugin, []) : undefined;
+        },
         registerMcp: async (server) => {
           if (this.#bound === null) throw refused("the worker is not bound to an organization");
           await this.#services.request({ type: "registerMcp", server } as RegisterMcp);

@@ -102,7 +102,7 @@ export class HayPlugin {
     return undefined;
   }
 
-  /** How the plugin authenticates. */
+  /** How the plugin authenticates to remote MCP servers that it registers without `auth`. */
   protected getAuthConfig(): unknown {
     return this.metadata.auth;
   }

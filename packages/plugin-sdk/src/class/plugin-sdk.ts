@@ -50,6 +50,8 @@ export interface PluginSdkBackend {
   /** The tools of a server that is registered without any. */
   tools(): readonly HayMcpToolDeclaration[] | Promise<readonly HayMcpToolDeclaration[]>;
   registerMcp(server: RegisteredMcpServer): Promise<void>;
+  /** How the plugin authenticates where a server elsewhere is registered without saying so. */
+  auth?(): unknown;
   /** Where the Plugin API is, if there is one. */
   api(): PluginApiAddress | null;
 }
@@ -158,7 +160,9 @@ export function createPluginSdk(
             url,
             transports: readTransports(given.transport, "http"),
             headers: readTexts(given, "headers"),
-            ...(given.auth === undefined ? {} : { auth: readAuth(given.auth) }),
+            ...compact({
+              auth: given.auth === undefined ? ownAuth(backend) : readAuth(given.auth),
+            }),
             tools,
           };
         }),
@@ -236,6 +240,13 @@ function readTransports(value: unknown, fallback: string): string[] {
     );
   }
   return names;
+}
+
+/** What `getAuthConfig` says; what is no way to authenticate to a server says nothing about this one. */
+function ownAuth(backend: PluginSdkBackend): HayMcpAuth | undefined {
+  const value = backend.auth?.();
+  const { type } = Object(value) as { type?: unknown };
+  return typeof type === "string" ? readAuth(value) : undefined;
 }
 
 function readAuth(value: unknown): HayMcpAuth {

@@ -49,7 +49,7 @@ export interface HayClassMetadata {
   capabilities?: readonly string[];
   /** The settings that an organization can make, by field name. */
   config?: Readonly<Record<string, HayClassConfigField>>;
-  /** How it authenticates; `getAuthConfig` gives it. */
+  /** How it authenticates to remote MCP servers that are registered without `auth`; `getAuthConfig` gives it. */
   auth?: unknown;
   /** Anything else; it stays readable as `this.metadata`. */
   [key: string]: unknown;
@@ -69,10 +69,29 @@ export interface HayMcpToolDeclaration {
   inputSchema?: object;
 }
 
-/** How a remote MCP server is authenticated to. */
+/**
+ * How a remote MCP server is authenticated to. The host adds what belongs into the requests. A token, key or password that
+ * is not given here is the value of the setting `configField`, or else what the organization authenticates with.
+ */
 export interface HayMcpAuth {
-  /** `oauth2`, `apiKey` or `jwt`. */
+  /** `oauth2`, `bearer`, `jwt`, `apiKey`, `basic`, `headers` or `none`. */
   type: string;
+  /** The token of `bearer` and `jwt`. */
+  token?: string;
+  /** The key of `apiKey`. */
+  apiKey?: string;
+  /** The setting that holds the token, key or password. */
+  configField?: string;
+  /** The header of `apiKey`; `Authorization` if absent. */
+  header?: string;
+  /** What stands before the key of `apiKey`; `Bearer ` in `Authorization` and nothing elsewhere if absent. */
+  prefix?: string;
+  /** The name of `basic`. */
+  username?: string;
+  /** The password of `basic`. */
+  password?: string;
+  /** The headers of `headers`. */
+  headers?: Readonly<Record<string, string>>;
   /** Where the browser is sent. */
   authorizationUrl?: string;
   /** Where the code is exchanged for tokens. */
@@ -117,7 +136,7 @@ export interface RemoteMcpRegistration {
   url: string;
   /** `http`, `sse`, `websocket`, or several with `|` between them; `http` if absent. */
   transport?: string;
-  /** How it is authenticated to. */
+  /** How it is authenticated to; what `getAuthConfig` gives if absent. */
   auth?: HayMcpAuth;
   /** Headers of every request to it. */
   headers?: Readonly<Record<string, string>>;

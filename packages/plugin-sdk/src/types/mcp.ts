@@ -112,7 +112,10 @@ export interface HayMcpRuntimeAPI<Schema extends ConfigSchema = ConfigSchema> {
   startLocal(id: string, initializer: McpInitializer<Schema>): Promise<void>;
   /** Starts a server as a process beside the worker. */
   startLocalStdio(options: StdioMcpOptions): Promise<void>;
-  /** Connects to a server elsewhere. The host makes the connection. */
+  /**
+   * Hands over a server elsewhere. The host reaches it, whether or not the worker runs; the promise is fulfilled once it is
+   * noted, and rejected when its address or headers can never be used.
+   */
   startExternal(options: ExternalMcpOptions): Promise<void>;
 }
 

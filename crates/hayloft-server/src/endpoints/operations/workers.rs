@@ -42,6 +42,12 @@ pub(crate) struct WorkerBody {
     restarts: u32,
     /// Memory in use, in bytes.
     rss_bytes: Option<u64>,
+    /// Processor time that it and all that it started have used so far, in seconds.
+    cpu_seconds: Option<f64>,
+    /// It used much of the processor lately: until it calms down it gets what other workers leave.
+    throttled: bool,
+    /// Why the worker before it was recycled, if it took its place for that.
+    recycle_reason: Option<String>,
     /// The revision of the settings that it has.
     revision: u32,
     /// Which code it runs: the SHA-256 of the plugin's files.
@@ -108,6 +114,9 @@ impl WorkerBody {
             in_flight: status.in_flight,
             restarts: status.restarts,
             rss_bytes: status.rss_bytes,
+            cpu_seconds: status.processor_time.map(|time| time.as_secs_f64()),
+            throttled: status.throttled,
+            recycle_reason: status.recycle_reason,
             revision: status.revision.0,
             content_hash: status.content_hash.to_string(),
             isolation: status.isolation.to_string(),
