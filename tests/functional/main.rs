@@ -28,3 +28,4 @@ mod routes;
 mod settings;
 mod support;
 mod traps;
+mod uploads;

@@ -51,3 +51,4 @@ mod secrets;
 mod servers;
 mod supply;
 mod tools;
+mod uploads;

@@ -3,7 +3,9 @@
 pub(crate) mod body;
 pub(crate) mod disable;
 pub(crate) mod get;
+pub(crate) mod grant;
 pub(crate) mod health;
+pub(crate) mod install_events;
 pub(crate) mod install_log;
 pub(crate) mod list;
 pub(crate) mod logs;
@@ -12,3 +14,5 @@ pub(crate) mod public_file;
 pub(crate) mod purge;
 pub(crate) mod save;
 pub(crate) mod statistics;
+pub(crate) mod uninstall;
+pub(crate) mod upload;
