@@ -29,3 +29,4 @@ mod routes;
 mod settings;
 mod support;
 mod traps;
+mod uploads;

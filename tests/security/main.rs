@@ -52,3 +52,4 @@ mod servers;
 mod storms;
 mod supply;
 mod tools;
+mod uploads;

@@ -5,12 +5,14 @@ use std::sync::Weak;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use hayloft_model::config::{ConfigValues, Credentials, Requirement, missing, missing_variables};
-use hayloft_model::{InstanceKey, InstanceState, Problems, Registration, Revision, Severity};
+use hayloft_model::{
+    InstanceKey, InstanceState, PluginDescriptor, Problems, Registration, Revision, Severity,
+};
 use hayloft_workers::{Binding, Launch, LaunchRefused, LaunchSource};
 
 use crate::config::credentials;
 use crate::config::secrets::secrets;
-use crate::plugins::known::{KnownPlugin, Preparing};
+use crate::plugins::known::Preparing;
 use crate::{Host, HostInner};
 
 /// The host as the workers ask it. Weak, since the host owns the workers.
@@ -77,19 +79,33 @@ impl Host {
         let (values, chosen) = saved.map(|saved| (saved.values, saved.credentials)).unwrap_or_default();
         let registered = self.registered_for(&plugin, key).unwrap_or(registered);
         let registration = &registered.registration;
-        let missing = self.missing_settings(&plugin, registration, &values);
+        if self.grants.get(key).is_none() && self.instances.get(key).is_some_and(|instance| instance.enabled)
+        {
+            // It could not be read when the host started, so nothing was noted then.
+            if let Some(descriptor) = plugin.descriptor() {
+                self.grant_all(key, descriptor, None).await.map_err(|error| {
+                    tracing::error!(instance = %key, %error, "failed to note what a plugin may do");
+                    failed(String::from("what it may do could not be noted, for a reason of the host"))
+                })?;
+            }
+        }
+        let Some(descriptor) = plugin.descriptor().map(|descriptor| self.permitted(key, descriptor)) else {
+            return Err(unusable(plugin.problems.clone()));
+        };
+        let missing = self.missing_settings(&descriptor, registration, &values);
         if !missing.is_empty() {
             return Err(LaunchRefused::Unconfigured {
                 missing: missing.iter().map(Requirement::told).collect(),
             });
         }
-        let package = self.runnable(key, &plugin).await.map_err(unusable)?;
-        let credentials = self.credentials(&plugin, registration, chosen.as_ref(), &values);
+        let mut package = self.runnable(key, &plugin).await.map_err(unusable)?;
+        package.descriptor = self.permitted(key, &package.descriptor);
+        let credentials = self.credentials(&descriptor, registration, chosen.as_ref(), &values);
         let allowed = self.environment.allowed(&package.descriptor);
         let environment: Vec<_> = allowed.map(|(name, value)| (name.to_owned(), value.clone())).collect();
         let schema = &registration.config_schema;
         let secrets = secrets(schema, &values, credentials.as_ref(), &environment);
-        let server_environment = self.server_environment(&plugin, schema, &values, credentials.as_ref());
+        let server_environment = self.server_environment(&descriptor, schema, &values, credentials.as_ref());
         let servers = Self::listed_servers(&package.descriptor.servers);
         let organization_name = self.access.organization_name(key.organization);
         Ok(Launch {
@@ -113,30 +129,29 @@ impl Host {
     /// must be there, by their own names.
     pub(crate) fn missing_settings(
         &self,
-        plugin: &KnownPlugin,
+        descriptor: &PluginDescriptor,
         registration: &Registration,
         values: &ConfigValues,
     ) -> Vec<Requirement> {
         let schema = &registration.config_schema;
-        let has_environment = |name: &str| self.allowed_variable(plugin, name).is_some();
-        let names = plugin.descriptor().map(|descriptor| descriptor.requirements.env.as_slice());
-        let variables = missing_variables(names.unwrap_or_default(), values, schema, has_environment);
+        let has_environment = |name: &str| self.allowed_variable(descriptor, name).is_some();
+        let variables = missing_variables(&descriptor.requirements.env, values, schema, has_environment);
         missing(values, schema, has_environment).chain(variables).collect()
     }
 
     /// The credentials that a worker on these values gets.
     pub(crate) fn credentials(
         &self,
-        plugin: &KnownPlugin,
+        descriptor: &PluginDescriptor,
         registration: &Registration,
         chosen: Option<&Credentials>,
         values: &ConfigValues,
     ) -> Option<Credentials> {
-        credentials::resolve(chosen, values, registration, |name| self.allowed_variable(plugin, name))
+        credentials::resolve(chosen, values, registration, |name| self.allowed_variable(descriptor, name))
     }
 
-    pub(crate) fn allowed_variable(&self, plugin: &KnownPlugin, name: &str) -> Option<String> {
-        let value = self.environment.get(plugin.descriptor()?, name)?;
+    pub(crate) fn allowed_variable(&self, descriptor: &PluginDescriptor, name: &str) -> Option<String> {
+        let value = self.environment.get(descriptor, name)?;
         Some(value.expose().clone())
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | organizations and tokens | [`access`] |
 //! | an organization's plugins | [`plugins`] |
+//! | what plugins may do | [`permissions`] |
 //! | tools | [`tools`] |
 //! | resources and prompts | [`items`] |
 //! | plugins' MCP servers | [`servers`] |
@@ -14,6 +15,7 @@
 //! This crate must not know HTTP servers (the `http` crate's types are fine), SQL text or JSON-RPC. Every use case is a
 //! method of [`Host`] that takes the caller first and asks whether the caller may.
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
@@ -21,8 +23,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use hayloft_model::plugin::PluginLimits;
-use hayloft_model::{Clock, Entropy, Secret};
-use hayloft_packages::Packages;
+use hayloft_model::{Clock, Entropy, PluginId, Secret};
+use hayloft_packages::{Packages, Uploads};
 use hayloft_store::Store;
 use hayloft_store::journal::Journal;
 use hayloft_workers::Workers;
@@ -39,6 +41,7 @@ pub mod items;
 mod launch;
 mod network;
 mod observe;
+pub mod permissions;
 pub mod plugins;
 pub mod procedures;
 mod reconcile;
@@ -71,7 +74,7 @@ pub use hayloft_mcp::service::BreakReason;
 pub use hayloft_mcp::{
     CallTool, Change, GetItem, ItemKind, ItemPage, ListFailure, ToolFailure, progress_channel,
 };
-pub use hayloft_packages::{InstallState, Needs};
+pub use hayloft_packages::{InstallEvent, InstallState, Needs};
 pub use hayloft_store::audit::{AuditEntry, HostAuditEntry, Page};
 pub use hayloft_store::organizations::Organization;
 pub use hayloft_store::plugin_values::Quota as ValueQuota;
@@ -81,9 +84,11 @@ pub use hayloft_workers::{
     Gate, GateCaller, GateLimits, GatePace, GateStream, HookError, LogLine, ProxyError, ResponseBody,
     Unavailable, Verdict, WorkerStatus,
 };
+pub use permissions::grant::GrantPermissionsError;
 pub use plugins::disable::DisablePluginError;
 pub use plugins::get::GetPluginError;
 pub use plugins::health::{CheckHealthError, HealthStatus, PluginHealth};
+pub use plugins::install_events::{EventId, InstallEvents, InstallEventsError};
 pub use plugins::install_log::InstallLogError;
 pub use plugins::instances::InstanceView;
 pub use plugins::list::ListPluginsError;
@@ -95,6 +100,8 @@ pub use plugins::purge::PurgeConfigurationError;
 pub use plugins::restart::RestartPluginError;
 pub use plugins::save::{SaveOutcome, SavePlugin, SavePluginError};
 pub use plugins::statistics::{Calls as CallStatistics, PluginStatistics, StatisticsError};
+pub use plugins::uninstall::{SavedData, UninstallPluginError};
+pub use plugins::upload::{Downgrade, UploadPlugin, UploadPluginError, UploadedPlugin};
 pub use plugins::validate_auth::{AuthTrial, ValidateAuthError};
 pub use plugins::view::{AuthView, McpServerView, MissingView, PermissionsView, PluginDetail, PluginSummary};
 pub use procedures::call::{CallProcedure, CallProcedureError};
@@ -155,8 +162,12 @@ pub struct HostOptions {
     pub outbound: Option<Arc<dyn Outbound>>,
     /// Makes plugins ready to run, and keeps what came of it.
     pub packages: Packages,
-    /// Folders with plugins.
+    /// Folders with plugins, that of the uploaded ones last.
     pub plugin_folders: Vec<PathBuf>,
+    /// Where the plugins are that organizations upload.
+    pub uploads: Uploads,
+    /// Plugins of which the operator's configuration speaks: no organization takes such a name by an upload.
+    pub reserved_ids: BTreeSet<PluginId>,
     /// The bearer token of the administrator.
     pub administrator_token: Secret<String>,
     /// How long things may take.
@@ -179,6 +190,7 @@ pub struct HostInner {
     pub(crate) access: access::AccessTable,
     pub(crate) plugins: plugins::registry::PluginRegistry,
     pub(crate) instances: instances::InstanceTable,
+    pub(crate) grants: permissions::GrantTable,
     pub(crate) own: plugins::own::OwnRegistrations,
     pub(crate) sessions: sessions::Sessions,
     pub(crate) handed: servers::handed::HandedServers,
@@ -203,6 +215,10 @@ pub struct HostInner {
     /// Orders what is done with the values of an instance.
     pub(crate) keeping: turns::Turns,
     pub(crate) uses: Arc<uses::Uses>,
+    /// Orders what comes into the folders of uploaded plugins and leaves them.
+    pub(crate) placing: turns::Turns,
+    pub(crate) uploads: Uploads,
+    pub(crate) reserved_ids: BTreeSet<PluginId>,
     pub(crate) value_quota: ValueQuota,
     pub(crate) store: Store,
     pub(crate) journal: Journal,
@@ -213,6 +229,8 @@ pub struct HostInner {
     /// Plugins that are switched on as soon as they are installed.
     pub(crate) enabling: plugins::prepare::Enabling,
     pub(crate) clock: Arc<dyn Clock>,
+    /// When this run of the host began, in milliseconds: what was numbered in another run means nothing in this one.
+    pub(crate) began: i64,
     pub(crate) environment: HostEnvironment,
     pub(crate) deadlines: HostDeadlines,
     /// How many refusals of the network may wait to be taken down.

@@ -16,6 +16,7 @@ use crate::access::AccessTable;
 use crate::instances::{Instance, InstanceTable};
 use crate::launch::Launcher;
 use crate::observe::Watcher;
+use crate::permissions::GrantTable;
 use crate::plugins::known::Preparing;
 use crate::plugins::limits::AllowedLimits;
 use crate::plugins::own::OwnRegistrations;
@@ -68,6 +69,7 @@ impl Host {
         let on = |enabled| if enabled { ResultCaching::On } else { ResultCaching::Off };
         let chosen = chosen.into_iter().map(|(organization, enabled)| (organization, on(enabled)));
         let results = ResultCache::new(options.results, chosen);
+        let grants = GrantTable::new(options.store.permissions().all().await.map_err(StoreError::from)?);
         let uses = Arc::new(Uses::default());
         let (store, clock) = (options.store, options.clock);
         let counted =
@@ -77,6 +79,7 @@ impl Host {
             access,
             plugins,
             instances,
+            grants,
             own,
             sessions: Default::default(),
             handed: Default::default(),
@@ -94,6 +97,9 @@ impl Host {
             publishing: Default::default(),
             registering: Default::default(),
             keeping: Default::default(),
+            placing: Default::default(),
+            uploads: options.uploads,
+            reserved_ids: options.reserved_ids,
             uses,
             value_quota: options.value_quota,
             refusals: Arc::new(Semaphore::new(network::WAITING)),
@@ -112,6 +118,7 @@ impl Host {
             packages: options.packages,
             enabling: Default::default(),
             changing_versions: Semaphore::new(1),
+            began: clock.now().timestamp_millis(),
             clock,
             environment: options.environment,
             deadlines: options.deadlines,
@@ -141,6 +148,7 @@ impl Host {
                 self.release(&instance.key, "its plugin has a newer version").await;
             }
         }
+        self.settle_grants().await?;
         self.load_all_tools().await?;
         self.recall_remotes().await?;
         for instance in self.instances.all().into_iter().filter(|instance| instance.enabled) {

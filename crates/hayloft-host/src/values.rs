@@ -24,8 +24,7 @@ impl Host {
         key: &InstanceKey,
         operation: KvOperation,
     ) -> Result<Option<String>, Refusal> {
-        let plugin = self.plugins.get(key.organization, &key.plugin);
-        let services = plugin.as_ref().and_then(|plugin| plugin.descriptor()?.services.as_ref());
+        let services = self.permitted_of(key).and_then(|permitted| permitted.services);
         if !services.is_some_and(|services| services.contains(&Service::Kv)) {
             return Err(Refusal::new(
                 FailureReason::Refused,

@@ -9,6 +9,7 @@
 //! To add a format: one file in `formats` that exports a `Format`, its line in [`formats`], golden cases in
 //! `tests/golden/<format>/`, and a sample plugin.
 
+use std::cmp::Ordering;
 use std::path::Path;
 
 use hayloft_model::plugin::LimitName;
@@ -56,6 +57,14 @@ pub fn read_plugin(folder: &Path) -> (Option<PluginDescriptor>, Problems) {
 #[must_use]
 pub fn read_source(folder: &Path) -> (Option<PluginDescriptor>, Problems) {
     read(folder, Modules::Expected)
+}
+
+/// How one version of a plugin stands to another: semantic versions by their precedence, what is none of these by no
+/// order at all.
+#[must_use]
+pub fn compare_versions(one: &str, other: &str) -> Option<Ordering> {
+    let (one, other) = (semver::Version::parse(one).ok()?, semver::Version::parse(other).ok()?);
+    Some(one.cmp_precedence(&other))
 }
 
 fn read(folder: &Path, modules: Modules) -> (Option<PluginDescriptor>, Problems) {

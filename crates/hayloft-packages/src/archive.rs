@@ -1,4 +1,4 @@
-//! Packages as one file: `.tgz`, as `npm pack` writes it.
+//! Packages as one file: `.tgz`, as `npm pack` writes it, or `.zip`.
 //!
 //! Reading trusts nothing of it: names, links, sizes and how often something is there are all an author's word, and
 //! the first thing that is ambiguous ends it. What is written is the same, byte for byte, for the same files.
@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Seek as _, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,8 @@ use crate::Room;
 use crate::entry_name::entry_path;
 use crate::error::Fault;
 use crate::tree::{Tree, wrong};
+
+mod zip;
 
 /// How many bytes may become of one. Text that was made to be small comes to a thousand.
 const MOST_RATIO: u64 = 200;
@@ -61,18 +63,31 @@ impl From<Fault> for ArchiveError {
     }
 }
 
-/// Unpacks an archive into a new folder, and gives the folder of the package: that one, or the only one in it. It
-/// blocks.
+/// Unpacks an archive into a new folder, and gives the folder of the package: that one, or the only one in it. Which
+/// kind of archive it is stands in its first bytes, whatever its name. It blocks.
 ///
 /// # Errors
 /// When the archive is refused; what was written until then is the caller's to remove.
 pub fn unpack(archive: &Path, into: &Path, room: Room) -> Result<PathBuf, ArchiveError> {
-    let file = File::open(archive).map_err(Fault::host("open", archive))?;
+    let mut file = File::open(archive).map_err(Fault::host("open", archive))?;
+    let mut magic = [0; 4];
+    let known = file.read_exact(&mut magic).is_ok();
+    file.rewind().map_err(Fault::host("read", archive))?;
+    let mut tree = Tree::create(into, room)?;
+    match magic {
+        [0x1f, 0x8b, ..] if known => unpack_tgz(file, archive, &mut tree)?,
+        [b'P', b'K', 3, 4] if known => zip::unpack(file, archive, &mut tree, room)?,
+        _ => return Err(refused("is neither a `.tgz` nor a `.zip`")),
+    }
+    let root = tree.finish()?;
+    Ok(only_folder(&root).unwrap_or(root))
+}
+
+fn unpack_tgz(file: File, archive: &Path, tree: &mut Tree) -> Result<(), ArchiveError> {
     let read = Rc::new(Cell::new(0));
     let counted = BufReader::new(Counted { inner: file, read: Rc::clone(&read) });
     let mut plain = Expanded { inner: GzDecoder::new(counted), packed: read, plain: 0 };
-    let mut tree = Tree::create(into, room)?;
-    unpack_tar(&mut plain, &mut tree, &|_| None)?;
+    unpack_tar(&mut plain, tree, &|_| None)?;
     // What follows the end is read by some programs and not by others.
     let mut rest = [0; 4096];
     loop {
@@ -87,8 +102,7 @@ pub fn unpack(archive: &Path, into: &Path, room: Room) -> Result<PathBuf, Archiv
     if file.read(&mut rest).map_err(Fault::host("read", archive))? > 0 {
         return Err(refused("has data behind its end"));
     }
-    let root = tree.finish()?;
-    Ok(only_folder(&root).unwrap_or(root))
+    Ok(())
 }
 
 /// Writes a folder as an archive, and gives how many files are in it. It blocks.

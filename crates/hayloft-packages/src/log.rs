@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
+use crate::progress::{InstallEvent, Told};
+
 /// Most that is kept, in bytes. Why something failed stands at the end.
 const MOST: usize = 1 << 20;
 
@@ -13,7 +15,11 @@ const LONGEST_LINE: usize = 4 << 10;
 
 /// The log of one run.
 #[derive(Debug, Default)]
-pub(crate) struct RunLog(Mutex<Kept>);
+pub(crate) struct RunLog {
+    kept: Mutex<Kept>,
+    /// The same for those who listen, with what happened beside.
+    pub(crate) told: Told,
+}
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -82,6 +88,7 @@ impl RunLog {
                 other => line.push(other),
             }
         }
+        self.told.tell(InstallEvent::Line { text: line.clone() });
         let mut kept = self.kept();
         kept.bytes += line.len() + size_of::<String>();
         kept.lines.push_back(line);
@@ -94,7 +101,7 @@ impl RunLog {
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,6 +1,6 @@
 //! All packages of a host: what each needs, which are ready, and how the others become so.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use hayloft_model::plugin::Package;
 use hayloft_model::{ContentHash, PluginId, Problems};
 use hayloft_sandbox::Sandbox;
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::bundle::{self, Bundled};
 use crate::error::{Fault, InstallError};
@@ -21,14 +21,20 @@ use crate::install::{self, Copied};
 use crate::log::RunLog;
 use crate::npm::Scripts;
 use crate::plan;
+use crate::progress::InstallEvent;
 use crate::registry::{Dial, Registry};
 use crate::shelf::{Failure, Shelf, Staging, Tampered};
 use crate::start::{self, NewStart};
 use crate::workshop::{Fittings, InstallLimits, Toolchain, Workshop};
 use crate::{Phase, Provided};
 
+mod follow;
+
 /// How many packages are made ready at once. Each takes memory for all that it writes.
 const AT_ONCE: usize = 2;
+
+/// How many runs are remembered for those who listen. Each holds what was told of it, half a MiB at most.
+const MOST_ENDED: usize = 32;
 
 /// What the packages of a host need.
 pub struct Options {
@@ -69,6 +75,17 @@ struct Inner {
     exchanging: RwLock<()>,
     at_once: Semaphore,
     numbers: AtomicU64,
+    /// The runs that ended last, for those who still want to hear how.
+    ended: Mutex<VecDeque<(Key, Run)>>,
+    /// How many runs began. Each is called by its number.
+    runs: watch::Sender<u64>,
+}
+
+/// What is told of a run, and its number.
+#[derive(Clone)]
+struct Run {
+    number: u64,
+    log: Arc<RunLog>,
 }
 
 type Key = (PluginId, ContentHash);
@@ -77,6 +94,7 @@ type Outcome = Result<Package, InstallError>;
 
 #[derive(Clone)]
 struct Running {
+    number: u64,
     outcome: Shared<BoxFuture<'static, Outcome>>,
     log: Arc<RunLog>,
     progress: Arc<Mutex<Progress>>,
@@ -142,6 +160,8 @@ impl Packages {
             exchanging: RwLock::default(),
             at_once: Semaphore::new(AT_ONCE),
             numbers: AtomicU64::new(0),
+            ended: Mutex::default(),
+            runs: watch::Sender::new(0),
         })))
     }
 
@@ -205,6 +225,8 @@ impl Packages {
                 None => {
                     let running = self.begin(package.clone());
                     all.insert(key, running.clone());
+                    // Who waits for it looks for it now.
+                    self.0.runs.send_modify(|runs| *runs += 1);
                     tokio::spawn(running.outcome.clone());
                     running
                 }
@@ -278,20 +300,49 @@ impl Packages {
             .await
     }
 
+    /// Waits until nobody makes a version.
+    pub async fn settled(&self, plugin: &PluginId, hash: ContentHash) {
+        let running = self.running().get(&(plugin.clone(), hash)).map(|running| running.outcome.clone());
+        if let Some(outcome) = running {
+            drop(outcome.await);
+        }
+    }
+
+    /// Takes a version away, once whatever makes it has ended. Workers that run from it must have ended before.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub async fn remove(&self, plugin: &PluginId, hash: ContentHash) -> io::Result<()> {
+        self.settled(plugin, hash).await;
+        let key = (plugin.clone(), hash);
+        let inner = Arc::clone(&self.0);
+        let removed = tokio::task::spawn_blocking(move || {
+            let _alone = inner.exchanging.write().unwrap_or_else(PoisonError::into_inner);
+            inner.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+            inner.shelf.remove(&key.0, key.1)
+        });
+        removed.await.map_err(io::Error::other)?
+    }
+
     fn begin(&self, package: Package) -> Running {
         let (log, progress) = (Arc::new(RunLog::default()), Arc::<Mutex<Progress>>::default());
         let inner = Arc::clone(&self.0);
+        let number = *self.0.runs.borrow();
         let outcome = {
             let (log, progress) = (Arc::clone(&log), Arc::clone(&progress));
             async move {
                 let outcome = inner.install(&package, &log, &progress).await;
                 inner.remember(&package, &log, &outcome).await;
+                log.told.tell(match &outcome {
+                    Ok(_) => InstallEvent::Done {},
+                    Err(error) => InstallEvent::Failed { problems: error.problems() },
+                });
                 let key = (package.descriptor.id.clone(), package.content_hash);
-                inner.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+                inner.retire(key, Run { number, log });
                 outcome
             }
         };
-        Running { outcome: outcome.boxed().shared(), log, progress }
+        Running { number, outcome: outcome.boxed().shared(), log, progress }
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<Key, Running>> {
@@ -300,6 +351,17 @@ impl Packages {
 }
 
 impl Inner {
+    /// A run is over: it is no longer one that goes on, and among the last ones that did.
+    fn retire(&self, key: Key, run: Run) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.push_back((key.clone(), run));
+        while ended.len() > MOST_ENDED {
+            ended.pop_front();
+        }
+        drop(ended);
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+    }
+
     /// Whether it runs from where it lies: where jails have no root of their own they would not find the way to the
     /// shelf, and nothing can be installed. What it depends on may lie in a folder above it, so that is no reason not to
     /// try; what must be built first has nothing that could be tried.
@@ -432,8 +494,10 @@ impl Inner {
         .await?;
         let steps = copied.steps.len();
         let report = |number: usize, step: &plan::Step| {
+            let (title, percent) = (step.title(), 100 * number / steps);
+            log.told.tell(InstallEvent::Step { step: number + 1, steps, percent, title: title.clone() });
             *progress.lock().unwrap_or_else(PoisonError::into_inner) =
-                Progress { step: number + 1, steps, title: step.title() };
+                Progress { step: number + 1, steps, title };
         };
         let made = self.work(&workshop, copied, package, staging, &report).await;
         // Whatever came of it, nothing of the jail is left.

@@ -149,6 +149,25 @@ impl Shelf {
         remove(&start)
     }
 
+    /// Takes a version away with all that is known of it. Nothing starts from it once its seal is gone.
+    pub(crate) fn remove(&self, plugin: &PluginId, hash: ContentHash) -> io::Result<()> {
+        let version = self.version(plugin, hash);
+        self.forget_start(plugin, hash)?;
+        remove_file(&seal_of(&version))?;
+        remove(&version)?;
+        remove_file(&self.failure_of(plugin, hash))?;
+        remove_file(&self.log_of(plugin, hash))?;
+        match fs::remove_dir(self.plugin(plugin)) {
+            // Other versions are there, or there never was one.
+            Err(error)
+                if !matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound) =>
+            {
+                Err(error)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Why the last attempt to make this version came to nothing, if it did.
     pub(crate) fn failure(&self, plugin: &PluginId, hash: ContentHash) -> Option<Failure> {
         let text = fs::read(self.failure_of(plugin, hash)).ok()?;

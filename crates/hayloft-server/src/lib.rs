@@ -11,6 +11,7 @@ use std::sync::Arc;
 use hayloft_host::Host;
 use hayloft_mcp::{EndpointOptions, McpEndpoint};
 use hayloft_model::Entropy;
+use tokio::sync::Semaphore;
 
 mod address;
 mod auth;
@@ -94,6 +95,8 @@ impl App {
             metrics: options.metrics,
             isolation: options.isolation,
             limits: options.limits,
+            listeners: Arc::new(Semaphore::new(endpoints::plugins::install_events::AT_ONCE)),
+            uploads: Semaphore::new(endpoints::plugins::upload::AT_ONCE),
             draining: shutdown.draining(),
             version: hayloft_host::VERSION,
         });

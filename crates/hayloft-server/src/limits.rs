@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct ServerLimits {
     /// The largest body of a request.
     pub request_body: usize,
+    /// The largest archive of a plugin that is uploaded.
+    pub upload: usize,
     /// How long the head of a request may take, which is also how long an idle connection is kept.
     pub request_head_time: Duration,
     /// How long a streamed body may pause.
@@ -23,6 +25,7 @@ impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             request_body: 10 << 20,
+            upload: 64 << 20,
             request_head_time: Duration::from_secs(30),
             request_body_pause: Duration::from_secs(30),
             connections: 10_000,

@@ -38,16 +38,21 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         // /v1/orgs/{org}/plugins /v1/orgs/{org}/plugins/{plugin}
         .routes(routes!(plugins::list::list))
         .routes(routes!(plugins::get::get, plugins::save::save, plugins::disable::disable))
-        // /v1/orgs/{org}/plugins/{plugin}/configuration …/restart …/metadata …/logs
+        // /v1/orgs/{org}/plugins/{plugin}/configuration …/restart …/metadata …/permissions …/logs
         .routes(routes!(plugins::purge::purge))
         .routes(routes!(plugins::restart::restart))
         .routes(routes!(plugins::metadata::metadata))
+        .routes(routes!(plugins::grant::grant))
         .routes(routes!(plugins::logs::logs))
         // …/health …/statistics
         .routes(routes!(plugins::health::health))
         .routes(routes!(plugins::statistics::statistics))
-        // …/installation/log
+        // …/installation …/installation/log …/installation/events
+        .routes(routes!(plugins::uninstall::uninstall))
         .routes(routes!(plugins::install_log::install_log))
+        .routes(routes!(plugins::install_events::install_events))
+        // /v1/plugins/upload
+        .routes(routes!(plugins::upload::upload))
         // /v1/orgs/{org}/tools /v1/orgs/{org}/tools/{tool}/call
         .routes(routes!(tools::list::list))
         .routes(routes!(tools::call::call))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hayloft_host::Host;
 use hayloft_mcp::McpEndpoint;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::address::ExternalAddress;
@@ -36,6 +37,10 @@ pub(crate) struct Handles {
     pub(crate) origins: Origins,
     /// What keeps plugins from the host and from each other.
     pub(crate) isolation: IsolationBody,
+    /// How many archives may arrive at once.
+    pub(crate) uploads: Semaphore,
+    /// How many may follow installations at once.
+    pub(crate) listeners: Arc<Semaphore>,
     /// Bounds on what the outside may send.
     pub(crate) limits: ServerLimits,
     /// Names for requests.

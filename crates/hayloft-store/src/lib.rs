@@ -49,6 +49,7 @@ mod open;
 pub mod organizations;
 pub mod outbox;
 pub mod packages;
+pub mod permissions;
 pub mod plugin_values;
 pub mod registrations;
 pub mod remote_servers;
@@ -56,6 +57,7 @@ pub mod result_caching;
 pub mod tokens;
 pub mod tool_names;
 pub mod tools;
+pub mod uploaded_versions;
 mod vault;
 pub mod wishes;
 mod write;
@@ -76,6 +78,7 @@ use instances::Instances;
 use organizations::Organizations;
 use outbox::Outbox;
 use packages::Packages;
+use permissions::GrantedPermissions;
 use plugin_values::PluginValues;
 use registrations::Registrations;
 use remote_servers::RemoteServers;
@@ -83,6 +86,7 @@ use result_caching::ResultCaching;
 use tokens::Tokens;
 use tool_names::ToolNames;
 use tools::Tools;
+use uploaded_versions::UploadedVersions;
 use vault::Vault;
 use wishes::Wishes;
 
@@ -244,6 +248,18 @@ impl Store {
     #[must_use]
     pub const fn wishes(&self) -> Wishes<'_> {
         Wishes { store: self }
+    }
+
+    /// What organizations let plugins do.
+    #[must_use]
+    pub const fn permissions(&self) -> GrantedPermissions<'_> {
+        GrantedPermissions { store: self }
+    }
+
+    /// The versions of plugins that organizations uploaded.
+    #[must_use]
+    pub const fn uploaded_versions(&self) -> UploadedVersions<'_> {
+        UploadedVersions { store: self }
     }
 
     /// Values that plugins keep.

@@ -17,6 +17,7 @@ mod m0008_plugin_values;
 mod m0009_remote_servers;
 mod m0010_result_caching;
 mod m0011_wishes;
+mod m0012_uploads_and_grants;
 
 pub(crate) struct Migrator;
 
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_remote_servers::Migration),
             Box::new(m0010_result_caching::Migration),
             Box::new(m0011_wishes::Migration),
+            Box::new(m0012_uploads_and_grants::Migration),
         ]
     }
 }

@@ -267,11 +267,21 @@ pub(crate) struct CacheArgs {
 /// Commands about plugins.
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
-    /// Check a plugin's folder, or its archive, without running any of its code.
-    Check {
-        /// The folder, or the archive that `plugin pack` or `npm pack` made of it.
-        #[arg(value_name = "DIR|ARCHIVE")]
-        plugin: PathBuf,
+    /// Check a plugin's folder, or its archive, without running any of its code unless `--run` says so.
+    Check(CheckArgs),
+    /// Upload a plugin of the organization's own to the running server.
+    Install(InstallArgs),
+    /// Remove a plugin that the organization uploaded. Its settings stay.
+    Uninstall {
+        /// The plugin's id.
+        plugin: PluginId,
+        #[command(flatten)]
+        org: OrgArgs,
+        /// Delete its settings and credentials too, and what it kept, for good.
+        #[arg(long)]
+        purge: bool,
+        #[command(flatten)]
+        connection: ConnectionArgs,
         #[command(flatten)]
         format: FormatArgs,
     },
@@ -330,6 +340,20 @@ pub(crate) enum PluginCommand {
         #[command(flatten)]
         format: FormatArgs,
     },
+    /// Show what a plugin may do, and what it asks for beyond that.
+    Permissions {
+        /// The plugin's id.
+        plugin: PluginId,
+        #[command(flatten)]
+        org: OrgArgs,
+        /// Grant all that it asks for now.
+        #[arg(long)]
+        grant: bool,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
     /// Call a tool and print its result. The exit code is 1 when the tool says no.
     Call {
         /// The tool's public name, such as `shopify__get_order`.
@@ -381,6 +405,42 @@ pub(crate) enum PluginCommand {
         #[command(flatten)]
         format: FormatArgs,
     },
+}
+
+/// Flags of `plugin check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The folder, or the archive that `plugin pack` or `npm pack` made of it, or a `.zip`.
+    #[arg(value_name = "DIR|ARCHIVE")]
+    pub(crate) plugin: PathBuf,
+    /// Install and build it if need be, start it in a jail without an organization, and say what it registers and where
+    /// that differs from what it declares. No server is needed.
+    #[arg(long)]
+    pub(crate) run: bool,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// Flags of `plugin install`.
+#[derive(Debug, Args)]
+pub(crate) struct InstallArgs {
+    /// The archive that `plugin pack` or `npm pack` made, a `.zip`, or the plugin's folder.
+    #[arg(value_name = "FILE|DIR")]
+    pub(crate) plugin: PathBuf,
+    #[command(flatten)]
+    pub(crate) org: OrgArgs,
+    /// Switch it on, and wait until it is installed.
+    #[arg(long)]
+    pub(crate) enable: bool,
+    /// Take the place of a newer version.
+    #[arg(long)]
+    pub(crate) allow_downgrade: bool,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
 }
 
 /// Flags of `plugin enable`.

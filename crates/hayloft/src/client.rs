@@ -1,38 +1,54 @@
 //! The REST API of a running server, as the commands use it.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _};
 use hayloft_model::{Problem, Problems, Secret};
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Uri};
-use http_body_util::{BodyExt, Full, Limited};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, Uri, request};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, Full, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
+use tokio::io::AsyncReadExt as _;
+use tokio_util::io::ReaderStream;
 
 use crate::admin_token;
 use crate::announcement::Announcement;
 use crate::cli::{ConnectionArgs, OrgArgs};
 use crate::config::Storage;
+use crate::events::Events;
 use crate::failure::{Failure, chain};
 
 /// The largest answer that is read.
 const LARGEST_ANSWER: usize = 256 << 20;
+
+/// What separates the parts of a form. The archive may hold it: what counts is a line of its own.
+const BOUNDARY: &str = "hayloft-archive-5f2d9c0e7ab34186";
+
+/// How much of an archive is sent at once, in bytes.
+const PIECE: usize = 64 << 10;
 
 /// How long a connection may take to be made.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// A connection to a server.
 pub(crate) struct Client {
-    http: HttpClient<HttpConnector, Full<Bytes>>,
+    http: HttpClient<HttpConnector, Body>,
     base: String,
     token: Option<Secret<String>>,
 }
+
+/// What a request carries.
+type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// What is known of a server before anything was asked.
 pub(crate) enum Reached {
@@ -107,13 +123,82 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, Failure> {
-        self.request(method, path, body).await.map_err(|failure| match failure {
+        self.request(method, path, body).await.map_err(|failure| self.told(failure))
+    }
+
+    fn told(&self, failure: RequestFailure) -> Failure {
+        match failure {
             RequestFailure::Unreachable(cause) => {
                 Failure::new(format!("failed to reach the server at `{}`: {cause}", self.base))
                     .hint("is it running? `hayloft serve` starts one, `--url` names another one")
             }
             RequestFailure::Other(failure) => failure,
-        })
+        }
+    }
+
+    /// Sends an archive as the one file of a form, in the name of an organization, and gives the JSON of the answer.
+    /// `sent` is told how many bytes went out.
+    ///
+    /// # Errors
+    /// When the archive cannot be read, there is no answer, or the server refuses.
+    pub(crate) async fn upload(
+        &self,
+        path: &str,
+        organization: &str,
+        archive: &Path,
+        sent: impl Fn(u64) + Send + 'static,
+    ) -> Result<Value, Failure> {
+        let unreadable =
+            |error: io::Error| Failure::new(format!("failed to read `{}`: {error}", archive.display()));
+        let file = tokio::fs::File::open(archive).await.map_err(unreadable)?;
+        let size = file.metadata().await.map_err(unreadable)?.len();
+        let head = format!(
+            "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"package\"\r\n\
+             content-type: application/octet-stream\r\n\r\n"
+        );
+        let tail = format!("\r\n--{BOUNDARY}--\r\n");
+        let length = head.len() as u64 + size + tail.len() as u64;
+        let pieces = ReaderStream::with_capacity(file.take(size), PIECE).inspect(move |piece| {
+            if let Ok(piece) = piece {
+                sent(piece.len() as u64);
+            }
+        });
+        let whole = |text: String| futures::stream::iter([Ok::<_, io::Error>(Bytes::from(text))]);
+        let body = whole(head).chain(pieces).chain(whole(tail)).map_ok(Frame::data);
+        let request = self
+            .builder(Method::POST, path)
+            .map_err(|failure| self.told(failure))?
+            .header(CONTENT_TYPE, format!("multipart/form-data; boundary={BOUNDARY}"))
+            .header(CONTENT_LENGTH, length)
+            .header("x-organization-id", organization)
+            .body(StreamBody::new(body).boxed_unsync())
+            .map_err(|error| Failure::caused("failed to write the request", &error))?;
+        let response = self.send(request).await.map_err(|failure| {
+            // A server that takes no more closes the connection, and its answer may be lost with it.
+            let hint =
+                "an archive that is larger than the server's `limits.upload` is refused while it is sent";
+            self.told(failure).hint(hint)
+        })?;
+        read(response).await.map_err(|failure| self.told(failure))
+    }
+
+    /// Listens to a stream of server-sent events, from the one after `last` on.
+    ///
+    /// # Errors
+    /// When there is no answer, or the server refuses.
+    pub(crate) async fn listen(&self, path: &str, last: Option<&str>) -> Result<Events, Failure> {
+        let mut request = self.builder(Method::GET, path).map_err(|failure| self.told(failure))?;
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let request =
+            request.body(empty()).map_err(|error| Failure::caused("failed to write the request", &error))?;
+        let response = self.send(request).await.map_err(|failure| self.told(failure))?;
+        if response.status().is_success() {
+            return Ok(Events::new(response.into_body()));
+        }
+        read(response).await.map_err(|failure| self.told(failure))?;
+        Err(Failure::new("the server answered with no stream of events"))
     }
 
     async fn request(
@@ -122,7 +207,22 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, RequestFailure> {
-        let other = |failure| RequestFailure::Other(failure);
+        let mut request = self.builder(method, path)?;
+        let bytes = body.map(|body| Bytes::from(body.to_string()));
+        if bytes.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let body = bytes.map_or_else(empty, |bytes| {
+            Full::new(bytes).map_err(|never: std::convert::Infallible| match never {}).boxed_unsync()
+        });
+        let request = request
+            .body(body)
+            .map_err(|error| other(Failure::caused("failed to write the request", &error)))?;
+        read(self.send(request).await?).await
+    }
+
+    /// The beginning of a request, with who asks.
+    fn builder(&self, method: Method, path: &str) -> Result<request::Builder, RequestFailure> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))
@@ -130,32 +230,17 @@ impl Client {
             value.set_sensitive(true);
             request = request.header(AUTHORIZATION, value);
         }
-        let bytes = body.map(|body| Bytes::from(body.to_string()));
-        if bytes.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
-        }
-        let request = request
-            .body(Full::new(bytes.unwrap_or_default()))
-            .map_err(|error| other(Failure::caused("failed to write the request", &error)))?;
-        let response = self.http.request(request).await.map_err(|error| {
+        Ok(request)
+    }
+
+    async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, RequestFailure> {
+        self.http.request(request).await.map_err(|error| {
             if error.is_connect() {
                 RequestFailure::Unreachable(chain(&error))
             } else {
                 other(Failure::caused("failed to get an answer from the server", &error))
             }
-        })?;
-        let status = response.status();
-        let bytes = Limited::new(response.into_body(), LARGEST_ANSWER)
-            .collect()
-            .await
-            .map_err(|error| other(Failure::new(format!("failed to read the server's answer: {error}"))))?
-            .to_bytes();
-        let answer = if bytes.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&bytes) };
-        if status.is_success() {
-            return answer
-                .map_err(|error| other(Failure::caused("failed to read the server's answer", &error)));
-        }
-        Err(other(refused(status, &answer.unwrap_or_default())))
+        })
     }
 
     /// The id of the organization that was named, or of the only one that the token sees.
@@ -169,6 +254,29 @@ impl Client {
         let listed = self.ask(Method::GET, "/v1/orgs", None).await?;
         choose(org.org.as_deref(), listed["orgs"].as_array().map_or(&[], Vec::as_slice))
     }
+}
+
+/// The JSON of an answer, or what its refusal says.
+async fn read(response: Response<Incoming>) -> Result<Value, RequestFailure> {
+    let status = response.status();
+    let bytes = Limited::new(response.into_body(), LARGEST_ANSWER)
+        .collect()
+        .await
+        .map_err(|error| other(Failure::new(format!("failed to read the server's answer: {error}"))))?
+        .to_bytes();
+    let answer = if bytes.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&bytes) };
+    if status.is_success() {
+        return answer.map_err(|error| other(Failure::caused("failed to read the server's answer", &error)));
+    }
+    Err(other(refused(status, &answer.unwrap_or_default())))
+}
+
+const fn other(failure: Failure) -> RequestFailure {
+    RequestFailure::Other(failure)
+}
+
+fn empty() -> Body {
+    Empty::new().map_err(|never: std::convert::Infallible| match never {}).boxed_unsync()
 }
 
 /// One of the organizations, by name if there is one.

@@ -26,11 +26,14 @@ mod plugin_disable;
 mod plugin_enable;
 mod plugin_get;
 mod plugin_health;
+mod plugin_install;
 mod plugin_list;
 mod plugin_logs;
 mod plugin_pack;
+mod plugin_permissions;
 mod plugin_restart;
 mod plugin_statistics;
+mod plugin_uninstall;
 mod serve;
 mod token_create;
 mod token_list;
@@ -145,8 +148,15 @@ async fn dispatch(context: &Context<'_>, command: Command) -> Result<ExitCode, F
 
 async fn plugin(context: &Context<'_>, command: PluginCommand) -> Result<ExitCode, Failure> {
     match command {
-        PluginCommand::Check { plugin, format } => return plugin_check::run(&plugin, format),
+        PluginCommand::Check(args) => return plugin_check::run(context, args).await,
         PluginCommand::Pack { folder, to } => return plugin_pack::run(&folder, to),
+        PluginCommand::Install(args) => return plugin_install::run(context, args).await,
+        PluginCommand::Uninstall { plugin, org, purge, connection, format } => {
+            plugin_uninstall::run(context, &plugin, &org, purge, &connection, format).await?;
+        }
+        PluginCommand::Permissions { plugin, org, grant, connection, format } => {
+            plugin_permissions::run(context, &plugin, &org, grant, &connection, format).await?;
+        }
         PluginCommand::List { org, connection, format } => {
             plugin_list::run(context, &org, &connection, format).await?;
         }

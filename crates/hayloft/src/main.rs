@@ -13,6 +13,7 @@ mod cli;
 mod client;
 mod commands;
 mod config;
+mod events;
 mod failure;
 mod isolation;
 mod lifecycle;

@@ -1,6 +1,6 @@
 //! Chooses the parts and puts them together. The only place that knows which backend is behind what.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,15 +11,18 @@ use futures::future::BoxFuture;
 use hayloft_egress::{Egress, HostName, Policy, Reach};
 use hayloft_host::{Host, HostEnvironment, HostOptions};
 use hayloft_model::plugin::NetworkTarget;
-use hayloft_model::{Clock, Entropy, Secret};
+use hayloft_model::{Clock, Entropy, InstanceKey, PluginId, Secret, ServerId, WorkerId};
 use hayloft_packages::{
-    Dial, Options as PackagesOptions, Packages, Provided, RegistryStream, Toolchain, find_npm,
+    Dial, Options as PackagesOptions, Packages, Provided, RegistryStream, Toolchain, Uploads, find_npm,
 };
 use hayloft_sandbox::{Options as SandboxOptions, Sandbox, Tier};
 use hayloft_server::{Isolation, Metrics, PluginApi, ServerOptions};
 use hayloft_store::journal::{Journal, JournalOptions};
 use hayloft_store::{DataDir, MasterKey, Options, Store};
-use hayloft_workers::{NetworkSettings, PoolLimits, ProvidedPackage, Runtime, SamplingSettings, Settings};
+use hayloft_workers::{
+    Launch, LaunchRefused, LaunchSource, McpTransport, NetworkSettings, Observer, PoolLimits,
+    ProvidedPackage, Runtime, SamplingSettings, Settings, StateChange, WorkerStatus, Workers,
+};
 
 use crate::config::{self, Config};
 use crate::failure::Failure;
@@ -106,41 +109,17 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
         );
     }
     let plugin_api = PluginApi::new(&*ports.entropy);
-    let packages = packages(config, data_dir, &runtime, bundler, &sandbox, environment)?;
+    let packages = packages(config, data_dir.path(), &runtime, bundler, &sandbox, environment)?;
+    let (folder, staging) = (data_dir.path().join("plugins"), data_dir.path().join("uploads"));
+    let uploads = Uploads::open(folder.clone(), staging, config.packages.limits.room)
+        .map_err(|error| Failure::caused(format!("failed to open `{}`", folder.display()), &error))?;
     let network = network(&config.network);
     let outbound = PluginOutbound::new(network.clone(), config.network.certificates.as_deref())?;
     let host = Host::start(HostOptions {
         store,
         journal,
         packages,
-        workers: Settings {
-            runtime,
-            scratch: scratch(data_dir.path(), &sandbox)?,
-            sandbox,
-            gate: Arc::new(plugin_api.clone()),
-            network,
-            clock: Arc::clone(&ports.clock),
-            entropy: Arc::clone(&ports.entropy),
-            deadlines: config.limits.workers,
-            resources: config.limits.resources,
-            plugin_limits: config.plugins.limits.clone(),
-            logs: config.limits.logs,
-            queue: config.limits.queue,
-            pools: PoolLimits {
-                workers: config.limits.workers_per_plugin,
-                by_plugin: config.plugins.workers.clone(),
-                keep_alive: config.plugins.keep_alive.clone(),
-            },
-            starts: config.limits.starts,
-            crashes: config.limits.crashes,
-            routes: config.limits.routes,
-            gates: config.limits.gates,
-            sampling: SamplingSettings {
-                pace: config.limits.sampling,
-                soft_memory: config.limits.soft_memory,
-                plugin_soft_memory: config.plugins.soft_memory.clone(),
-            },
-        },
+        workers: workers(config, data_dir.path(), runtime, sandbox, &plugin_api, network, ports)?,
         clock: Arc::clone(&ports.clock),
         environment: HostEnvironment {
             variables: for_plugins(environment),
@@ -148,7 +127,9 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
         },
         maximum_limits: config.limits.maximum,
         outbound: Some(Arc::new(outbound)),
-        plugin_folders: config.plugins.dirs.clone(),
+        plugin_folders: config.plugins.dirs.iter().cloned().chain([uploads.folder().to_owned()]).collect(),
+        uploads,
+        reserved_ids: reserved_ids(config),
         administrator_token,
         deadlines: config.limits.host,
         calls: config.limits.calls,
@@ -161,19 +142,122 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
     Ok(host)
 }
 
+/// Plugins to which the operator gave something by their ids. What was meant for one must not be had by whoever uploads
+/// a plugin of the same name.
+fn reserved_ids(config: &Config) -> BTreeSet<PluginId> {
+    let environment = config.plugins.environment_grants.keys();
+    let limits = config.plugins.limits.keys().chain(config.plugins.soft_memory.keys());
+    let network = config.network.grants.keys().chain(config.network.private.keys());
+    environment.chain(limits).chain(network).chain(&config.packages.script_grants).cloned().collect()
+}
+
+/// How workers are run.
+fn workers(
+    config: &Config,
+    folder: &Path,
+    runtime: Runtime,
+    sandbox: Sandbox,
+    plugin_api: &PluginApi,
+    network: NetworkSettings,
+    ports: &Ports,
+) -> Result<Settings, Failure> {
+    Ok(Settings {
+        runtime,
+        scratch: scratch(folder, &sandbox)?,
+        sandbox,
+        gate: Arc::new(plugin_api.clone()),
+        network,
+        clock: Arc::clone(&ports.clock),
+        entropy: Arc::clone(&ports.entropy),
+        deadlines: config.limits.workers,
+        resources: config.limits.resources,
+        plugin_limits: config.plugins.limits.clone(),
+        logs: config.limits.logs,
+        queue: config.limits.queue,
+        pools: PoolLimits {
+            workers: config.limits.workers_per_plugin,
+            by_plugin: config.plugins.workers.clone(),
+            keep_alive: config.plugins.keep_alive.clone(),
+        },
+        starts: config.limits.starts,
+        crashes: config.limits.crashes,
+        routes: config.limits.routes,
+        gates: config.limits.gates,
+        sampling: SamplingSettings {
+            pace: config.limits.sampling,
+            soft_memory: config.limits.soft_memory,
+            plugin_soft_memory: config.plugins.soft_memory.clone(),
+        },
+    })
+}
+
+/// What a plugin is tried with, without a host: it is made ready and asked what it registers, and nothing more.
+pub(crate) struct Trial {
+    /// Makes it ready.
+    pub(crate) packages: Packages,
+    /// Asks it.
+    pub(crate) workers: Workers,
+}
+
+/// Makes what a plugin is tried with, in a folder of its own.
+///
+/// # Errors
+/// When a part cannot be had.
+pub(crate) fn trial(
+    config: &Config,
+    folder: &Path,
+    runtime: Runtime,
+    sandbox: Sandbox,
+    environment: &HashMap<String, String>,
+    ports: &Ports,
+) -> Result<Trial, Failure> {
+    // How fast it starts is not the question.
+    let packages = packages(config, folder, &runtime, None, &sandbox, environment)?;
+    // It answers that no host is there, which a plugin without an organization never asks.
+    let plugin_api = PluginApi::new(&*ports.entropy);
+    let network = network(&config.network);
+    let settings = workers(config, folder, runtime, sandbox, &plugin_api, network, ports)?;
+    Ok(Trial { packages, workers: Workers::start(settings, Arc::new(Nobody), Arc::new(Nobody)) })
+}
+
+/// Where there is no organization nothing is started for one, and nobody is told of it.
+struct Nobody;
+
+impl LaunchSource for Nobody {
+    fn launch<'a>(&'a self, _: &'a InstanceKey) -> BoxFuture<'a, Result<Launch, LaunchRefused>> {
+        Box::pin(async { Err(LaunchRefused::NotEnabled) })
+    }
+}
+
+impl Observer for Nobody {
+    fn state_changed(&self, _: &InstanceKey, _: &WorkerStatus, _: StateChange) {}
+
+    fn open_mcp<'a>(
+        &'a self,
+        _: &'a InstanceKey,
+        _: WorkerId,
+        _: ServerId,
+        _: McpTransport,
+    ) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async { Err(String::from("there is no organization")) })
+    }
+
+    fn close_mcp(&self, _: &InstanceKey, _: WorkerId, _: &ServerId) {}
+}
+
 /// What makes plugins ready to run.
 ///
 /// # Errors
 /// When the folder for them cannot be had.
 fn packages(
     config: &Config,
-    data_dir: &DataDir,
+    folder: &Path,
     runtime: &Runtime,
     bundler: Option<PathBuf>,
     sandbox: &Sandbox,
     environment: &HashMap<String, String>,
 ) -> Result<Packages, Failure> {
-    let shelf = data_dir.path().join("packages");
+    let shelf = folder.join("packages");
     let path = environment.get("PATH").map(String::as_str).unwrap_or_default();
     let folders: Vec<PathBuf> =
         path.split(':').filter(|folder| !folder.is_empty()).map(PathBuf::from).collect();

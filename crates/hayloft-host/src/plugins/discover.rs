@@ -13,6 +13,9 @@ use super::registry::{KnownPlugins, PluginKey};
 use super::save::Swap;
 use crate::Host;
 
+/// A plugin that is in use, and what its folder holds now.
+pub(crate) type Newer = (Arc<KnownPlugin>, Arc<KnownPlugin>);
+
 impl Host {
     /// Reads the folders anew whenever something in them changes, until it is dropped.
     pub async fn watch_plugins(&self) {
@@ -27,12 +30,28 @@ impl Host {
         }
     }
 
-    /// Reads all folders anew.
+    /// Reads all folders anew, and brings newer versions of what runs into service.
     pub async fn discover_plugins(&self) {
+        let newer = self.read_plugins().await;
+        self.bring_into_service(newer).await;
+        self.tidy_versions().await;
+        if let Err(error) = self.remember_packages().await {
+            tracing::error!(%error, "failed to remember the plugins of this host");
+        }
+    }
+
+    /// Reads all folders anew. What nobody uses is replaced at once; for what is in use its newer version is given,
+    /// which is still to be made ready.
+    pub(crate) async fn read_plugins(&self) -> Vec<Newer> {
+        // The semaphore is never closed, so there always is a permit to wait for.
+        let reading = self.plugins.reading.acquire().await;
         let host = self.clone();
         let found = match tokio::task::spawn_blocking(move || host.plugins.read()).await {
             Ok(found) => found,
-            Err(error) => return tracing::error!(%error, "failed to read the folders of plugins"),
+            Err(error) => {
+                tracing::error!(%error, "failed to read the folders of plugins");
+                return Vec::new();
+            }
         };
         let before = self.plugins.all();
         let mut now = KnownPlugins::new();
@@ -53,19 +72,19 @@ impl Host {
         }
         let gone: Vec<_> = before.keys().filter(|key| !now.contains_key(*key)).cloned().collect();
         self.plugins.replace(now);
+        drop(reading);
         for key in gone {
             self.stop_all(&key).await;
         }
-        {
-            // Until it is in service, nothing says that a newer version is of use.
-            let _turn = self.changing_versions.acquire().await;
-            for (known, plugin) in newer {
-                self.upgrade(&known, plugin).await;
-            }
-        }
-        self.tidy_versions().await;
-        if let Err(error) = self.remember_packages().await {
-            tracing::error!(%error, "failed to remember the plugins of this host");
+        newer
+    }
+
+    /// Replaces what is in use, one after the other.
+    pub(crate) async fn bring_into_service(&self, newer: Vec<Newer>) {
+        // Until it is in service, nothing says that a newer version is of use: no version is taken away meanwhile.
+        let _turn = self.changing_versions.acquire().await;
+        for (known, plugin) in newer {
+            self.upgrade(&known, plugin).await;
         }
     }
 
@@ -89,13 +108,22 @@ impl Host {
     }
 
     /// Replaces a plugin by its newer content, if that can be used.
-    async fn upgrade(&self, known: &KnownPlugin, newer: Arc<KnownPlugin>) {
+    pub(crate) async fn upgrade(&self, known: &KnownPlugin, newer: Arc<KnownPlugin>) {
+        let upgrading = self.plugins.begin_upgrade(&newer);
+        if newer.is_readable() && upgrading.is_none() {
+            return;
+        }
         if let Err(problems) = self.try_newer(&newer).await {
             tracing::warn!(plugin = %known.id, %problems, "a newer version of the plugin cannot be used; the older one stays");
             return known.note_newer(problems);
         }
-        self.plugins.put(&newer);
+        if !self.plugins.put(&newer) {
+            return;
+        }
         for key in self.enabled_instances(&(newer.id.clone(), newer.owner)) {
+            if let Some(descriptor) = newer.descriptor() {
+                self.note_pending(&key, descriptor).await;
+            }
             if self.instances.get(&key).is_some_and(|instance| instance.state == InstanceState::Quarantined) {
                 let _turn = self.turns.take(&key).await;
                 self.release(&key, "its plugin has a newer version").await;

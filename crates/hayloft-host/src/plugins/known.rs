@@ -8,7 +8,9 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use hayloft_manifest::registration;
 use hayloft_model::plugin::{Package, Runtime};
-use hayloft_model::{OrganizationId, PluginDescriptor, PluginId, Problem, Problems, Registration};
+use hayloft_model::{
+    ContentHash, OrganizationId, PluginDescriptor, PluginId, Problem, Problems, Registration,
+};
 use hayloft_packages::{InstallState, Needs, Packages};
 use hayloft_store::Store;
 use hayloft_store::registrations::StoredRegistration;
@@ -90,6 +92,11 @@ impl KnownPlugin {
 
     pub(crate) fn descriptor(&self) -> Option<&PluginDescriptor> {
         self.package.as_ref().map(|package| &package.descriptor)
+    }
+
+    /// Which code it is, if it can be used.
+    pub(crate) fn content_hash(&self) -> Option<ContentHash> {
+        self.package.as_ref().map(|package| package.content_hash)
     }
 
     /// Whether this is one of its other names.

@@ -93,7 +93,10 @@ impl Host {
                     registered.registration.config_schema.field(&field.name)?.env.clone()
                 });
                 let is_set = values.get(&field.name).is_some_and(|value| !value.is_null())
-                    || env.is_some_and(|env| self.allowed_variable(plugin, &env).is_some());
+                    || env.is_some_and(|env| {
+                        let permitted = self.permitted_of(key);
+                        permitted.is_some_and(|descriptor| self.allowed_variable(&descriptor, &env).is_some())
+                    });
                 (!is_set)
                     .then(|| format!("the {what} is not known: the setting `{}` has no value", field.name))
             }

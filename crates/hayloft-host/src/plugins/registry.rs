@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use hayloft_model::plugin::{FastStart, Package};
-use hayloft_model::{OrganizationId, PluginId, Problem};
+use hayloft_model::{ContentHash, OrganizationId, PluginDescriptor, PluginId, Problem, Problems};
 use hayloft_packages::Packages;
 use hayloft_store::registrations::StoredRegistration;
+use tokio::sync::Semaphore;
 
 use super::known::KnownPlugin;
 use super::limits::AllowedLimits;
@@ -25,15 +26,42 @@ const CUSTOM: &str = "custom";
 /// All plugins of this host.
 pub(crate) struct PluginRegistry {
     known: ArcSwap<KnownPlugins>,
+    /// What the folders held when they were read last. What is known may be older, while a newer one is made ready.
+    found: ArcSwap<BTreeMap<PluginKey, Option<ContentHash>>>,
+    /// Orders readings of the folders.
+    pub(crate) reading: Semaphore,
+    upgrading: Arc<Mutex<BTreeMap<Upgrade, Package>>>,
     folders: Vec<PathBuf>,
     limits: AllowedLimits,
     packages: Packages,
 }
 
+type Upgrade = (PluginKey, ContentHash);
+
+/// While it lives, nobody else makes the same version ready to take over.
+pub(crate) struct Upgrading {
+    all: Arc<Mutex<BTreeMap<Upgrade, Package>>>,
+    this: Upgrade,
+}
+
+impl Drop for Upgrading {
+    fn drop(&mut self) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.this);
+    }
+}
+
 impl PluginRegistry {
     /// Reads the folders.
     pub(crate) fn read_from(folders: Vec<PathBuf>, limits: AllowedLimits, packages: Packages) -> Self {
-        let registry = Self { known: ArcSwap::default(), folders, limits, packages };
+        let registry = Self {
+            known: ArcSwap::default(),
+            found: ArcSwap::default(),
+            reading: Semaphore::new(1),
+            upgrading: Arc::default(),
+            folders,
+            limits,
+            packages,
+        };
         registry.known.store(Arc::new(registry.read()));
         registry
     }
@@ -72,13 +100,55 @@ impl PluginRegistry {
         self.known.store(Arc::new(known));
     }
 
-    /// From now on this is the plugin of its name.
-    pub(crate) fn put(&self, plugin: &Arc<KnownPlugin>) {
+    /// From now on this is the plugin of its name, unless its folder holds something else by now. Gives whether it is.
+    pub(crate) fn put(&self, plugin: &Arc<KnownPlugin>) -> bool {
+        let key = (plugin.id.clone(), plugin.owner);
+        let mut is_current = false;
         self.known.rcu(|known| {
             let mut known = KnownPlugins::clone(known);
-            known.insert((plugin.id.clone(), plugin.owner), Arc::clone(plugin));
+            is_current = self.found.load().get(&key) == Some(&plugin.content_hash());
+            if is_current {
+                known.insert(key.clone(), Arc::clone(plugin));
+            }
             known
         });
+        is_current
+    }
+
+    /// Makes the caller the one who brings a version into service; nothing, if somebody is at it already.
+    pub(crate) fn begin_upgrade(&self, newer: &KnownPlugin) -> Option<Upgrading> {
+        let package = newer.package.clone()?;
+        let this = ((newer.id.clone(), newer.owner), package.content_hash);
+        let mut upgrading = self.upgrading.lock().unwrap_or_else(PoisonError::into_inner);
+        if upgrading.contains_key(&this) {
+            return None;
+        }
+        upgrading.insert(this.clone(), package);
+        Some(Upgrading { all: Arc::clone(&self.upgrading), this })
+    }
+
+    /// Whether a version is that of any plugin, or will be.
+    pub(crate) fn uses(&self, plugin: &PluginId, hash: ContentHash) -> bool {
+        let known = self.known.load();
+        let found = self.found.load();
+        let mut all = known
+            .iter()
+            .map(|(key, plugin)| (&key.0, plugin.content_hash()))
+            .chain(found.iter().map(|(key, hash)| (&key.0, *hash)));
+        all.any(|(id, found)| id == plugin && found == Some(hash))
+    }
+
+    /// What is being made ready to take a plugin's place.
+    pub(crate) fn upgrade_of(&self, plugin: &KnownPlugin) -> Option<Package> {
+        let upgrading = self.upgrading.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut of =
+            upgrading.iter().filter(|(((id, owner), _), _)| *id == plugin.id && *owner == plugin.owner);
+        of.next().map(|(_, package)| package.clone())
+    }
+
+    /// Everything that is wrong with what a plugin asks for on this host.
+    pub(crate) fn limit_problems(&self, descriptor: &PluginDescriptor) -> Problems {
+        self.limits.problems(descriptor)
     }
 
     /// Takes over what the code of plugins registered in an earlier run of the host.
@@ -101,7 +171,10 @@ impl PluginRegistry {
     /// Reads the folders anew. What did not change keeps what is known of it. It blocks.
     pub(crate) fn read(&self) -> KnownPlugins {
         let read = self.folders.iter().flat_map(|folder| self.read_folder(folder)).collect();
-        settle(read, &self.known.load())
+        let settled = settle(read, &self.known.load());
+        let found = settled.iter().map(|(key, plugin)| (key.clone(), plugin.content_hash()));
+        self.found.store(Arc::new(found.collect()));
+        settled
     }
 
     fn read_folder(&self, folder: &Path) -> Vec<KnownPlugin> {

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use hayloft_model::config::{ConfigValues, Credentials, check};
 use hayloft_model::{
-    Caller, InstanceKey, InstanceState, OrganizationId, PluginId, Problems, Registration, Revision, Scope,
+    Caller, InstanceKey, InstanceState, OrganizationId, PluginId, Problem, Problems, Registration, Revision,
+    Scope,
 };
 use hayloft_store::configurations::{Current, NewConfiguration, SaveError};
 use hayloft_store::instances::{AuthVerdict, InstanceChange};
 use hayloft_workers::LaunchRefused;
+use serde_json::Value;
 
 use super::known::{KnownPlugin, Preparing};
 use super::view::PluginDetail;
@@ -155,6 +157,10 @@ impl Host {
         wait: Duration,
     ) -> Result<SaveOutcome, SavePluginError> {
         let writing = self.writing.take(key).await;
+        // It may have been removed while it was made ready.
+        if self.plugins.get(key.organization, &key.plugin).is_none() {
+            return Err(SavePluginError::UnknownPlugin(key.plugin.clone()));
+        }
         let before = self.instances.get(key);
         let was_enabled = before.as_ref().is_some_and(|instance| instance.enabled);
         let enabled = wish.enabled.unwrap_or(was_enabled);
@@ -183,6 +189,13 @@ impl Host {
             })?;
         self.applied.before(key, was_enabled);
         self.instances.saved(saved.instance);
+        if enabled
+            && !was_enabled
+            && let Some(descriptor) = plugin.descriptor()
+        {
+            // What it asked for when somebody wanted it on is what that person granted.
+            self.grant_all(key, descriptor, Some(caller)).await?;
+        }
         drop(writing);
 
         if enabled && !self.declared_tools(key).is_empty() {
@@ -380,6 +393,12 @@ fn prepare(
             check(&named.map(|(name, value)| (name.to_owned(), value.clone())).collect(), schema, "config.")
         }
     };
+    let of_auth = wish.auth.as_ref().map(|auth| &auth.values);
+    for (place, given) in [("config", wish.config.as_ref()), ("auth.credentials", of_auth)] {
+        for (name, value) in given.into_iter().flat_map(ConfigValues::iter) {
+            refuse_prototypes(&format!("{place}.{name}"), name, value, &mut problems);
+        }
+    }
     let credentials = match &wish.auth {
         Some(auth) => {
             problems.extend(credentials::check(auth, stored_credentials, registration));
@@ -388,4 +407,25 @@ fn prepare(
         None => stored_credentials.cloned(),
     };
     if problems.has_errors() { Err(problems) } else { Ok(NewConfiguration { values, credentials, instance }) }
+}
+
+/// A key that reaches into the prototype of every object where JavaScript copies it carelessly. No setting has it.
+fn refuse_prototypes(at: &str, name: &str, value: &Value, problems: &mut Problems) {
+    if name == "__proto__" {
+        let problem = Problem::error(at, "is no name of a setting");
+        problems.push(problem.hint("remove it: in JavaScript it reaches into the prototype of every object"));
+    }
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                refuse_prototypes(&format!("{at}.{name}"), name, value, problems);
+            }
+        }
+        Value::Array(items) => {
+            for (number, value) in items.iter().enumerate() {
+                refuse_prototypes(&format!("{at}.{number}"), "", value, problems);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use hayloft_model::config::{ConfigSchema, masked};
 use hayloft_model::plugin::{
     AuthMethod, Capability, CronDeclaration, DeclaredTool, Listing, McpDeclarations, McpServer, Package,
-    Page, RouteDeclaration, UiComponent, UiExtension,
+    Page, Permissions, RouteDeclaration, UiComponent, UiExtension,
 };
 use hayloft_model::{
     InstanceKey, InstanceState, OrganizationId, PluginDescriptor, PluginId, Problems, Revision, ServerId,
@@ -71,6 +71,10 @@ pub struct PluginSummary {
     pub installed_at: Option<DateTime<Utc>>,
     /// How far its package is; absent for one that cannot be read.
     pub installation: Option<InstallState>,
+    /// The version that is being brought into service in its place.
+    pub upgrading_to: Option<String>,
+    /// What it asks for and is not granted: what switching it on grants, or what a newer version asks for beyond that.
+    pub pending_permissions: Permissions,
     /// Whether its dependencies must be fetched before it runs.
     pub needs_installation: bool,
     /// Whether it must be built before it runs.
@@ -122,6 +126,8 @@ pub struct PluginDetail {
     pub crons: Vec<CronDeclaration>,
     /// Required settings that nothing gives a value.
     pub missing: Vec<MissingView>,
+    /// What it was granted when it was switched on, and since.
+    pub granted_permissions: Permissions,
 }
 
 /// What a plugin asks for, beside its capabilities.
@@ -251,6 +257,10 @@ impl Host {
                 .and_then(|package| self.packages.installed_at(package))
                 .map(Into::into),
             installation,
+            upgrading_to: self.plugins.upgrade_of(plugin).map(|package| package.descriptor.version),
+            pending_permissions: descriptor
+                .map(|descriptor| self.pending_permissions(&key, descriptor))
+                .unwrap_or_default(),
             needs_installation: plugin.needs.installation && !is_installed,
             needs_building: plugin.needs.building && !is_installed,
         }
@@ -271,18 +281,20 @@ impl Host {
         let registration = registered.map(|registered| registered.registration.clone()).unwrap_or_default();
         let (mut config, mut missing) = (IndexMap::new(), Vec::new());
         let mut method_id = None;
+        let key = InstanceKey { organization, plugin: plugin.id.clone() };
+        let permitted = plugin.descriptor().map(|descriptor| self.permitted(&key, descriptor));
         if let Some(instance) = instance
             && let Some(revision) = instance.desired_revision
             && let Some(saved) = self.store.configurations().load(&instance.key, revision).await?
         {
             config = masked(&saved.values, &registration.config_schema);
             let chosen = saved.credentials.as_ref();
-            if is_known {
+            if is_known && let Some(permitted) = &permitted {
                 method_id = self
-                    .credentials(plugin, &registration, chosen, &saved.values)
+                    .credentials(permitted, &registration, chosen, &saved.values)
                     .map(|credentials| credentials.method_id);
                 missing = self
-                    .missing_settings(plugin, &registration, &saved.values)
+                    .missing_settings(permitted, &registration, &saved.values)
                     .into_iter()
                     .map(|requirement| MissingView { field: requirement.field, label: requirement.label })
                     .collect();
@@ -317,6 +329,7 @@ impl Host {
             declared_tools: declared_tools(&registration.mcp),
             crons: registration.crons,
             missing,
+            granted_permissions: self.grants.get(&key).as_deref().cloned().unwrap_or_default(),
         })
     }
 }

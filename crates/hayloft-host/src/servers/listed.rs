@@ -4,23 +4,22 @@ use std::collections::BTreeSet;
 
 use hayloft_model::config::{ConfigSchema, ConfigValues, Credentials};
 use hayloft_model::plugin::{DeclaredTool, McpEndpoint, McpServer};
-use hayloft_model::{InstanceKey, Secret, ServerId, WorkerId};
+use hayloft_model::{InstanceKey, PluginDescriptor, Secret, ServerId, WorkerId};
 use hayloft_workers::KeptServer;
 
 use super::environment;
 use crate::Host;
-use crate::plugins::known::KnownPlugin;
 
 impl Host {
     /// What the processes of a plugin's servers find in their environment.
     pub(crate) fn server_environment(
         &self,
-        plugin: &KnownPlugin,
+        descriptor: &PluginDescriptor,
         schema: &ConfigSchema,
         values: &ConfigValues,
         credentials: Option<&Credentials>,
     ) -> Vec<(String, Secret<String>)> {
-        environment::exported(schema, values, credentials, |name| self.allowed_variable(plugin, name))
+        environment::exported(schema, values, credentials, |name| self.allowed_variable(descriptor, name))
     }
 
     /// The servers of a folder that are processes.

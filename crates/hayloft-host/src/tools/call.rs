@@ -198,14 +198,13 @@ impl Host {
 
     /// Whether the plugin asks for the right to have its servers called.
     pub(crate) fn check_callable(&self, key: &InstanceKey) -> Result<(), ToolFailure> {
-        let plugin = self.plugins.get(key.organization, &key.plugin);
-        let descriptor = plugin.as_ref().and_then(|plugin| plugin.descriptor());
+        let descriptor = self.permitted_of(key);
         if descriptor.is_none_or(|descriptor| descriptor.requirements.lets_tools_be_called()) {
             return Ok(());
         }
         let message = format!(
-            "the tools of the plugin `{}` cannot be called: its manifest does not ask for the right `mcp:invoke`; its \
-             author has to add `org:<organizationId>:mcp:invoke` to the scopes that it asks for",
+            "the tools of the plugin `{}` cannot be called: its manifest does not ask for the right `mcp:invoke`, or it \
+             was not granted; its author has to add `org:<organizationId>:mcp:invoke` to the scopes that it asks for",
             key.plugin
         );
         Err(ToolFailure::NotCallable { message })

@@ -3,7 +3,9 @@
 pub(crate) mod body;
 pub(crate) mod disable;
 pub(crate) mod get;
+pub(crate) mod grant;
 pub(crate) mod health;
+pub(crate) mod install_events;
 pub(crate) mod install_log;
 pub(crate) mod list;
 pub(crate) mod logs;
@@ -13,3 +15,5 @@ pub(crate) mod purge;
 pub(crate) mod restart;
 pub(crate) mod save;
 pub(crate) mod statistics;
+pub(crate) mod uninstall;
+pub(crate) mod upload;

@@ -16,6 +16,9 @@ pub(crate) struct Inaccessible;
 /// The body is not what the operation takes.
 pub(crate) struct BadBody;
 
+/// The form is not what the operation takes.
+pub(crate) struct BadUpload;
+
 /// The query is not what the operation takes.
 pub(crate) struct BadQuery;
 
@@ -45,6 +48,18 @@ impl IntoResponses for BadBody {
             ("413", "The body is too large."),
             ("415", "The body is not `application/json`."),
             ("422", "The body is not valid; with every problem and its place."),
+        ])
+    }
+}
+
+impl IntoResponses for BadUpload {
+    fn responses() -> Responses {
+        responses(&[
+            ("400", "The form or the query cannot be read."),
+            ("408", "The form took too long to arrive."),
+            ("413", "The archive is too large."),
+            ("415", "The body is not `multipart/form-data`."),
+            ("422", "The archive or the plugin in it cannot be used; with every problem and its place."),
         ])
     }
 }

@@ -158,6 +158,13 @@ impl Fixture {
             maximum_limits: Default::default(),
             outbound: None,
             plugin_folders: Vec::new(),
+            uploads: hayloft_packages::Uploads::open(
+                folder.path().join("plugins"),
+                folder.path().join("uploads"),
+                hayloft_packages::Room { entries: 100, bytes: 1 << 20 },
+            )
+            .unwrap(),
+            reserved_ids: Default::default(),
             administrator_token: Secret::new(ADMINISTRATOR.to_owned()),
             deadlines: HostDeadlines::default(),
             calls: CallLimits::default(),

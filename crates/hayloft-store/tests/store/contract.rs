@@ -14,5 +14,6 @@ mod result_caching;
 mod tokens;
 mod tool_names;
 mod tools;
+mod uploads;
 mod vault;
 mod wishes;

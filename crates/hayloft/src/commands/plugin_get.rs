@@ -64,6 +64,12 @@ pub(super) fn print(plugin: &Value, format: FormatArgs) -> Result<(), Failure> {
     for missing in plugin["missing"].as_array().into_iter().flatten() {
         rows.push(["missing".to_owned(), output::text(missing, "field")]);
     }
+    // What a plugin that is off asks for is granted by switching it on; of one that is on somebody must hear.
+    if plugin["enabled"] == true {
+        for [kind, name] in output::rows(plugin, "pendingPermissions", ["kind", "name"]) {
+            rows.push(["asks for".to_owned(), format!("{kind} {name}")]);
+        }
+    }
     for (name, value) in plugin["config"].as_object().into_iter().flatten() {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         rows.push([format!("setting {name}"), value]);

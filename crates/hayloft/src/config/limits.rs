@@ -39,6 +39,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("limits.route_idle", "HAYLOFT_LIMITS_ROUTE_IDLE"),
     Setting::new("limits.route_response", "HAYLOFT_LIMITS_ROUTE_RESPONSE"),
     Setting::new("limits.request_body", "HAYLOFT_LIMITS_REQUEST_BODY"),
+    Setting::new("limits.upload", "HAYLOFT_LIMITS_UPLOAD"),
     Setting::new("limits.request_head_time", "HAYLOFT_LIMITS_REQUEST_HEAD_TIME"),
     Setting::new("limits.request_body_pause", "HAYLOFT_LIMITS_REQUEST_BODY_PAUSE"),
     Setting::new("limits.connections", "HAYLOFT_LIMITS_CONNECTIONS"),
@@ -160,6 +161,7 @@ impl Limits {
         let defaults = ServerLimits::default();
         let server = ServerLimits {
             request_body: settings.size("limits.request_body", defaults.request_body),
+            upload: settings.size("limits.upload", defaults.upload),
             request_head_time: settings.duration("limits.request_head_time", defaults.request_head_time),
             request_body_pause: settings.duration("limits.request_body_pause", defaults.request_body_pause),
             connections: settings.count("limits.connections", defaults.connections),

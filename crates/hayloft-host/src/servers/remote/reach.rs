@@ -145,13 +145,12 @@ impl Host {
     ) -> Result<Reached, Failure> {
         let address = address(&remote.url).map_err(|problem| Failure::lasting(problem.message))?;
         let Some(outbound) = &self.outbound else { return Err(Failure::lasting(NO_WAY_OUT)) };
-        let plugin = self.plugins.get(key.organization, &key.plugin);
-        let Some(descriptor) = plugin.as_ref().and_then(|plugin| plugin.descriptor()) else {
+        let Some(descriptor) = self.permitted_of(key) else {
             return Err(Failure::lasting("its plugin is not on this host any more"));
         };
         let caller = OutboundCaller {
             key: key.clone(),
-            plugin: Arc::new(descriptor.clone()),
+            plugin: Arc::new(descriptor),
             refused: self.refusals_of(key, server),
         };
         let connector =
@@ -184,6 +183,7 @@ impl Host {
     async fn given(&self, key: &InstanceKey) -> Result<Given, String> {
         let plugin = self.plugins.get(key.organization, &key.plugin);
         let plugin = plugin.ok_or("its plugin is not on this host any more")?;
+        let permitted = self.permitted_of(key).ok_or("its plugin cannot be read")?;
         let revision = self
             .instances
             .get(key)
@@ -198,9 +198,9 @@ impl Host {
         let (mut values, chosen) = saved.map(|saved| (saved.values, saved.credentials)).unwrap_or_default();
         let registered = self.registered_for(&plugin, key);
         let registration = registered.map(|registered| registered.registration.clone()).unwrap_or_default();
-        let credentials = self.credentials(&plugin, &registration, chosen.as_ref(), &values);
+        let credentials = self.credentials(&permitted, &registration, chosen.as_ref(), &values);
         for (name, field) in &registration.config_schema.fields {
-            let of_host = || self.allowed_variable(&plugin, field.env.as_deref()?).map(Value::String);
+            let of_host = || self.allowed_variable(&permitted, field.env.as_deref()?).map(Value::String);
             if values.get(name).is_none_or(Value::is_null)
                 && let Some(value) = of_host().or_else(|| field.default.clone())
             {

@@ -5,7 +5,9 @@ use hayloft_host::{
     AuthView, InstallState, McpServerView, MissingView, PermissionsView, PluginDetail, PluginSummary,
 };
 use hayloft_model::config::ConfigSchema;
-use hayloft_model::plugin::{AuthMethod, CronDeclaration, Page, RouteDeclaration, UiComponent, UiExtension};
+use hayloft_model::plugin::{
+    AuthMethod, CronDeclaration, Page, Permissions, RouteDeclaration, UiComponent, UiExtension,
+};
 use hayloft_model::{InstanceState, PluginId};
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -71,6 +73,13 @@ pub(crate) struct SummaryBody {
     installation: Option<InstallState>,
     /// When it was made ready to run as it is now; `null` when it was not.
     installed_at: Option<DateTime<Utc>>,
+    /// The version that is being brought into service in its place; the one before serves until then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upgrading_to: Option<String>,
+    /// What it asks for and is not granted: all of it before it is switched on, which grants it; later what a newer
+    /// version asks for beyond that, and does not get until `POST …/permissions` grants it.
+    #[schema(value_type = Vec<PermissionShape>)]
+    pending_permissions: Permissions,
     /// Whether its dependencies must be fetched before it runs.
     needs_installation: bool,
     /// Whether it must be built before it runs.
@@ -181,6 +190,22 @@ pub(crate) struct DetailBody {
     crons: Vec<CronDeclaration>,
     /// Required settings that nothing gives a value.
     missing: Vec<MissingBody>,
+    /// What it was granted when it was switched on, and since.
+    #[schema(value_type = Vec<PermissionShape>)]
+    granted_permissions: Permissions,
+}
+
+/// Something that a plugin may do, or asks to be allowed to do.
+#[derive(ToSchema)]
+#[schema(as = Permission)]
+#[expect(dead_code, reason = "it documents the shape of `Permission`")]
+pub(crate) struct PermissionShape {
+    /// `network`, `environment`, `scope`, `service` or `capability`.
+    #[schema(example = "network")]
+    kind: String,
+    /// Which: a host and port, a variable's name and so on; `*` where the plugin has no list of its own.
+    #[schema(example = "api.example.com:443")]
+    name: String,
 }
 
 /// An organization's credentials for a plugin, without the credentials.
@@ -302,6 +327,8 @@ impl From<PluginSummary> for SummaryBody {
             is_custom: summary.owner.is_some(),
             installation: summary.installation,
             installed_at: summary.installed_at,
+            upgrading_to: summary.upgrading_to,
+            pending_permissions: summary.pending_permissions,
             needs_installation: summary.needs_installation,
             needs_building: summary.needs_building,
         }
@@ -332,6 +359,7 @@ impl From<PluginDetail> for DetailBody {
             pages: detail.pages,
             crons: detail.crons,
             missing: detail.missing.into_iter().map(MissingBody::from).collect(),
+            granted_permissions: detail.granted_permissions,
         }
     }
 }

@@ -1,0 +1,141 @@
+//! Remove a plugin that an organization brought along.
+//!
+//! It is switched off like any other, so its `onDisable` runs; then nothing leads to it any more, and its files go.
+//! What the organization saved for it stays, sealed, unless that is to go too.
+
+use std::collections::BTreeSet;
+
+use hayloft_model::{Caller, ContentHash, InstanceKey, OrganizationId, PluginId, Scope};
+use hayloft_store::instances::InstanceChange;
+
+use super::purge::PurgeConfigurationError;
+use crate::access::Denied;
+use crate::uninterrupted::uninterrupted;
+use crate::{Host, StoreError};
+
+/// What becomes of what the organization saved for the plugin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SavedData {
+    /// It is there when the plugin comes back.
+    #[default]
+    Kept,
+    /// It is deleted, with what the plugin kept for the organization.
+    Purged,
+}
+
+/// Why a plugin was not removed.
+#[derive(Debug, thiserror::Error)]
+pub enum UninstallPluginError {
+    /// The caller may not.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The organization has no such plugin.
+    #[error("there is no plugin `{0}`")]
+    UnknownPlugin(PluginId),
+    /// The organization did not bring it along, so it is not its to remove.
+    #[error("the plugin `{0}` is not one that the organization uploaded")]
+    NotUploaded(PluginId),
+    /// We broke.
+    #[error("failed to remove the plugin's files")]
+    Files(#[source] std::io::Error),
+    /// We broke.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Host {
+    /// Removes a plugin of the organization's own: nothing calls or starts it any more, its workers end, its files and
+    /// what was granted to it go.
+    ///
+    /// # Errors
+    /// See [`UninstallPluginError`].
+    pub async fn uninstall_plugin(
+        &self,
+        caller: &Caller,
+        organization: OrganizationId,
+        id: &PluginId,
+        data: SavedData,
+    ) -> Result<(), UninstallPluginError> {
+        self.authorize(caller, organization, Scope::PluginsWrite)?;
+        let plugin = self.plugins.named(organization, id);
+        let plugin = plugin.ok_or_else(|| UninstallPluginError::UnknownPlugin(id.clone()))?;
+        let key = InstanceKey { organization, plugin: plugin.id.clone() };
+        let (host, caller) = (self.clone(), caller.clone());
+        uninterrupted(async move { host.remove_own(&caller, &key, data).await }).await
+    }
+
+    async fn remove_own(
+        &self,
+        caller: &Caller,
+        key: &InstanceKey,
+        data: SavedData,
+    ) -> Result<(), UninstallPluginError> {
+        let organization = key.organization;
+        let _placing = self.placing.take(key).await;
+        // Who waited for somebody else's removal has nothing left to remove.
+        let plugin = self.plugins.get(organization, &key.plugin);
+        let plugin = plugin.ok_or_else(|| UninstallPluginError::UnknownPlugin(key.plugin.clone()))?;
+        let place = self.uploads.place_of(organization, &key.plugin);
+        if plugin.owner != Some(organization) || !place.exists() {
+            return Err(UninstallPluginError::NotUploaded(key.plugin.clone()));
+        }
+        {
+            let _turn = self.turns.take(key).await;
+            let _writing = self.writing.take(key).await;
+            if self.instances.get(key).is_some_and(|instance| instance.enabled) {
+                let off = InstanceChange::new().enabled(false);
+                let changed = self.store.instances().change(key, off, Some(caller)).await;
+                self.instances.saved(changed.map_err(StoreError::from)?);
+                self.switch_off(key, true).await?;
+            }
+            self.workers.stop(key, "the plugin was removed").await;
+            let (uploads, plugin) = (self.uploads.clone(), key.plugin.clone());
+            let removed = tokio::task::spawn_blocking(move || uploads.remove(organization, &plugin)).await;
+            removed.map_err(std::io::Error::other).flatten().map_err(UninstallPluginError::Files)?;
+            // From here on its name leads nowhere, so that whoever waits for the turn finds nothing to switch on.
+            drop(self.read_plugins().await);
+        }
+        self.enabling.forget(key);
+        self.withdraw_grants(key).await?;
+        self.store.uploaded_versions().removed(key, caller).await.map_err(StoreError::from)?;
+        self.remove_versions(key, plugin.content_hash()).await?;
+        match data {
+            SavedData::Kept => Ok(()),
+            SavedData::Purged => match self.purge_configuration(caller, organization, &key.plugin).await {
+                Ok(()) | Err(PurgeConfigurationError::NothingSaved(_)) => Ok(()),
+                Err(PurgeConfigurationError::Denied(denied)) => Err(denied.into()),
+                Err(PurgeConfigurationError::Store(error)) => Err(error.into()),
+                Err(PurgeConfigurationError::StillEnabled(plugin)) => {
+                    Err(UninstallPluginError::UnknownPlugin(plugin))
+                }
+            },
+        }
+    }
+
+    /// Removes what was made of the plugin's versions, but for what somebody has still or has again. An installation that
+    /// goes on is let come to its end, which nobody waits for.
+    async fn remove_versions(
+        &self,
+        key: &InstanceKey,
+        current: Option<ContentHash>,
+    ) -> Result<(), StoreError> {
+        let uploaded = self.store.uploaded_versions().of(key).await?;
+        let mut hashes: BTreeSet<ContentHash> = uploaded.iter().map(|version| version.content_hash).collect();
+        hashes.extend(current);
+        let (host, plugin) = (self.clone(), key.plugin.clone());
+        tokio::spawn(async move {
+            for hash in hashes {
+                host.packages.settled(&plugin, hash).await;
+                // While the folders are not read nobody can come to use it.
+                let _reading = host.plugins.reading.acquire().await;
+                if host.plugins.uses(&plugin, hash) {
+                    continue;
+                }
+                if let Err(error) = host.packages.remove(&plugin, hash).await {
+                    tracing::error!(%plugin, %hash, %error, "failed to remove a version of a plugin");
+                }
+            }
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,209 @@
+//! `hayloft plugin install`
+
+use std::fs::File;
+use std::io::{BufWriter, IsTerminal as _, stderr};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use hayloft_packages::archive;
+use http::Method;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+
+use super::{Context, plugin_get};
+use crate::cli::{FormatArgs, InstallArgs};
+use crate::client::{Client, segment};
+use crate::failure::Failure;
+use crate::output;
+
+/// How long to wait before a stream of events that broke off, or had nothing to tell yet, is asked for again.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// How many times in a row that may happen before the plugin's own state is all that is waited for.
+const MOST_STREAMS: u32 = 1000;
+
+/// Uploads a plugin, and switches it on if that is asked for.
+///
+/// # Errors
+/// When the plugin cannot be packed or used, or the server does not answer or refuses.
+pub(crate) async fn run(context: &Context<'_>, args: InstallArgs) -> Result<ExitCode, Failure> {
+    let packed = packed(&args.plugin)?;
+    let archive = packed.as_ref().map_or(args.plugin.as_path(), |packed| packed.path());
+    let client = context.client(&args.connection).await?;
+    let organization = client.organization(&args.org).await?;
+    let size =
+        archive.metadata().map_err(|error| Failure::caused("failed to read the archive", &error))?.len();
+    let bar = bar(size, "{msg} {wide_bar} {bytes}/{total_bytes}", "uploading");
+    let moved = bar.clone();
+    let path = format!("/v1/plugins/upload?allowDowngrade={}", args.allow_downgrade);
+    let uploaded = client.upload(&path, &organization, archive, move |bytes| moved.inc(bytes)).await;
+    bar.finish_and_clear();
+    let uploaded = uploaded?;
+    for problem in uploaded["problems"].as_array().into_iter().flatten() {
+        note(&format!(
+            "{}: {}: {}",
+            text(problem, "severity"),
+            text(problem, "at"),
+            text(problem, "message")
+        ));
+    }
+    let plugin = text(&uploaded, "pluginId");
+    let verb = if uploaded["unchanged"] == true { "is there already" } else { "was uploaded" };
+    note(&format!("{plugin} {} {verb}", text(&uploaded, "version")));
+    let path = format!("/v1/orgs/{}/plugins/{}", segment(&organization), segment(&plugin));
+    let was_enabled = uploaded["plugin"]["enabled"] == true;
+    if !args.enable && !was_enabled {
+        return shown(&uploaded["plugin"], &uploaded, args.format);
+    }
+    let follower = Follower { client: &client, path: &path };
+    // The installation is followed while the server is asked, and further on where its answer does not wait for it.
+    let asked = async {
+        match args.enable {
+            true => client.ask(Method::PUT, &path, Some(&json!({ "enabled": true }))).await.map(drop),
+            false => Ok(()),
+        }
+    };
+    let settled = follower.until_settled(asked, text(&uploaded, "version")).await?;
+    let code = shown(&settled, &uploaded, args.format)?;
+    match settled["state"].as_str() {
+        Some("failed") => Err(Failure::new(format!(
+            "the plugin was uploaded, and cannot be switched on: {}",
+            text(&settled, "lastError")
+        ))),
+        _ => Ok(code),
+    }
+}
+
+/// Packs a folder into a file that goes when it is dropped. An archive is taken as it is.
+fn packed(plugin: &Path) -> Result<Option<NamedTempFile>, Failure> {
+    if !plugin.is_dir() {
+        return Ok(None);
+    }
+    let report = hayloft_manifest::check(plugin);
+    if !report.is_usable() {
+        output::line(output::plain(&report.to_string()))?;
+        return Err(Failure::new(format!("the plugin in `{}` cannot be used", plugin.display())));
+    }
+    let made = NamedTempFile::new().and_then(|file| Ok((file.reopen()?, file)));
+    let (writer, file): (File, _) =
+        made.map_err(|error| Failure::caused("failed to make a file to pack into", &error))?;
+    archive::pack(plugin, &mut BufWriter::new(writer))?;
+    Ok(Some(file))
+}
+
+fn shown(plugin: &Value, uploaded: &Value, format: FormatArgs) -> Result<ExitCode, Failure> {
+    if format.json {
+        let mut answer = uploaded.clone();
+        answer["plugin"] = plugin.clone();
+        output::json(&answer)?;
+    } else {
+        plugin_get::print(plugin, format)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tells how an installation goes.
+struct Follower<'a> {
+    client: &'a Client,
+    path: &'a str,
+}
+
+impl Follower<'_> {
+    /// Waits for the request and for what it set going, and gives the plugin as it is then.
+    async fn until_settled(
+        &self,
+        asked: impl Future<Output = Result<(), Failure>>,
+        version: String,
+    ) -> Result<Value, Failure> {
+        let bar = bar(100, "{msg} {wide_bar} {percent}%", "installing");
+        let told = async {
+            let mut last = None;
+            for _ in 0..MOST_STREAMS {
+                self.follow(&bar, &mut last).await?;
+                tokio::time::sleep(PAUSE).await;
+            }
+            Ok::<(), Failure>(())
+        };
+        let asked = async {
+            asked.await?;
+            loop {
+                let plugin = self.client.ask(Method::GET, self.path, None).await?;
+                let is_waiting = matches!(plugin["state"].as_str(), Some("installing" | "starting"))
+                    || !plugin["upgradingTo"].is_null();
+                let is_old = text(&plugin, "version") != version && !is_refused(&plugin);
+                if !is_waiting && !is_old {
+                    return Ok(plugin);
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        let settled = tokio::select! {
+            settled = asked => settled,
+            // Without its events an installation can still be waited for.
+            failed = told => match failed {
+                Ok(()) => Err(Failure::new("the installation does not come to an end")),
+                Err(failure) => Err(failure),
+            },
+        };
+        bar.finish_and_clear();
+        settled
+    }
+
+    /// Shows what a stream of events tells, from the last one on that was shown.
+    async fn follow(&self, bar: &ProgressBar, last: &mut Option<String>) -> Result<(), Failure> {
+        let path = format!("{}/installation/events", self.path);
+        let mut events = self.client.listen(&path, last.as_deref()).await?;
+        while let Some(event) = events.next().await? {
+            *last = Some(event.id);
+            match event.name.as_str() {
+                "step" => {
+                    let percent = event.data["percent"].as_u64().unwrap_or_default();
+                    let message = format!(
+                        "{}/{} {}",
+                        event.data["step"],
+                        event.data["steps"],
+                        output::plain(&text(&event.data, "title"))
+                    );
+                    bar.set_position(percent);
+                    bar.set_message(message.clone());
+                    if bar.is_hidden() {
+                        note(&message);
+                    }
+                }
+                "line" if bar.is_hidden() => note(&format!("  {}", text(&event.data, "text"))),
+                "line" => bar.println(format!("  {}", output::plain(&text(&event.data, "text")))),
+                "done" | "failed" => bar.set_position(100),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the server said of a newer version that it is not used.
+fn is_refused(plugin: &Value) -> bool {
+    let mut problems = plugin["problems"].as_array().into_iter().flatten();
+    problems.any(|problem| text(problem, "message").starts_with("its newer version is not used"))
+}
+
+/// A bar on the terminal; hidden where there is none.
+fn bar(length: u64, template: &str, message: &'static str) -> ProgressBar {
+    let target = match stderr().is_terminal() {
+        true => ProgressDrawTarget::stderr(),
+        false => ProgressDrawTarget::hidden(),
+    };
+    // The templates are our own; one that did not read would only look plain.
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::with_draw_target(Some(length), target).with_style(style).with_message(message)
+}
+
+/// A line about what goes on, beside what the command prints.
+fn note(line: &str) {
+    eprintln!("{}", output::plain(line));
+}
+
+fn text(value: &Value, name: &str) -> String {
+    output::text(value, name)
+}
