@@ -110,7 +110,7 @@ async fn what_is_not_a_message_is_refused() {
         (r#"{"jsonrpc":"2.0","id":1}"#.into(), 400, -32600),
         (r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#.into(), 400, -32600),
         (r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call"}"#.into(), 400, -32600),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"resources/list"}"#.into(), 200, -32601),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage"}"#.into(), 200, -32601),
         (
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","name":"b"}}"#.into(),
             200,

@@ -203,6 +203,10 @@ export default () => ({ server, capabilities }) => {
     liar.file("hatago.plugin.json", declared);
     server.restart().await;
     let kept = async || text_of(acme.call_tool("liar__act", json!({})).await);
+    // What it asks for since it was switched on is for a person to grant.
+    let plugin = acme.api.get(&acme.path("plugins/liar")).await.expect(200).json();
+    let wish = json!({ "permissions": plugin["pendingPermissions"] });
+    acme.api.post(&acme.path("plugins/liar/permissions"), &wish).await.expect(200);
     assert_eq!(kept().await, "null");
     send(json!({ "type": "kv", "op": "set", "key": "a", "value": "x" })).await;
     until("the value to be kept", async || kept().await == "x").await;

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use crate::support::{mcp_plugin, text_of, until};
 
-/// Each call of `leak` keeps 24 MiB for ever. `wait` is a call that takes long; it outlasts the replacement, and the test
-/// fails if it does not.
+/// Each call of `leak` keeps 24 MiB for ever, and takes so long that memory, which is looked at once a second, is far from
+/// the hard limit when it is seen to be beyond the soft one. `wait` is a call that takes long; it outlasts the
+/// replacement, and the test fails if it does not.
 const LEAKING: &str = r#"{
   listTools: () => ["leak", "wait"].map((name) => ({ name, inputSchema: { type: "object" } })),
   callTool: async (name) => {
@@ -17,6 +18,7 @@ const LEAKING: &str = r#"{
     }
     globalThis.held ??= [];
     globalThis.held.push(Buffer.alloc(24 << 20, 1));
+    await new Promise((resolve) => setTimeout(resolve, 250));
     return String(globalThis.held.length);
   },
 }"#;

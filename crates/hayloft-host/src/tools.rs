@@ -6,6 +6,7 @@ pub mod call;
 pub(crate) mod canonical;
 pub(crate) mod catalogue;
 pub mod find;
+pub(crate) mod hints;
 pub mod list;
 pub(crate) mod publish;
 pub mod refresh;

@@ -56,7 +56,7 @@ fn install(root: &Path, descriptor: &PluginDescriptor, provided: &[Provided], bu
     // A folder of which nothing is said is installed as npm would, before anything else: a server's own line speaks of
     // the server's folder alone.
     let unsaid = |folder: &&str| !said.iter().any(|command| command.folder == Path::new(folder));
-    let folders = FOLDERS.iter().copied().filter(|folder| unsaid(&folder)).map(Path::new);
+    let folders = FOLDERS.iter().copied().filter(|folder| unsaid(folder)).map(Path::new);
     let usual = folders.filter_map(lacking).map(|folder| npm::install(&root.join(&folder), folder));
     if said.is_empty() {
         return usual.collect();

@@ -7,10 +7,10 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use hayloft_mcp::{Change, ToolDefinition, tools_array};
 use hayloft_model::{InstanceKey, OrganizationId, PluginId, ServerId};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::broadcast;
 
+use super::hints::Hints;
 use super::results::Holds;
 use super::schema::ArgumentCheck;
 
@@ -46,20 +46,9 @@ pub(crate) enum Repeats {
     Never,
 }
 
-/// The hints among a tool's annotations that tell (schema of 2025-03-26, `ToolAnnotations`).
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Hints {
-    read_only_hint: Option<bool>,
-    idempotent_hint: Option<bool>,
-}
-
 impl Repeats {
-    fn of(annotations: Option<&RawValue>) -> Self {
-        let hints: Option<Hints> = annotations.and_then(|raw| serde_json::from_str(raw.get()).ok());
-        let hints = hints.unwrap_or_default();
-        let is_safe = hints.read_only_hint == Some(true) || hints.idempotent_hint == Some(true);
-        if is_safe { Self::Safely } else { Self::Never }
+    const fn of(hints: Hints) -> Self {
+        if hints.read_only || hints.idempotent { Self::Safely } else { Self::Never }
     }
 }
 
@@ -67,7 +56,7 @@ impl ToolEntry {
     pub(crate) fn new(key: InstanceKey, server: ServerId, name: String, definition: &ToolDefinition) -> Self {
         Self {
             arguments: ArgumentCheck::new(definition.fields().input_schema),
-            repeats: Repeats::of(definition.fields().annotations),
+            repeats: Repeats::of(Hints::of(definition.fields().annotations)),
             holds: Holds::of(&definition.fields()),
             definition: definition.renamed(&name),
             tool: definition.name().to_owned(),
@@ -223,22 +212,6 @@ mod tests {
             Arc::new(ToolEntry::new(key.clone(), server, format!("p__{name}"), &definition))
         };
         BTreeMap::from([(server.parse().unwrap(), names.iter().map(entry).collect())])
-    }
-
-    #[test]
-    fn only_what_says_so_repeats() {
-        for (annotations, expected) in [
-            (None, Repeats::Never),
-            (Some("{}"), Repeats::Never),
-            (Some(r#"{"readOnlyHint":true}"#), Repeats::Safely),
-            (Some(r#"{"idempotentHint":true,"readOnlyHint":false}"#), Repeats::Safely),
-            (Some(r#"{"readOnlyHint":false}"#), Repeats::Never),
-            (Some(r#"{"readOnlyHint":"true"}"#), Repeats::Never),
-            (Some("[true]"), Repeats::Never),
-        ] {
-            let raw = annotations.map(|text: &str| RawValue::from_string(text.to_owned()).unwrap());
-            assert_eq!(Repeats::of(raw.as_deref()), expected, "{annotations:?}");
-        }
     }
 
     #[test]

@@ -15,8 +15,9 @@ use hayloft_mcp::{ToolFields, is_error_result, with_meta};
 use hayloft_model::{ContentHash, InstanceKey, OrganizationId, PluginId, Revision, ServerId};
 use moka::Expiry;
 use moka::sync::Cache;
-use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use super::hints::Hints;
 
 /// What a result that was kept carries in its `_meta`: an object with `ageSeconds`.
 const TOLD_IN: &str = "hayloft/cache";
@@ -108,11 +109,6 @@ pub(crate) enum Holds {
 impl Holds {
     /// What a definition says. A time that it declares itself counts more than a hint that it only reads.
     pub(crate) fn of(fields: &ToolFields<'_>) -> Self {
-        #[derive(Deserialize)]
-        struct Annotations {
-            #[serde(default, rename = "readOnlyHint")]
-            read_only: bool,
-        }
         let declared = fields.meta.and_then(|meta| {
             let meta: HashMap<String, &RawValue> = serde_json::from_str(meta.get()).ok()?;
             serde_json::from_str::<u64>(meta.get(DECLARED_IN)?.get()).ok()
@@ -123,10 +119,7 @@ impl Holds {
                 time => Self::For(time),
             };
         }
-        let read_only = fields.annotations.is_some_and(|annotations| {
-            serde_json::from_str(annotations.get()).is_ok_and(|Annotations { read_only }| read_only)
-        });
-        if read_only { Self::Usual } else { Self::Never }
+        if Hints::of(fields.annotations).read_only { Self::Usual } else { Self::Never }
     }
 }
 

@@ -86,7 +86,7 @@ where
     R: Future<Output = Outcome> + Send + 'static,
 {
     Arc::new(FakeService {
-        changes: broadcast::Sender::new(4),
+        changes: broadcast::Sender::new(16),
         tools: Bytes::from_static(br#"[{"name":"a__b","inputSchema":{"type":"object"},"x-odd": 1.0}]"#),
         behaviour: Box::new(move |caller, call| Box::pin(behaviour(caller, call))),
     })
