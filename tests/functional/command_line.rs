@@ -123,7 +123,8 @@ fn every_setting_is_in_the_reference() {
         let key = setting["key"].as_str().unwrap();
         let line = reference.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
         let line = line.unwrap_or_else(|| panic!("`{key}` is not in the reference"));
-        if key.starts_with("limits.") {
+        // One default depends on the machine.
+        if key.starts_with("limits.") && key != "limits.starts_at_once" {
             let default = match &setting["value"] {
                 Value::Null => String::from("| none |"),
                 value => format!("`{}`", value.to_string().trim_matches('"')),

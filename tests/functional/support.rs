@@ -88,16 +88,29 @@ pub(crate) fn text_of(answer: Response) -> String {
     result["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text in {result}")).to_owned()
 }
 
+/// How long anything may take that waits for nothing but the machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A worker that has asked the host for something, be it to take its MCP servers, is not taken for idle for so long.
+const AFTER_ASKING: Duration = Duration::from_secs(30);
+
 /// Waits until something is true, asking anew each time that the server had time to work.
-pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, holds: impl AsyncFnMut() -> bool) {
+    until_within(PATIENCE, what, holds).await;
+}
+
+/// Waits until something is true that is so once a worker was stopped for being idle.
+pub(crate) async fn until_idle(what: &str, holds: impl AsyncFnMut() -> bool) {
+    until_within(AFTER_ASKING + PATIENCE, what, holds).await;
+}
+
+async fn until_within(patience: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !holds().await {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), wait)
-        .await
-        .unwrap_or_else(|_| panic!("waited in vain for {what}"));
+    tokio::time::timeout(patience, wait).await.unwrap_or_else(|_| panic!("waited in vain for {what}"));
 }
 
 /// Runs the command line to its end, with nothing in its environment that belongs to whoever runs the tests.

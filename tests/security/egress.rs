@@ -273,9 +273,11 @@ async fn a_storm_of_refusals_is_a_few_lines(setup: Setup) {
 /// Hands over servers elsewhere, and gives the status of each answer.
 const REGISTER: &str = "
     const statuses = {};
+    const { HAY_API_URL: host, HAY_API_TOKEN: token } = process.env;
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
     for (const url of input.urls) {
       const body = JSON.stringify({ id: input.id, url, transport: 'http', headers: input.headers });
-      const answer = await fetch('http://hayloft.internal/v1/plugin-api/mcp/register-remote', { method: 'POST', body });
+      const answer = await fetch(`${host}/v1/plugin-api/mcp/register-remote`, { method: 'POST', headers, body });
       statuses[url] = answer.status;
     }
     return statuses";

@@ -18,15 +18,19 @@ in_every_setup!(
     nothing_is_left_for_the_next_run,
 );
 
-/// The folder of the attacker's own code, if the host keeps it.
-fn own_version(data: &Path) -> Option<PathBuf> {
-    let versions = fs::read_dir(data.join("packages").join(HOSTILE)).ok()?;
-    versions.map(|entry| entry.unwrap().path()).find(|path| path.is_dir())
+/// The folders of the attacker's own code and of what Node compiled of it, if the host keeps them.
+fn own_folders(data: &Path) -> Vec<PathBuf> {
+    let below =
+        |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let packages = data.join("packages");
+    let versions = below(packages.join(HOSTILE));
+    let compiled = below(packages.join(".starts").join(HOSTILE)).map(|start| start.join("compiled"));
+    versions.chain(compiled).filter(|path| path.is_dir()).collect()
 }
 
-/// Whether a path is that of the attacker's own code, of something in it, or of a folder above it.
-fn is_own(own: Option<&PathBuf>, path: &Path) -> bool {
-    own.is_some_and(|own| own.starts_with(path) || path.starts_with(own))
+/// Whether a path is that of one of those, of something in it, or of a folder above it.
+fn is_own(own: &[PathBuf], path: &Path) -> bool {
+    own.iter().any(|own| own.starts_with(path) || path.starts_with(own))
 }
 
 async fn secrets_of_the_host_are_out_of_reach(setup: Setup) {
@@ -53,8 +57,8 @@ async fn secrets_of_the_host_are_out_of_reach(setup: Setup) {
     let mut host = vec![world.host_file.clone(), data.clone(), data.join("master-key"), data.join("scratch")];
     files_below(&data, &mut |file| host.push(file.to_owned()));
     // Its own code is shown to it, where that is kept; so the folders above have names, and nothing else in them.
-    let own = own_version(&data);
-    host.retain(|path| !is_own(own.as_ref(), path));
+    let own = own_folders(&data);
+    host.retain(|path| !is_own(&own, path));
     paths.extend(host.iter().map(|path| path.display().to_string()));
     paths.extend(host.iter().map(|path| format!("/proc/self/root{}", path.display())));
     paths.extend(host.iter().map(|path| format!("/proc/{}/root{}", world.server.pid(), path.display())));
@@ -123,7 +127,7 @@ async fn secrets_of_the_host_are_out_of_reach(setup: Setup) {
                 "/home",
             ];
             let hidden = path.starts_with(&*world.server.folder().display().to_string())
-                && !is_own(own.as_ref(), Path::new(path))
+                && !is_own(&own, Path::new(path))
                 || path.contains("shadow")
                 || path.contains(".ssh");
             verdicts.check(!hidden, || format!("the walk found {path}"));
@@ -285,18 +289,31 @@ async fn code_cannot_be_changed(setup: Setup) {
         ("move", "fs.renameSync(file, file + '.old')"),
         ("folder beside", "fs.mkdirSync(require('path').dirname(file) + '/evil')"),
     ];
-    let own = [
+    let mut own = [
         "require('path').dirname(native) + '/index.js'",
         "require('path').dirname(native) + '/package.json'",
         "native",
-    ];
+    ]
+    .map(String::from)
+    .to_vec();
+    // What Node compiled of it, which the next worker of any organization takes for the same code.
+    let mut compiled = Vec::new();
+    files_below(&world.server.data_folder().join("packages/.starts"), &mut |file| {
+        if file.components().any(|part| part.as_os_str() == "compiled") {
+            compiled.push(json!(file).to_string());
+        }
+    });
+    // Nothing is compiled ahead where there is no jail to do it in.
+    verdicts.check(compiled.is_empty() != setup.has_namespaces(), || format!("compiled: {compiled:?}"));
+    own.extend(compiled.into_iter().take(1));
     let foreign = [
         "require('path').dirname(native) + '/node_modules/@hay/plugin-sdk/package.json'",
         "process.argv[1]",
         "process.execPath",
         "'/bin/sh'",
         "'/etc/ld.so.cache'",
-    ];
+    ]
+    .map(String::from);
     let mut acts = Vec::new();
     for target in own.iter().chain(&foreign) {
         let rough = if own.contains(target) { rough.as_slice() } else { &[] };

@@ -7,7 +7,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -136,31 +136,52 @@ impl Place {
     }
 }
 
-/// Makes connections on behalf of one somebody, who shares the limits over all of them.
+/// Makes connections on behalf of one somebody, who shares the limits over all of them. Whoever keeps it tells of
+/// repeated refusals from time to time, with [`Outlet::tell`]; those that are left are told at its end.
 pub struct Outlet {
+    shared: Arc<Shared>,
+    watch: Arc<dyn Watch>,
+}
+
+/// What all who share the limits have in common.
+struct Shared {
     egress: Egress,
     tls: Tls,
     slots: Arc<Semaphore>,
     connecting: Pace,
     bytes: Arc<Pace>,
     refusals: Refusals,
-    /// When repetitions were told last.
-    told: Mutex<Instant>,
 }
 
 impl Outlet {
+    /// How long repetitions of a refusal are counted before their number is told.
+    pub const TELL_EVERY: Duration = WINDOW;
+
     /// Nothing is connected yet.
     #[must_use]
     pub fn new(egress: Egress, tls: Tls, limits: &JailLimits, watch: Arc<dyn Watch>) -> Self {
-        Self {
+        let shared = Shared {
             egress,
             tls,
             slots: Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS))),
             connecting: Pace::new(limits.connections_per_second, 2.0),
             bytes: Arc::new(Pace::new(limits.bytes_per_second, 0.25)),
-            refusals: Refusals::new(watch),
-            told: Mutex::new(Instant::now()),
-        }
+            refusals: Refusals::new(Arc::clone(&watch)),
+        };
+        Self { shared: Arc::new(shared), watch }
+    }
+
+    /// The same outlet, with the same limits and the same count of refusals, for a part of that somebody: of what is
+    /// refused first to this part, another one is told.
+    #[must_use]
+    pub fn telling(&self, watch: Arc<dyn Watch>) -> Self {
+        Self { shared: Arc::clone(&self.shared), watch }
+    }
+
+    /// Whether nobody else has a part of it.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        Arc::strong_count(&self.shared) == 1
     }
 
     /// Whether a place may be reached, before anything is looked up.
@@ -193,17 +214,16 @@ impl Outlet {
         let connected = self.try_connect(policy, place).await;
         let outcome = connected.as_ref().map_or_else(OutletError::as_str, |_| "done");
         metrics::counter!("hayloft_egress_connections_total", "outcome" => outcome).increment(1);
-        self.tell();
         connected
     }
 
     async fn try_connect(&self, policy: &Policy, place: &Place) -> Result<OutletStream, OutletError> {
         let Place { host, port, security } = place;
         let permit = self.permit(policy, place)?;
-        let slot = Arc::clone(&self.slots).acquire_owned().await;
-        self.connecting.take(1).await;
+        let slot = Arc::clone(&self.shared.slots).acquire_owned().await;
+        self.shared.connecting.take(1).await;
         let begun = Instant::now();
-        let stream = self.egress.dial(&permit).await.map_err(|error| {
+        let stream = self.shared.egress.dial(&permit).await.map_err(|error| {
             if let ConnectError::NotPublic { special, .. } = &error {
                 self.refuse(host, *port, Reason::NotPublic(*special));
             }
@@ -212,7 +232,7 @@ impl Outlet {
         metrics::histogram!("hayloft_egress_connect_seconds").record(begun.elapsed().as_secs_f64());
         let stream = match security {
             Security::Clear => Wire::Clear(stream),
-            Security::Tls => match timeout(AGREE, self.tls.connect(host, stream)).await {
+            Security::Tls => match timeout(AGREE, self.shared.tls.connect(host, stream)).await {
                 Ok(Ok(stream)) => Wire::Tls(Box::new(stream)),
                 Ok(Err(error)) => return Err(OutletError::Tls { host: host.clone(), error }),
                 Err(_) => return Err(OutletError::TlsTooSlow { host: host.clone() }),
@@ -220,7 +240,7 @@ impl Outlet {
         };
         Ok(OutletStream {
             wire: stream,
-            bytes: Arc::clone(&self.bytes),
+            bytes: Arc::clone(&self.shared.bytes),
             owed: Box::pin(tokio::time::sleep(Duration::ZERO)),
             counters: ["in", "out"]
                 .map(|direction| metrics::counter!("hayloft_egress_bytes_total", "direction" => direction)),
@@ -229,20 +249,13 @@ impl Outlet {
         })
     }
 
-    fn refuse(&self, host: &HostName, port: u16, reason: Reason) {
-        self.refusals.note(Some(host.to_string()), Some(port), reason);
+    /// Tells how often was refused again what was refused before.
+    pub fn tell(&self) {
+        self.shared.refusals.tell();
     }
 
-    /// Tells of repetitions when their time has come. What nobody asks for any more is told at the end.
-    fn tell(&self) {
-        {
-            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            if told.elapsed() < WINDOW {
-                return;
-            }
-            *told = Instant::now();
-        }
-        self.refusals.tell();
+    fn refuse(&self, host: &HostName, port: u16, reason: Reason) {
+        self.shared.refusals.note_for(&self.watch, Some(host.to_string()), Some(port), reason);
     }
 }
 

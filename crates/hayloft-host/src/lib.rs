@@ -18,7 +18,7 @@
 use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -27,6 +27,7 @@ use hayloft_model::{Clock, Entropy, PluginId, Secret};
 use hayloft_packages::{Packages, Uploads};
 use hayloft_store::Store;
 use hayloft_store::journal::Journal;
+use hayloft_store::wishes::KeptWish;
 use hayloft_workers::Workers;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -226,6 +227,9 @@ pub struct HostInner {
     pub(crate) packages: Packages,
     /// One at a time puts newer versions of plugins into service, or removes old ones.
     pub(crate) changing_versions: Semaphore,
+    pub(crate) outdated: plugins::tidy::Outdated,
+    /// What an earlier run of the host was asked for and did not come to, until it is taken up.
+    pub(crate) left_over: Mutex<Vec<KeptWish>>,
     /// Plugins that are switched on as soon as they are installed.
     pub(crate) enabling: plugins::prepare::Enabling,
     pub(crate) clock: Arc<dyn Clock>,

@@ -79,6 +79,9 @@ impl Observer for Watcher {
             host.sessions.forget(worker);
             host.handed.forget(worker);
             host.own.forget_worker(worker);
+            if host.outdated.forget(worker) {
+                tokio::spawn(async move { host.tidy_versions().await });
+            }
         }
     }
 
@@ -159,13 +162,18 @@ impl Host {
         match change {
             StateChange::Starting => self.instances.step(key, InstanceState::Starting, |_| {}),
             StateChange::Ready => {
-                self.instances.step(key, InstanceState::Ready, |instance| instance.last_error = None);
+                self.instances.step(key, InstanceState::Ready, |instance| {
+                    instance.last_error = None;
+                    instance.content_hash = Some(status.content_hash);
+                });
                 self.publish_in_background(key, worker, status.revision, Others::Forget);
                 self.learn_in_background(key, worker, Others::Forget);
             }
             StateChange::Degraded { error } => {
-                self.instances
-                    .step(key, InstanceState::Degraded, |instance| instance.last_error = Some(error));
+                self.instances.step(key, InstanceState::Degraded, |instance| {
+                    instance.last_error = Some(error);
+                    instance.content_hash = Some(status.content_hash);
+                });
                 self.publish_in_background(key, worker, status.revision, Others::Keep);
                 self.learn_in_background(key, worker, Others::Keep);
             }

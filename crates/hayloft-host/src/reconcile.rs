@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use hayloft_model::{InstanceKey, Revision};
 
 use crate::Host;
+use crate::instances::Instance;
 use crate::plugins::save::Swap;
 
 /// So many trials are given up for a newer revision before one is finished all the same: whoever saves without end would
@@ -46,6 +47,13 @@ impl Applied {
     /// Nothing of it runs any more.
     fn note_off(&self, key: &InstanceKey) {
         self.lock().insert(key.clone(), Agreement { enabled: false, tried: None });
+    }
+
+    /// Whether what the row of an instance that is on says is still to be tried.
+    pub(crate) fn is_behind(&self, instance: &Instance) -> bool {
+        let agreed = self.of(&instance.key);
+        instance.enabled
+            && agreed.is_some_and(|agreed| !agreed.enabled || agreed.tried < instance.desired_revision)
     }
 
     /// Nobody will ask for it again before its row is made anew.

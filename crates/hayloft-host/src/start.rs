@@ -1,7 +1,7 @@
 //! Start a host from what it remembers, and stop it so that nothing is lost.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -70,6 +70,8 @@ impl Host {
         let chosen = chosen.into_iter().map(|(organization, enabled)| (organization, on(enabled)));
         let results = ResultCache::new(options.results, chosen);
         let grants = GrantTable::new(options.store.permissions().all().await.map_err(StoreError::from)?);
+        // Before anybody can wish anything of this run.
+        let left_over = options.store.wishes().all().await.map_err(StoreError::from)?;
         let uses = Arc::new(Uses::default());
         let (store, clock) = (options.store, options.clock);
         let counted =
@@ -118,6 +120,8 @@ impl Host {
             packages: options.packages,
             enabling: Default::default(),
             changing_versions: Semaphore::new(1),
+            outdated: Default::default(),
+            left_over: Mutex::new(left_over),
             began: clock.now().timestamp_millis(),
             clock,
             environment: options.environment,
@@ -202,7 +206,9 @@ impl Host {
     /// After Node, the runner or a plugin's limits changed, what was found out about starts is of no use.
     async fn find_fast_starts(&self) {
         let plugins = self.plugins.all();
-        for package in plugins.values().filter_map(|plugin| plugin.package.as_ref()) {
+        // Code that could not be asked a moment ago is not started a second time to learn how it does that faster.
+        let answered = plugins.values().filter(|plugin| plugin.registered().is_some());
+        for package in answered.filter_map(|plugin| plugin.package.as_ref()) {
             let Ok(Some(ready)) = self.packages.ready(package).await else { continue };
             let runs_in_node = matches!(ready.descriptor.runtime, Runtime::Node { .. });
             if runs_in_node

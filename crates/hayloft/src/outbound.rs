@@ -20,9 +20,12 @@ use crate::failure::Failure;
 pub(crate) struct PluginOutbound {
     network: NetworkSettings,
     tls: Tls,
-    /// All servers of one plugin in one organization share its limits.
-    outlets: Mutex<HashMap<InstanceKey, Weak<Outlet>>>,
+    outlets: Arc<Outlets>,
 }
+
+/// All servers of one plugin in one organization share its limits. They are kept for a while after they were used, so that
+/// whoever comes back at once neither begins anew with them nor has every refusal told.
+type Outlets = Mutex<HashMap<InstanceKey, Outlet>>;
 
 impl PluginOutbound {
     /// Under these rules, trusting what the machine trusts and the certificates of a file.
@@ -44,20 +47,42 @@ impl PluginOutbound {
             add_roots(&mut roots, &pem).map_err(|error| failed(&error))?;
         }
         let tls = Tls::new(roots).map_err(|error| Failure::caused("failed to set up TLS", &error))?;
-        Ok(Self { network, tls, outlets: Mutex::default() })
+        Ok(Self { network, tls, outlets: Arc::default() })
     }
 
-    fn outlet(&self, caller: &OutboundCaller) -> Arc<Outlet> {
-        let mut outlets = self.outlets.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(outlet) = outlets.get(&caller.key).and_then(Weak::upgrade) {
-            return outlet;
-        }
-        outlets.retain(|_, outlet| outlet.strong_count() > 0);
+    fn outlet(&self, caller: &OutboundCaller) -> Outlet {
         let watch = Arc::new(Teller(Arc::clone(&caller.refused)));
+        let mut outlets = self.outlets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(outlet) = outlets.get(&caller.key) {
+            return outlet.telling(watch);
+        }
         let (egress, limits) = (self.network.egress.clone(), &self.network.limits);
-        let outlet = Arc::new(Outlet::new(egress, self.tls.clone(), limits, watch));
-        outlets.insert(caller.key.clone(), Arc::downgrade(&outlet));
-        outlet
+        let outlet = Outlet::new(egress, self.tls.clone(), limits, Arc::clone(&watch) as Arc<dyn Watch>);
+        let own = outlet.telling(watch);
+        outlets.insert(caller.key.clone(), outlet);
+        tokio::spawn(keep(Arc::downgrade(&self.outlets), caller.key.clone()));
+        own
+    }
+}
+
+/// Tells from time to time what an outlet refused again, until nobody uses it any more.
+async fn keep(outlets: Weak<Outlets>, key: InstanceKey) {
+    loop {
+        tokio::time::sleep(Outlet::TELL_EVERY).await;
+        let Some(outlets) = outlets.upgrade() else { return };
+        let unused = {
+            let mut outlets = outlets.lock().unwrap_or_else(PoisonError::into_inner);
+            match outlets.get(&key) {
+                Some(outlet) if !outlet.is_alone() => {
+                    outlet.tell();
+                    continue;
+                }
+                _ => outlets.remove(&key),
+            }
+        };
+        // It tells at its end, and nobody is to wait for that.
+        drop(unused);
+        return;
     }
 }
 
@@ -74,7 +99,7 @@ impl Outbound for PluginOutbound {
 
 /// Connects to one place.
 struct PluginConnector {
-    outlet: Arc<Outlet>,
+    outlet: Outlet,
     policy: Policy,
     place: Place,
 }
@@ -128,7 +153,7 @@ mod tests {
             PluginOutbound {
                 network,
                 tls: Tls::new(RootCertStore::empty()).unwrap(),
-                outlets: Mutex::default(),
+                outlets: Arc::default(),
             },
             caller,
             refused,
@@ -156,16 +181,52 @@ mod tests {
         assert_eq!(refused.lock().unwrap().len(), 4, "each kind is told once: {refused:?}");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
+    async fn repetitions_are_counted_whoever_they_come_from() {
+        let (outbound, caller, refused) = outbound();
+        let of_another = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&of_another);
+        let another = OutboundCaller {
+            refused: Arc::new(move |refusal| heard.lock().unwrap().push(refusal)),
+            ..caller.clone()
+        };
+        let denied = |caller: &OutboundCaller, url: &str| {
+            assert!(outbound.connector(caller, &RemoteUrl::parse(url).unwrap()).is_err());
+        };
+        for _ in 0..3 {
+            denied(&caller, "https://other.example.com/");
+            denied(&another, "https://third.example.com/");
+        }
+        let times = |told: &Mutex<Vec<Refusal>>| -> Vec<u64> {
+            told.lock().unwrap().iter().map(|told| told.times).collect()
+        };
+        assert_eq!((times(&refused), times(&of_another)), (vec![1], vec![1]));
+        tokio::time::sleep(Outlet::TELL_EVERY * 2).await;
+        assert_eq!((times(&refused), times(&of_another)), (vec![1, 2], vec![1, 2]));
+        assert!(
+            of_another.lock().unwrap().iter().all(|told| told.host.as_deref() == Some("third.example.com"))
+        );
+        assert!(outbound.outlets.lock().unwrap().is_empty(), "nobody uses it any more");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn servers_of_one_plugin_share_its_limits() {
         let (outbound, caller, _) = outbound();
+        let kept = || outbound.outlets.lock().unwrap().len();
         let one = outbound.outlet(&caller);
-        assert!(Arc::ptr_eq(&one, &outbound.outlet(&caller)));
+        drop(outbound.outlet(&caller));
+        assert_eq!(kept(), 1);
         let other = OutboundCaller {
             key: InstanceKey { plugin: "hay-plugin-b".parse().unwrap(), ..caller.key.clone() },
             ..caller.clone()
         };
-        assert!(!Arc::ptr_eq(&one, &outbound.outlet(&other)));
+        drop(outbound.outlet(&other));
+        assert_eq!(kept(), 2);
+        tokio::time::sleep(Outlet::TELL_EVERY * 3).await;
+        assert_eq!(kept(), 1, "what is used stays");
+        drop(one);
+        tokio::time::sleep(Outlet::TELL_EVERY * 2).await;
+        assert_eq!(kept(), 0);
     }
 
     #[test]

@@ -121,8 +121,14 @@ pub(crate) struct Refusals {
 
 #[derive(Default)]
 struct Counted {
-    kinds: HashMap<(Option<String>, Option<u16>, Reason), u64>,
-    others: u64,
+    kinds: HashMap<(Option<String>, Option<u16>, Reason), Repeated>,
+    others: Option<Repeated>,
+}
+
+/// How often something came again, and who is told of it.
+struct Repeated {
+    times: u64,
+    watch: Arc<dyn Watch>,
 }
 
 impl Refusals {
@@ -131,6 +137,17 @@ impl Refusals {
     }
 
     pub(crate) fn note(&self, host: Option<String>, port: Option<u16>, reason: Reason) {
+        self.note_for(&self.watch, host, port, reason);
+    }
+
+    /// The same where another one is told. Repetitions are told to whoever was told of the first.
+    pub(crate) fn note_for(
+        &self,
+        watch: &Arc<dyn Watch>,
+        host: Option<String>,
+        port: Option<u16>,
+        reason: Reason,
+    ) {
         metrics::counter!("hayloft_egress_refusals_total", "reason" => reason.as_str()).increment(1);
         let host = host.map(|mut host| {
             host.truncate(host.floor_char_boundary(LONGEST_HOST));
@@ -139,29 +156,31 @@ impl Refusals {
         {
             let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
             let kind = (host.clone(), port, reason);
-            if let Some(times) = counted.kinds.get_mut(&kind) {
-                *times += 1;
+            if let Some(repeated) = counted.kinds.get_mut(&kind) {
+                repeated.times += 1;
                 return;
             }
+            let first = || Repeated { times: 0, watch: Arc::clone(watch) };
             if counted.kinds.keys().filter(|(_, _, other)| other.as_str() == reason.as_str()).count() >= MOST
             {
-                counted.others += 1;
+                counted.others.get_or_insert_with(first).times += 1;
                 return;
             }
-            counted.kinds.insert(kind, 0);
+            counted.kinds.insert(kind, first());
         }
-        self.watch.refused(Refusal { host, port, reason, times: 1 });
+        watch.refused(Refusal { host, port, reason, times: 1 });
     }
 
     /// Tells what was only counted, and begins anew.
     pub(crate) fn tell(&self) {
         let counted = std::mem::take(&mut *self.counted.lock().unwrap_or_else(PoisonError::into_inner));
-        for ((host, port, reason), times) in counted.kinds.into_iter().filter(|(_, times)| *times > 0) {
-            self.watch.refused(Refusal { host, port, reason, times });
+        for ((host, port, reason), Repeated { times, watch }) in counted.kinds {
+            if times > 0 {
+                watch.refused(Refusal { host, port, reason, times });
+            }
         }
-        if counted.others > 0 {
-            let times = counted.others;
-            self.watch.refused(Refusal { host: None, port: None, reason: Reason::Various, times });
+        if let Some(Repeated { times, watch }) = counted.others {
+            watch.refused(Refusal { host: None, port: None, reason: Reason::Various, times });
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Connections under limits: to those who are who they say they are, and to nobody else.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Mutex;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;

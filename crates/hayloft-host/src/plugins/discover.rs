@@ -127,12 +127,13 @@ impl Host {
             if self.instances.get(&key).is_some_and(|instance| instance.state == InstanceState::Quarantined) {
                 let _turn = self.turns.take(&key).await;
                 self.release(&key, "its plugin has a newer version").await;
-                continue;
             }
-            // What does not run at the moment is started from the newer content the next time.
-            if self.workers.serving(&key).is_none() {
-                continue;
-            }
+            // From now on its workers start from the newer content, and from nothing else.
+            let hash = newer.content_hash();
+            self.instances.change(&key, |instance| instance.content_hash = hash.or(instance.content_hash));
+            // What does not run at the moment is started from it the next time.
+            let Some(serving) = self.workers.serving(&key) else { continue };
+            self.outdated.note(serving.id());
             let _turn = self.turns.take(&key).await;
             let Some(instance) = self.instances.get(&key).filter(|instance| instance.enabled) else {
                 continue;

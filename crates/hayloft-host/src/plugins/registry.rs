@@ -127,15 +127,16 @@ impl PluginRegistry {
         Some(Upgrading { all: Arc::clone(&self.upgrading), this })
     }
 
-    /// Whether a version is that of any plugin, or will be.
-    pub(crate) fn uses(&self, plugin: &PluginId, hash: ContentHash) -> bool {
+    /// The versions that plugins are, and those that lie in their folders to take over, usable or not.
+    pub(crate) fn versions(&self) -> BTreeSet<(PluginId, ContentHash)> {
         let known = self.known.load();
         let found = self.found.load();
-        let mut all = known
+        known
             .iter()
             .map(|(key, plugin)| (&key.0, plugin.content_hash()))
-            .chain(found.iter().map(|(key, hash)| (&key.0, *hash)));
-        all.any(|(id, found)| id == plugin && found == Some(hash))
+            .chain(found.iter().map(|(key, hash)| (&key.0, *hash)))
+            .filter_map(|(id, hash)| Some((id.clone(), hash?)))
+            .collect()
     }
 
     /// What is being made ready to take a plugin's place.

@@ -1,10 +1,31 @@
 //! Remove versions of plugins that nothing runs from and nobody goes back to.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hayloft_model::{ContentHash, PluginId};
+use hayloft_model::WorkerId;
 
 use crate::Host;
+
+/// Workers whose plugin has a newer version in service. Theirs may be of no use once they are gone.
+#[derive(Default)]
+pub(crate) struct Outdated(Mutex<HashSet<WorkerId>>);
+
+impl Outdated {
+    /// Notes one, while it still serves.
+    pub(crate) fn note(&self, worker: WorkerId) {
+        self.workers().insert(worker);
+    }
+
+    /// Forgets one that is gone. Gives whether it was noted.
+    pub(crate) fn forget(&self, worker: WorkerId) -> bool {
+        self.workers().remove(&worker)
+    }
+
+    fn workers(&self) -> MutexGuard<'_, HashSet<WorkerId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Host {
     /// Removes old versions. What a folder holds now, what an organization has switched on and what runs is kept, and
@@ -12,10 +33,8 @@ impl Host {
     pub(crate) async fn tidy_versions(&self) {
         // A newer version that is only being tried is nobody's yet.
         let Ok(_turn) = self.changing_versions.acquire().await else { return };
-        let mut used: BTreeSet<(PluginId, ContentHash)> = BTreeSet::new();
-        for plugin in self.plugins.all().values() {
-            used.extend(plugin.package.iter().map(|package| (plugin.id.clone(), package.content_hash)));
-        }
+        // What is known of a version that failed is kept with it, as long as its folder holds it.
+        let mut used = self.plugins.versions();
         for instance in self.instances.all().into_iter().filter(|instance| instance.enabled) {
             used.extend(instance.content_hash.map(|hash| (instance.key.plugin.clone(), hash)));
         }

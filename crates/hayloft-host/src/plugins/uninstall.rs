@@ -128,7 +128,7 @@ impl Host {
                 host.packages.settled(&plugin, hash).await;
                 // While the folders are not read nobody can come to use it.
                 let _reading = host.plugins.reading.acquire().await;
-                if host.plugins.uses(&plugin, hash) {
+                if host.plugins.versions().contains(&(plugin.clone(), hash)) {
                     continue;
                 }
                 if let Err(error) = host.packages.remove(&plugin, hash).await {

@@ -204,10 +204,18 @@ impl Host {
         let state = match instance {
             _ if enabling == Some(Attempt::Running) => InstanceState::Installing,
             None if enabling == Some(Attempt::Saving) => InstanceState::Starting,
-            Some(instance) if enabling == Some(Attempt::Saving) && !instance.enabled => {
+            Some(instance)
+                if enabling == Some(Attempt::Saving)
+                    && (!instance.enabled
+                        || self.applied.is_behind(instance) && !instance.state.serves()) =>
+            {
                 InstanceState::Starting
             }
             Some(instance) if instance.enabled && plugin.package.is_none() => InstanceState::Failed,
+            // It was switched on, and its processes do not follow yet.
+            Some(instance) if instance.enabled && instance.state == InstanceState::Disabled => {
+                InstanceState::Starting
+            }
             Some(instance) => instance.state,
             None => InstanceState::Disabled,
         };

@@ -1,5 +1,8 @@
 //! Keep what is wished for a plugin while it is made ready, and let it come true after the host ended meanwhile.
 
+use std::mem::take;
+use std::sync::PoisonError;
+
 use hayloft_model::{Caller, InstanceKey, OrganizationId};
 use hayloft_store::wishes::{KeptWish, Wish};
 
@@ -13,23 +16,28 @@ impl Host {
         author: &Caller,
         wish: &SavePlugin,
     ) -> Result<(), StoreError> {
+        self.supersede(key);
         let SavePlugin { enabled, config, auth } = wish.clone();
         Ok(self.store.wishes().keep(key, author, &Wish { enabled, config, auth }).await?)
     }
 
     /// It came true, it could not, or something else is wished now.
     pub(crate) async fn forget_wish(&self, key: &InstanceKey) {
+        self.supersede(key);
         if let Err(error) = self.store.wishes().forget(key).await {
             tracing::error!(instance = %key, %error, "failed to forget a wish that is over; it is tried again when the host starts");
         }
     }
 
+    /// What an earlier run did not come to does not matter any more for this instance.
+    fn supersede(&self, key: &InstanceKey) {
+        let mut left_over = self.left_over.lock().unwrap_or_else(PoisonError::into_inner);
+        left_over.retain(|kept| kept.key != *key);
+    }
+
     /// Takes up what an earlier run of the host was asked for and did not come to.
     pub(crate) async fn take_up_wishes(&self) {
-        let kept = match self.store.wishes().all().await {
-            Ok(kept) => kept,
-            Err(error) => return tracing::error!(%error, "failed to read what is still to be done"),
-        };
+        let kept = take(&mut *self.left_over.lock().unwrap_or_else(PoisonError::into_inner));
         for KeptWish { key, author, wish } in kept {
             let Wish { enabled, config, auth } = wish;
             let plugin = self.plugins.get(key.organization, &key.plugin);

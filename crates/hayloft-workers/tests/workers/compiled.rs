@@ -8,7 +8,7 @@ use hayloft_model::InstanceKey;
 use hayloft_model::plugin::{FastStart, Package};
 use hayloft_workers::{Compiled, Launch, Settings};
 
-use crate::support::{House, binding, key, node};
+use crate::support::{House, binding, key, node, old_node};
 
 const ENTRY: &str = "require('./part.cjs');\nconst seen = String(process.env.NODE_COMPILE_CACHE);\nmodule.exports = () => ({ name: 'x', onStart() { console.log('variable:', seen); } });\n";
 
@@ -87,9 +87,7 @@ async fn what_node_compiled_is_used_by_later_workers() {
 
 #[tokio::test]
 async fn a_node_that_keeps_nothing_starts_all_the_same() {
-    let node20 = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../node_modules/node20/bin/node");
-    let node20 = node20.canonicalize().unwrap();
-    let house = House::with(|settings| talkative(settings, &node20));
+    let house = House::with(|settings| talkative(settings, &old_node()));
     let package = package(&house);
     let (_, compiled) = house.workers.probe_compiling(&package).await.unwrap();
     assert_eq!(compiled, None);

