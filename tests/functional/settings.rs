@@ -180,7 +180,10 @@ async fn a_secret_is_never_shown() {
 async fn switching_off_runs_the_hook_and_keeps_the_settings() {
     let service = PaymentService::start();
     let account = service.create_account("Acme").await;
-    let server = unjailed(TestServer::builder().plugins(examples())).start().await;
+    // Alone, since the host asks what is new to it as soon as it serves.
+    let plugins = PluginFolder::new();
+    plugins.link(&examples().join("payments"));
+    let server = unjailed(TestServer::builder().plugins(plugins.path())).start().await;
     let acme = server.organization("Acme").await;
     acme.enable("hay-plugin-payments", json!({ "apiUrl": service.url(), "apiKey": account.key })).await;
     let off = acme.delete("plugins/hay-plugin-payments").await.expect(200).json();

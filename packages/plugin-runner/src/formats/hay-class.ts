@@ -195,7 +195,9 @@ export class HayClass implements HostedPlugin {
         },
         auth: () => {
           const auth: unknown = Reflect.get(plugin, "getAuthConfig");
-          return typeof auth === "function" ? Reflect.apply(auth, plugin, []) : undefined;
+          return typeof auth === "function"
+            ? (Reflect.apply(auth, plugin, []) as unknown)
+            : undefined;
         },
         registerMcp: async (server) => {
           if (this.#bound === null) throw refused("the worker is not bound to an organization");
