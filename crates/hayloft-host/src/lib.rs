@@ -21,7 +21,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use hayloft_model::plugin::PluginLimits;
 use hayloft_model::{Clock, Entropy, PluginId, Secret};
 use hayloft_packages::{Packages, Uploads};
@@ -274,12 +273,6 @@ impl Host {
     #[must_use]
     pub fn weak(&self) -> WeakHost {
         WeakHost(self.downgrade())
-    }
-
-    /// The time, as the host's clock tells it.
-    #[must_use]
-    pub fn now(&self) -> DateTime<Utc> {
-        self.clock.now()
     }
 
     fn downgrade(&self) -> Weak<HostInner> {

@@ -68,6 +68,7 @@ pub(crate) enum Command {
     Revive(WorkerId, ServerId),
     Forget(InstanceKey),
     Statuses(oneshot::Sender<Vec<WorkerStatus>>),
+    Told(InstanceKey, oneshot::Sender<()>),
     Shutdown(Duration, oneshot::Sender<()>),
 }
 
@@ -273,6 +274,10 @@ impl Dispatcher {
             Command::Revive(worker, server) => self.order(worker, Order::Revive(server)),
             Command::Forget(key) => self.forget(&key),
             Command::Statuses(reply) => drop(reply.send(self.statuses())),
+            Command::Told(key, reply) => {
+                self.instance(&key).notices.told(reply);
+                self.drop_if_unused(&key);
+            }
             Command::Shutdown(calls, reply) => self.shutdown(calls, reply),
         }
     }

@@ -30,6 +30,7 @@ enum Notice {
     Close(WorkerId, ServerId),
     Outgrown(WorkerId, String),
     Gone(WorkerId),
+    Told(oneshot::Sender<()>),
 }
 
 impl Notices {
@@ -99,6 +100,11 @@ impl Inlet {
         self.put(Notice::Gone(worker));
     }
 
+    /// Answers when everything before this was told.
+    pub(crate) fn told(&self, reply: oneshot::Sender<()>) {
+        self.put(Notice::Told(reply));
+    }
+
     fn put(&self, notice: Notice) {
         // The task ends only when no clone is left, or with the whole program.
         let _ = self.queue.send(notice);
@@ -129,6 +135,7 @@ async fn tell(key: InstanceKey, observer: Arc<dyn Observer>, mut inbox: mpsc::Un
             }
             Notice::Outgrown(worker, reason) => observer.outgrown(&key, worker, &reason),
             Notice::Gone(worker) => observer.worker_gone(&key, worker),
+            Notice::Told(reply) => drop(reply.send(())),
         }
     }
 }

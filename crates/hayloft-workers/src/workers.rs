@@ -232,6 +232,11 @@ impl Workers {
         self.ask(Command::Statuses).await.unwrap_or_default()
     }
 
+    /// Waits until the observer was told of everything that has happened to an instance so far.
+    pub async fn told(&self, key: &InstanceKey) {
+        self.ask(|reply| Command::Told(key.clone(), reply)).await;
+    }
+
     /// The last lines that an instance's workers wrote, oldest first.
     #[must_use]
     pub fn logs(&self, key: &InstanceKey, tail: usize) -> Vec<LogLine> {

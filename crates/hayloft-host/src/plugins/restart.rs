@@ -58,6 +58,8 @@ impl Host {
             changed.map_err(StoreError::from)?;
             host.release(&key, "a person starts it anew").await;
             let started = host.workers.ensure(&key).await;
+            // The answer shows what came of it.
+            host.workers.told(&key).await;
             host.instances.flush().await;
             started.map_err(RestartPluginError::Unavailable)?;
             let instance = host.instances.get(&key);

@@ -104,6 +104,9 @@ async fn live(order: Vec<(Event, bool)>) {
     while !house.workers.statuses().await.is_empty() {
         tokio::task::yield_now().await;
     }
+    for key in &keys {
+        house.workers.told(key).await;
+    }
     follow(&house.observer.steps.lock().unwrap());
     house.nothing_is_left();
     house.close().await;

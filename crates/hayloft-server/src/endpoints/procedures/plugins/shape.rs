@@ -1,8 +1,6 @@
-//! Plugins, tools and health in the shapes that programs written against these procedures read.
+//! Plugins and tools in the shapes that programs written against these procedures read.
 
-use chrono::{DateTime, Utc};
 use hayloft_host::{PluginDetail, PluginSummary, ToolSummary};
-use hayloft_model::InstanceState;
 use hayloft_model::plugin::{AuthMethod, Capability, McpEndpoint, Page, RouteAccess};
 use serde_json::{Map, Value, json};
 
@@ -175,49 +173,4 @@ pub(super) fn tool(tool: &ToolSummary) -> Value {
     shown["pluginId"] = json!(tool.plugin_id);
     shown["serverId"] = json!(tool.server_id);
     shown
-}
-
-/// How a plugin is, in three words and with the reason.
-pub(super) fn health(detail: &PluginDetail, at: DateTime<Utc>) -> Value {
-    let summary = &detail.summary;
-    let refused = detail.auth.as_ref().filter(|auth| auth.valid == Some(false));
-    let error = || summary.last_error.clone();
-    let (status, message, error) = match summary.state {
-        InstanceState::Disabled => ("unconfigured", Some(String::from("the plugin is not enabled")), None),
-        InstanceState::Unconfigured => {
-            let missing: Vec<_> = detail.missing.iter().map(|missing| missing.field.as_str()).collect();
-            let message = if missing.is_empty() {
-                error().unwrap_or_else(|| String::from("a required setting has no value"))
-            } else {
-                format!("required settings have no value: `{}`", missing.join("`, `"))
-            };
-            ("unconfigured", Some(message), None)
-        }
-        InstanceState::Installing => ("unhealthy", Some(String::from("the plugin is being installed")), None),
-        _ if refused.is_some() => {
-            let told = refused.and_then(|auth| auth.message.clone());
-            ("unhealthy", None, Some(told.unwrap_or_else(|| String::from("its credentials are not valid"))))
-        }
-        InstanceState::Ready | InstanceState::Draining => {
-            ("healthy", Some(String::from("the plugin runs")), None)
-        }
-        InstanceState::Starting => ("healthy", Some(String::from("the plugin is starting")), None),
-        InstanceState::Stopped => {
-            ("healthy", Some(String::from("the plugin starts when it is needed")), None)
-        }
-        InstanceState::Degraded
-        | InstanceState::Backoff
-        | InstanceState::Quarantined
-        | InstanceState::Failed => {
-            ("unhealthy", None, Some(error().unwrap_or_else(|| format!("it is {}", summary.state.as_str()))))
-        }
-    };
-    let mut health = json!({ "success": status == "healthy", "status": status, "testedAt": at });
-    if let Some(message) = message {
-        health["message"] = message.into();
-    }
-    if let Some(error) = error {
-        health["error"] = error.into();
-    }
-    health
 }

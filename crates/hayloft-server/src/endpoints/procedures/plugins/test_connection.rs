@@ -1,11 +1,12 @@
 //! `plugins.testConnection`: have a plugin judge its credentials and ask its servers for their tools, and say how it is
 //! then. The worker is started for that.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use hayloft_host::{AuthTrial, ValidateAuthError};
 
-use super::{Asked, OfPlugin, shape};
+use super::{Asked, OfPlugin};
+use crate::endpoints::plugins::health::HealthBody;
 use crate::problem::ProblemDetails;
 use crate::trpc::TrpcError;
 
@@ -24,14 +25,10 @@ pub(super) async fn answer(asked: Asked<'_>) -> Result<Value, TrpcError> {
         }
         Err(error @ ValidateAuthError::Broken(_)) => Some(error.to_string()),
     };
-    let got = host.get_plugin(caller, organization, &id).await.map_err(ProblemDetails::from)?;
-    let mut health = shape::health(&got, host.now());
-    if let Some(failure) = failure
-        && health["status"] == "healthy"
-    {
-        health["success"] = false.into();
-        health["status"] = "unhealthy".into();
-        health["error"] = failure.into();
-    }
-    Ok(health)
+    let health = host.check_health(caller, organization, &id).map_err(ProblemDetails::from)?;
+    let health = HealthBody::from(health);
+    Ok(json!(match failure {
+        Some(failure) => health.refuted(failure),
+        None => health,
+    }))
 }
