@@ -119,11 +119,8 @@ async fn workers_that_are_kept_alive_do_not_idle_out() {
     let kept = ensure(&house, &house.plugin("")).await;
     // Another one that came later is stopped for idleness meanwhile, twice.
     for name in ["hay-plugin-a", "hay-plugin-b"] {
-        let other = house.plugin_named(name, "");
-        ensure(&house, &other).await;
-        while house.workers.serving(&other).is_some() {
-            tokio::time::sleep(Duration::from_millis(150)).await;
-        }
+        let other = ensure(&house, &house.plugin_named(name, "")).await;
+        house.observer.end_of(other.id()).await;
     }
     assert!(kept.is_alive());
     house.close().await;
