@@ -7,13 +7,14 @@ use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use hayloft_testkit::process::Process;
 use hayloft_testkit::{Organization, PluginFolder, Response};
 use http::Method;
 use serde_json::{Value, json};
 use tar::EntryType as Kind;
 use zip::write::{SimpleFileOptions, ZipWriter};
 
-use crate::harness::{PATIENCE, Setup};
+use crate::harness::{PATIENCE, Setup, canary};
 
 in_setups!(strongest Strongest, ordinary Ordinary:
     archives_that_lead_out_or_lie_are_refused,
@@ -378,9 +379,21 @@ async fn what_is_uninstalled_is_gone(setup: Setup) {
     let plugins = PluginFolder::new();
     let server = setup.server(&plugins).start().await;
     let acme = server.organization("Acme").await;
-    upload(&acme, "", &good("1.0.0", &json!({}), "'here'")).await.expect(201);
+    // Its tool leaves processes behind that listen to nobody.
+    let mark = canary("escaped");
+    let escape = format!(
+        r#"import("node:child_process").then(({{ spawn }}) => {{
+          const code = "process.on('SIGTERM', () => {{}}); process.on('SIGHUP', () => {{}}); setInterval(() => {{}}, 1000)";
+          for (const detached of [true, false])
+            spawn(process.execPath, ["-e", code, "{mark}"], {{ detached, stdio: "ignore", env: {{}} }}).unref();
+          return "here";
+        }})"#
+    );
+    let escaped = || Process::all().into_iter().filter(|process| process.command.contains(&mark)).count();
+    upload(&acme, "", &good("1.0.0", &json!({}), &escape)).await.expect(201);
     acme.enable(ID, json!({ "any": { "kept": true } })).await;
     assert_eq!(said(&acme).await, "here");
+    until("both processes", async || escaped() >= 2).await;
     let route = async || acme.route(&Method::POST, ID, "/", &[], "").await;
     route().await.expect(200);
     let workers = async || server.admin().get("/v1/workers").await.expect(200).text();
@@ -388,6 +401,7 @@ async fn what_is_uninstalled_is_gone(setup: Setup) {
 
     acme.delete(&format!("plugins/{ID}/installation")).await.expect(204);
     // It has answered, so all of that is so already.
+    assert_eq!(escaped(), 0, "processes outlived the plugin");
     route().await.expect(404);
     acme.call_tool("mine__act", json!({})).await.expect(404);
     assert!(!acme.get("tools").await.expect(200).text().contains("mine__act"));

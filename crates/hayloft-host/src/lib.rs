@@ -28,7 +28,7 @@ use hayloft_store::Store;
 use hayloft_store::journal::Journal;
 use hayloft_store::wishes::KeptWish;
 use hayloft_workers::Workers;
-use tokio::sync::Semaphore;
+use tokio::sync::{RwLock, Semaphore};
 use tokio::task::JoinHandle;
 
 pub mod access;
@@ -224,8 +224,10 @@ pub struct HostInner {
     pub(crate) journal: Journal,
     pub(crate) workers: Workers,
     pub(crate) packages: Packages,
-    /// One at a time puts newer versions of plugins into service, or removes old ones.
-    pub(crate) changing_versions: Semaphore,
+    /// Newer versions of plugins are put into service side by side; whoever removes old ones is alone.
+    pub(crate) changing_versions: RwLock<()>,
+    /// Orders those who remove old versions.
+    pub(crate) tidying: Semaphore,
     pub(crate) outdated: plugins::tidy::Outdated,
     /// What an earlier run of the host was asked for and did not come to, until it is taken up.
     pub(crate) left_over: Mutex<Vec<KeptWish>>,

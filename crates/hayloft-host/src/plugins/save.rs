@@ -268,13 +268,15 @@ impl Host {
                 return DECIDED;
             }
         };
-        if self.workers.serving(key).is_none() {
+        let served = self.workers.serving(key).is_some();
+        if !served {
             self.instances.step(key, InstanceState::Starting, |_| {});
         }
         let candidate = match self.workers.candidate(key, launch).await {
             Ok(candidate) => candidate,
             Err(_) if is_old() => return ControlFlow::Continue(()),
             Err(error) => {
+                self.bring_back(key, served).await;
                 self.reject(key, error.to_string());
                 return DECIDED;
             }
@@ -314,9 +316,25 @@ impl Host {
                     tracing::error!(instance = %key, %error, "failed to publish the plugin's tools");
                 }
             }
-            Err(error) => self.reject(key, error.to_string()),
+            Err(error) => {
+                self.bring_back(key, served).await;
+                self.reject(key, error.to_string());
+            }
         }
         DECIDED
+    }
+
+    /// Where the older worker ended before the newer one began, and that did not come up, one on the older values serves
+    /// again.
+    async fn bring_back(&self, key: &InstanceKey, served: bool) {
+        if !served || self.workers.serving(key).is_some() {
+            return;
+        }
+        if let Err(error) = self.workers.ensure(key).await {
+            tracing::warn!(instance = %key, %error, "the worker on the older values did not start again");
+        }
+        // What is said of it now is about the newer one.
+        self.workers.told(key).await;
     }
 
     /// The candidate did not come up. What served goes on serving.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 
 use hayloft_model::PluginId;
+use hayloft_model::plugin::UpdateStrategy;
 
 use super::{
     Activity, CandidateError, Dispatcher, InstanceKey, Instant, Launch, Order, Package, ProbeError, Purpose,
@@ -26,6 +27,16 @@ impl Start {
         match self {
             Self::Serve(key, ..) | Self::Candidate(key, ..) => Some(key),
             Self::Probe(..) => None,
+        }
+    }
+
+    /// Whether it begins only when no worker of its instance is left.
+    fn comes_alone(&self) -> bool {
+        match self {
+            Self::Serve(_, _, launch) | Self::Candidate(_, launch, _) => {
+                launch.package.descriptor.update_strategy == UpdateStrategy::Recreate
+            }
+            Self::Probe(..) => false,
         }
     }
 }
@@ -64,6 +75,7 @@ impl Dispatcher {
                 }
             }
         }
+        self.make_way(now);
         self.make_room();
         let waits = self.line.iter().filter_map(|(organization, _)| self.slots.wait_of(organization, now));
         self.line_due = waits.min();
@@ -73,6 +85,9 @@ impl Dispatcher {
         let Self { line, slots, places, instances, shared, .. } = self;
         line.next(|organization, start| {
             let has_place = start.key().is_none_or(|key| {
+                if start.comes_alone() && places.has(key) {
+                    return false;
+                }
                 // Whoever is to be switched off gets a worker to do it with, however full the pool is.
                 places.has(key)
                     || places.of(&key.plugin) < shared.settings.pools.of(&key.plugin)
@@ -105,6 +120,21 @@ impl Dispatcher {
                 );
             }
             self.drop_if_unused(&key);
+        }
+    }
+
+    /// Ends the workers for whose end newer ones wait, where a plugin never has two at once.
+    fn make_way(&mut self, now: Instant) {
+        let awaited = self.line.iter().filter_map(|(organization, start)| {
+            let Start::Candidate(key, ..) = start else { return None };
+            let instance = self.instances.get(key).filter(|instance| instance.disabling.is_none())?;
+            // Whoever could not follow at once leaves the older one where it is.
+            let may_follow = start.comes_alone() && self.slots.are_free_for(organization, now);
+            Some((key.clone(), instance.serving.filter(|_| may_follow)?))
+        });
+        for (key, worker) in awaited.collect::<Vec<_>>() {
+            let calls = self.shared.settings.deadlines.drain;
+            self.end_current(&key, worker, calls, "a worker that is newer waits for its end");
         }
     }
 
