@@ -81,7 +81,7 @@ pub use hayloft_store::plugin_values::Quota as ValueQuota;
 pub use hayloft_store::tokens::Token;
 pub use hayloft_workers::protocol::{CallableKind, ProcedureAnswer};
 pub use hayloft_workers::{
-    Gate, GateCaller, GateLimits, GatePace, GateStream, HookError, LogLine, ProxyError, ResponseBody,
+    Gate, GateCaller, GateLimits, GatePace, GateStream, HookError, LogLine, Pool, ProxyError, ResponseBody,
     Unavailable, Verdict, WorkerStatus,
 };
 pub use permissions::grant::GrantPermissionsError;
@@ -95,6 +95,8 @@ pub use plugins::list::ListPluginsError;
 pub use plugins::logs::PluginLogsError;
 pub use plugins::metadata::PluginMetadataError;
 pub use plugins::oauth::OAuthAvailability;
+pub use plugins::pools::LimitPoolError;
+pub use plugins::priority::ChoosePriorityError;
 pub use plugins::public_file::PublicFileError;
 pub use plugins::purge::PurgeConfigurationError;
 pub use plugins::restart::RestartPluginError;
@@ -220,6 +222,7 @@ pub struct HostInner {
     pub(crate) uploads: Uploads,
     pub(crate) reserved_ids: BTreeSet<PluginId>,
     pub(crate) value_quota: ValueQuota,
+    pub(crate) priorities: plugins::priority::Priorities,
     pub(crate) store: Store,
     pub(crate) journal: Journal,
     pub(crate) workers: Workers,

@@ -362,7 +362,7 @@ impl Host {
     }
 
     fn publish_if_serving(&self, key: &InstanceKey, worker: WorkerId) {
-        if let Some(serving) = self.workers.serving(key).filter(|serving| serving.id() == worker) {
+        if let Some(serving) = self.workers.look(key).filter(|serving| serving.id() == worker) {
             self.publish_in_background(key, worker, serving.revision(), Others::Keep);
         }
     }

@@ -16,8 +16,12 @@ impl Host {
         tokio::spawn(async move {
             if let Err(error) = host.recycle(&key, worker, &reason).await {
                 tracing::warn!(instance = %key, %worker, error, "failed to replace a worker");
-                let goes_on = host.workers.serving(&key).is_some_and(|serving| serving.id() == worker);
-                let what = if goes_on { "the worker was not replaced and goes on" } else { "no worker took its place" };
+                let goes_on = host.workers.look(&key).is_some_and(|serving| serving.id() == worker);
+                let what = if goes_on {
+                    "the worker was not replaced and goes on"
+                } else {
+                    "no worker took its place"
+                };
                 host.workers.note(&key, worker, Level::Warn, &format!("{what}: {error}"));
             }
         });
@@ -26,7 +30,7 @@ impl Host {
     async fn recycle(&self, key: &InstanceKey, worker: WorkerId, reason: &str) -> Result<(), String> {
         // Whoever changes the instance at this moment starts a fresh worker too.
         let _turn = self.turns.take(key).await;
-        let Some(serving) = self.workers.serving(key).filter(|serving| serving.id() == worker) else {
+        let Some(serving) = self.workers.look(key).filter(|serving| serving.id() == worker) else {
             return Ok(());
         };
         self.workers.note(key, worker, Level::Warn, &format!("the worker is being replaced: {reason}"));

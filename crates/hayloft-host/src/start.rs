@@ -20,6 +20,7 @@ use crate::permissions::GrantTable;
 use crate::plugins::known::Preparing;
 use crate::plugins::limits::AllowedLimits;
 use crate::plugins::own::OwnRegistrations;
+use crate::plugins::priority::Priorities;
 use crate::plugins::registry::PluginRegistry;
 use crate::tools::results::{ResultCache, ResultCaching};
 use crate::tools::shares::Shares;
@@ -70,6 +71,8 @@ impl Host {
         let chosen = chosen.into_iter().map(|(organization, enabled)| (organization, on(enabled)));
         let results = ResultCache::new(options.results, chosen);
         let grants = GrantTable::new(options.store.permissions().all().await.map_err(StoreError::from)?);
+        let priorities = Priorities::new(options.store.priorities().all().await.map_err(StoreError::from)?);
+        let pools = options.store.pool_limits().all().await.map_err(StoreError::from)?;
         // Before anybody can wish anything of this run.
         let left_over = options.store.wishes().all().await.map_err(StoreError::from)?;
         let uses = Arc::new(Uses::default());
@@ -104,6 +107,7 @@ impl Host {
             reserved_ids: options.reserved_ids,
             uses,
             value_quota: options.value_quota,
+            priorities,
             refusals: Arc::new(Semaphore::new(network::WAITING)),
             workers: Workers::start(
                 options.workers,
@@ -128,6 +132,9 @@ impl Host {
             environment: options.environment,
             deadlines: options.deadlines,
         }));
+        for (plugin, workers) in pools {
+            host.workers.limit_pool(&plugin, Some(workers));
+        }
         host.settle().await?;
         Ok(host)
     }

@@ -6,7 +6,8 @@
 use std::path::PathBuf;
 
 use hayloft_model::plugin::{
-    Capability, FormatName, LimitName, Listing, McpServer, NetworkTarget, Requirements, Runtime, Service, Setup, UpdateStrategy,
+    Capability, FormatName, LimitName, Listing, McpServer, NetworkTarget, Requirements, Runtime, Service,
+    Setup, UpdateStrategy,
 };
 use hayloft_model::{PluginDescriptor, Problems, Registration};
 use schemars::Schema;

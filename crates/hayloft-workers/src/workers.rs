@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::io;
+use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hayloft_model::plugin::Package;
-use hayloft_model::{InstanceKey, PluginDescriptor, ServerId, WorkerId};
+use hayloft_model::{InstanceKey, PluginDescriptor, PluginId, ServerId, WorkerId};
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
@@ -18,7 +19,7 @@ use crate::logs::WorkerLog;
 use crate::queue::Queue;
 use crate::{
     Candidate, CandidateError, HookCall, KeepRefused, KeptServer, Launch, LaunchSource, Level, LogLine,
-    Observer, ProbeError, Settings, Unavailable, VitalSigns, Worker, WorkerStatus,
+    Observer, Pool, ProbeError, Settings, Unavailable, VitalSigns, Worker, WorkerStatus,
 };
 
 /// All workers of this host. Clones are the same; when the last one is dropped, every worker is killed.
@@ -67,7 +68,14 @@ impl Workers {
         }
     }
 
-    /// The serving worker of an instance, if there is one.
+    /// The serving worker of an instance, if there is one, for somebody who only looks: that is no use of it, and keeps it
+    /// from being stopped no longer.
+    #[must_use]
+    pub fn look(&self, key: &InstanceKey) -> Option<Worker> {
+        self.shared.directory.look(key)
+    }
+
+    /// The serving worker of an instance, if there is one, for somebody who has something for it to do.
     #[must_use]
     pub fn serving(&self, key: &InstanceKey) -> Option<Worker> {
         self.shared.directory.serving(key)
@@ -225,6 +233,16 @@ impl Workers {
     pub fn forget(&self, key: &InstanceKey) {
         self.shared.logs.forget(key);
         self.command(Command::Forget(key.clone()));
+    }
+
+    /// Chooses how many organizations may have workers of a plugin, or leaves it to the settings again.
+    pub fn limit_pool(&self, plugin: &PluginId, workers: Option<NonZeroUsize>) {
+        self.command(Command::LimitPool(plugin.clone(), workers));
+    }
+
+    /// How many workers plugins may have and have, in the order in which they are asked for.
+    pub async fn pools(&self, plugins: Vec<PluginId>) -> Vec<Pool> {
+        self.ask(|reply| Command::Pools(plugins, reply)).await.unwrap_or_default()
     }
 
     /// All workers that belong to an organization.

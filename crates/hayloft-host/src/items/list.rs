@@ -103,7 +103,7 @@ impl Host {
         };
         // Asked last: what is off, or did not come to serve, is never shown.
         let is_on = self.instances.get(key).is_some_and(|instance| instance.enabled);
-        if !is_on || self.workers.serving(key).is_none_or(|serving| serving.id() != worker) {
+        if !is_on || self.workers.look(key).is_none_or(|serving| serving.id() != worker) {
             return;
         }
         let before = self.items.put(key, server, items.clone()).unwrap_or_default();

@@ -95,7 +95,9 @@ impl Host {
             // Until it is in service, nothing says that a newer version is of use: no version is taken away meanwhile.
             let _making = self.changing_versions.read().await;
             stream::iter(newer)
-                .for_each_concurrent(None, async |(known, plugin)| self.upgrade(&known, plugin, changed).await)
+                .for_each_concurrent(None, async |(known, plugin)| {
+                    self.upgrade(&known, plugin, changed).await
+                })
                 .await;
         }
         self.tidy_versions().await;
@@ -159,7 +161,7 @@ impl Host {
     /// Writes why a plugin's newer version is not used into the log of each organization in which the older one serves.
     fn tell_authors(&self, known: &KnownPlugin) {
         for key in self.enabled_instances(&(known.id.clone(), known.owner)) {
-            let Some(serving) = self.workers.serving(&key) else { continue };
+            let Some(serving) = self.workers.look(&key) else { continue };
             for problem in &known.newer() {
                 let hint = problem.hint.iter().map(|hint| format!(" ({hint})")).collect::<String>();
                 let said = format!("{}: {}{hint}", problem.at, problem.message);
@@ -181,14 +183,14 @@ impl Host {
         let hash = newer.content_hash();
         self.instances.change(key, |instance| instance.content_hash = hash.or(instance.content_hash));
         // What does not run at the moment is started from it the next time.
-        let older = self.workers.serving(key)?.id();
+        let older = self.workers.look(key)?.id();
         self.outdated.note(older);
         let _turn = self.turns.take(key).await;
         let instance = self.instances.get(key).filter(|instance| instance.enabled)?;
         let revision = instance.active_revision.or(instance.desired_revision)?;
         // A newer revision is tried by whoever saved it.
         let _ = self.swap_in(key, revision, true, Swap::ForNewer).await;
-        let serving = self.workers.serving(key)?.id();
+        let serving = self.workers.look(key)?.id();
         if serving != older {
             return Some(serving);
         }

@@ -268,7 +268,7 @@ impl Host {
                 return DECIDED;
             }
         };
-        let served = self.workers.serving(key).is_some();
+        let served = self.workers.look(key).is_some();
         if !served {
             self.instances.step(key, InstanceState::Starting, |_| {});
         }
@@ -327,7 +327,7 @@ impl Host {
     /// Where the older worker ended before the newer one began, and that did not come up, one on the older values serves
     /// again.
     async fn bring_back(&self, key: &InstanceKey, served: bool) {
-        if !served || self.workers.serving(key).is_some() {
+        if !served || self.workers.look(key).is_some() {
             return;
         }
         if let Err(error) = self.workers.ensure(key).await {
@@ -340,7 +340,7 @@ impl Host {
     /// The candidate did not come up. What served goes on serving.
     fn reject(&self, key: &InstanceKey, reason: String) {
         tracing::warn!(instance = %key, reason, "a configuration was rejected");
-        if self.workers.serving(key).is_some() {
+        if self.workers.look(key).is_some() {
             self.instances.change(key, |instance| instance.last_error = Some(reason));
         } else {
             // What is held back stays so: these settings did not help.

@@ -9,7 +9,8 @@ use hayloft_model::plugin::{
     Page, Permissions, RouteDeclaration, UiComponent, UiExtension,
 };
 use hayloft_model::{
-    InstanceKey, InstanceState, OrganizationId, PluginDescriptor, PluginId, Problems, Revision, ServerId,
+    InstanceKey, InstanceState, OrganizationId, PluginDescriptor, PluginId, Priority, Problems, Revision,
+    ServerId,
 };
 use hayloft_packages::InstallState;
 use hayloft_workers::{ServerHealth, Worker};
@@ -124,6 +125,8 @@ pub struct PluginDetail {
     pub declared_tools: Vec<(ServerId, Vec<DeclaredTool>)>,
     /// Its scheduled jobs.
     pub crons: Vec<CronDeclaration>,
+    /// How urgent its starts are among those of the organization.
+    pub priority: Priority,
     /// Required settings that nothing gives a value.
     pub missing: Vec<MissingView>,
     /// What it was granted when it was switched on, and since.
@@ -336,6 +339,7 @@ impl Host {
             listed_servers: descriptor.map(|descriptor| descriptor.servers.clone()).unwrap_or_default(),
             declared_tools: declared_tools(&registration.mcp),
             crons: registration.crons,
+            priority: self.priorities.of(&key),
             missing,
             granted_permissions: self.grants.get(&key).as_deref().cloned().unwrap_or_default(),
         })
@@ -345,7 +349,7 @@ impl Host {
 impl Host {
     /// The servers of an instance that are known from earlier or run now.
     fn mcp_servers(&self, key: &InstanceKey) -> Vec<McpServerView> {
-        let worker = self.workers.serving(key);
+        let worker = self.workers.look(key);
         let kept = worker.as_ref().map(Worker::kept_servers).unwrap_or_default();
         let worker = worker.map(|worker| worker.id());
         let running = worker.map(|worker| self.sessions.of(worker)).unwrap_or_default();

@@ -153,7 +153,7 @@ impl Host {
     ) -> Result<(), StoreError> {
         let _turn = self.adopting.take(key).await;
         let is_enabled = self.instances.get(key).is_some_and(|instance| instance.enabled);
-        if !is_enabled || self.workers.serving(key).is_none_or(|serving| serving.id() != worker) {
+        if !is_enabled || self.workers.look(key).is_none_or(|serving| serving.id() != worker) {
             return Ok(());
         }
         let plugin = self.plugins.get(key.organization, &key.plugin);
@@ -200,7 +200,7 @@ impl Host {
     ) -> Result<(), StoreError> {
         let _turn = self.adopting.take(key).await;
         self.handed.take_back(worker, server);
-        let serves = self.workers.serving(key).is_some_and(|serving| serving.id() == worker);
+        let serves = self.workers.look(key).is_some_and(|serving| serving.id() == worker);
         if serves && self.remotes.get(key, server).is_some_and(|link| link.origin == Origin::Handed) {
             self.store.remote_servers().forget(key, server).await?;
             self.remotes.remove(key, server);

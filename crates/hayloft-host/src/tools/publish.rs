@@ -36,7 +36,7 @@ impl Host {
         let _turn = self.publishing.take(key).await;
         let sessions = self.sessions.of(worker);
         // Asked after the look at the sessions: a worker that serves now had them all then.
-        if self.workers.serving(key).is_none_or(|serving| serving.id() != worker) {
+        if self.workers.look(key).is_none_or(|serving| serving.id() != worker) {
             return Ok(());
         }
         for (server, Session { listing, .. }) in &sessions {

@@ -9,6 +9,7 @@ mod organizations;
 mod outbox;
 mod packages;
 mod plugin_values;
+mod pools;
 mod remote_servers;
 mod result_caching;
 mod tokens;

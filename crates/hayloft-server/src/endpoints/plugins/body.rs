@@ -152,6 +152,8 @@ pub(crate) struct DetailBody {
     revision: Option<u32>,
     /// The revision that its worker runs on.
     active_revision: Option<u32>,
+    /// How urgent its starts are among those of the organization, from -100 to 100. More is earlier.
+    priority: i8,
     /// The saved values by field; secrets are masked. A mask that is sent back keeps the stored value.
     #[schema(value_type = Object)]
     config: IndexMap<String, Value>,
@@ -341,6 +343,7 @@ impl From<PluginDetail> for DetailBody {
             summary: detail.summary.into(),
             revision: detail.revision.map(|revision| revision.0),
             active_revision: detail.active_revision.map(|revision| revision.0),
+            priority: detail.priority.get(),
             config: detail.config,
             config_schema: detail.config_schema,
             auth_methods: detail.auth_methods,
