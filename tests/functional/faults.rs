@@ -121,7 +121,7 @@ fn faults() -> Vec<(&'static str, At, String, Ends)> {
             "log-flood",
             At::Call,
             own(
-                "for (let line = 0; line < 50_000; line++) fs.writeSync(1, `flood ${line} ${'x'.repeat(200)}\\n`);",
+                "for (let line = 0; line < 8_000; line++) fs.writeSync(1, `flood ${line} ${'x'.repeat(200)}\\n`);",
             ),
             Ends::Logged("lines"),
         ),

@@ -87,11 +87,14 @@ async fn saved_code_serves_and_no_call_is_lost() {
         until("the last line about it", async || logs(organization).await.matches(" serves, ").count() == 3)
             .await;
         let logs = logs(organization).await;
-        let mut told = logs.match_indices(" serves, ").map(|(at, _)| &logs[at..]).map(|rest| {
-            rest.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap_or_else(|_| panic!("{rest}"))
+        let told = logs.match_indices(" serves, ").map(|(at, _)| &logs[at..]).map(|rest| {
+            let words: Vec<_> = rest.split_whitespace().take(13).collect();
+            eprintln!("{}", words.join(" "));
+            words[1].parse::<f64>().unwrap_or_else(|_| panic!("{rest}"))
         });
-        // How long it takes is measured elsewhere; what is told is no nonsense.
-        assert!(told.all(|seconds| (0.3..60.0).contains(&seconds)), "{logs}");
+        let told: Vec<_> = told.collect();
+        // How long it takes depends on the machine; what is told is no nonsense.
+        assert!(told.iter().all(|seconds| (0.3..60.0).contains(seconds)), "{logs}");
     }
     until("the replaced workers to end", async || {
         server.admin().get("/v1/workers").await.json()["workers"].as_array().unwrap().len() == 2
