@@ -27,6 +27,7 @@ mod postgres;
 mod procedures;
 mod routes;
 mod settings;
+mod soak;
 mod support;
 mod traps;
 mod uploads;

@@ -108,10 +108,17 @@ impl Context<'_> {
 pub(crate) fn run(cli: Cli, environment: &HashMap<String, String>) -> Result<ExitCode, Failure> {
     let context = Context { environment, config_file: cli.config };
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads())
         .enable_all()
         .build()
         .map_err(|error| Failure::caused("failed to start", &error))?;
     runtime.block_on(dispatch(&context, cli.command))
+}
+
+/// How many threads answer requests: half of the machine's processors, since workers need the others. A call goes through
+/// several tasks; where there are more threads than work, most of what a call costs is waking them for each other.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
 }
 
 async fn dispatch(context: &Context<'_>, command: Command) -> Result<ExitCode, Failure> {

@@ -198,8 +198,13 @@ impl Host {
 
     /// Whether the plugin asks for the right to have its servers called.
     pub(crate) fn check_callable(&self, key: &InstanceKey) -> Result<(), ToolFailure> {
-        let descriptor = self.permitted_of(key);
-        if descriptor.is_none_or(|descriptor| descriptor.requirements.lets_tools_be_called()) {
+        let plugin = self.plugins.get(key.organization, &key.plugin);
+        let Some(descriptor) = plugin.as_ref().and_then(|plugin| plugin.descriptor()) else { return Ok(()) };
+        let may = match self.grants.get(key) {
+            Some(granted) => granted.lets_tools_be_called(&descriptor.requirements),
+            None => descriptor.requirements.lets_tools_be_called(),
+        };
+        if may {
             return Ok(());
         }
         let message = format!(

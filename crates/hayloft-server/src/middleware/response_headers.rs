@@ -1,7 +1,6 @@
 //! Header fields that protect readers of an answer.
 
 use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
@@ -16,9 +15,12 @@ const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-
 pub(crate) struct WrittenByPlugin;
 
 /// Adds the fields to every answer.
-pub(super) async fn add(request: Request, next: Next) -> Response {
+pub(super) async fn add<F: Future<Output = Response>>(
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let authenticated = request.headers().contains_key(AUTHORIZATION);
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     let by_plugin = response.extensions().get::<WrittenByPlugin>().is_some();
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -57,7 +59,7 @@ fn close(headers: &mut HeaderMap, authenticated: bool) {
 mod tests {
     use axum::Router;
     use axum::body::Body;
-    use axum::middleware::from_fn;
+    use axum::middleware::{Next, from_fn};
     use axum::response::IntoResponse as _;
     use axum::routing::get;
     use tower::ServiceExt as _;
@@ -75,8 +77,8 @@ mod tests {
             response.extensions_mut().insert(WrittenByPlugin);
             response
         }
-        let router: Router =
-            Router::new().route("/own", get(own)).route("/plugin", get(plugin)).layer(from_fn(add));
+        let layer = from_fn(|request, next: Next| add(request, |request| next.run(request)));
+        let router: Router = Router::new().route("/own", get(own)).route("/plugin", get(plugin)).layer(layer);
         let mut request = Request::builder().uri(path);
         if let Some(token) = token {
             request = request.header(AUTHORIZATION, token);
