@@ -21,6 +21,9 @@ use crate::{
     Observer, ProbeError, Settings, Unavailable, VitalSigns, Worker, WorkerStatus,
 };
 
+/// How long clearing away what has ended may take on a slow machine.
+const CLEARING: Duration = Duration::from_secs(20);
+
 /// All workers of this host. Clones are the same; when the last one is dropped, every worker is killed.
 #[derive(Clone)]
 pub struct Workers {
@@ -243,9 +246,15 @@ impl Workers {
         self.shared.logs.find(key).map(|logs| logs.tail(tail)).unwrap_or_default()
     }
 
-    /// Ends all workers: calls in flight have so long to end. Returns when nothing is left; nothing starts any more.
+    /// Ends all workers: calls in flight have so long to end. Returns when nothing is left, or when something is although
+    /// it has had its time; nothing starts any more.
     pub async fn shutdown(&self, calls: Duration) {
-        self.ask(|reply| Command::Shutdown(calls, reply)).await;
+        let within = calls + self.shared.settings.deadlines.stop + CLEARING;
+        let ended = self.ask(|reply| Command::Shutdown(calls, reply));
+        if tokio::time::timeout(within, ended).await.is_err() {
+            // What is left ends with the host: the kernel sees to that.
+            tracing::error!(within = within.as_secs_f64(), "not all workers have ended in time");
+        }
     }
 
     pub(crate) fn command(&self, command: Command) {
