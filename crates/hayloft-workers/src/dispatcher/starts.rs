@@ -135,6 +135,8 @@ impl Dispatcher {
             None => {
                 instance.disabling = Some(Some(reply));
                 self.begin(key);
+                // It may stand in the line already, as one for whom there is no place; now there is one.
+                self.admit();
             }
         }
         answer_all(waiting, &Err(LaunchRefused::NotEnabled.into()));

@@ -86,7 +86,10 @@ async fn a_worker_in_use_is_not_stopped_and_its_place_is_given_when_that_ends() 
 
 #[tokio::test]
 async fn new_settings_need_a_place_and_a_switch_off_needs_none() {
-    let house = house(1, |settings| settings.deadlines = quick());
+    let house = house(1, |settings| {
+        settings.deadlines = quick();
+        settings.queue.deadline = Duration::from_secs(3);
+    });
     let (first, second) = (house.plugin_of(1, ""), house.plugin_of(2, ""));
     let worker = ensure(&house, &first).await;
     // Beside the own worker there is room; for another organization the idle one makes way.
@@ -104,6 +107,9 @@ async fn new_settings_need_a_place_and_a_switch_off_needs_none() {
     launch.binding = crate::support::binding(1);
     launch.package = house.package(PLUGIN, "exports.disable = () => console.log('disabled');");
     house.source.set(&first, Ok(launch));
+    // So it is when it stands in the line already, for somebody who gave up.
+    let waited = house.workers.ensure(&first).await;
+    assert!(matches!(waited, Err(Unavailable::Timeout { .. })), "{waited:?}");
     tokio::time::timeout(SOON, house.workers.disable(&first)).await.unwrap();
     assert!(house.workers.logs(&first, 10).iter().any(|line| line.message == "disabled"));
     assert!(second_worker.is_alive());
