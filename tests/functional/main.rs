@@ -29,4 +29,6 @@ mod routes;
 mod settings;
 mod support;
 mod traps;
+mod upgrades;
 mod uploads;
+mod wishes;

@@ -162,14 +162,17 @@ impl Host {
         match change {
             StateChange::Starting => self.instances.step(key, InstanceState::Starting, |_| {}),
             StateChange::Ready => {
+                let wrong = self.came_up(key, worker, status.content_hash);
                 self.instances.step(key, InstanceState::Ready, |instance| {
-                    instance.last_error = None;
+                    instance.last_error = wrong;
                     instance.content_hash = Some(status.content_hash);
                 });
                 self.publish_in_background(key, worker, status.revision, Others::Forget);
                 self.learn_in_background(key, worker, Others::Forget);
             }
             StateChange::Degraded { error } => {
+                // What it says of itself is the nearer word.
+                let _ = self.came_up(key, worker, status.content_hash);
                 self.instances.step(key, InstanceState::Degraded, |instance| {
                     instance.last_error = Some(error);
                     instance.content_hash = Some(status.content_hash);
@@ -183,7 +186,10 @@ impl Host {
                 }
             }
             StateChange::Stopped => self.worker_ended(key, InstanceState::Stopped, |_| {}),
-            StateChange::Crashed { quarantine: Some(reason), .. } => {
+            StateChange::Crashed { quarantine: Some(reason), failure, .. } => {
+                if failure.is_some() {
+                    self.did_not_come_up(key, status.content_hash, &reason);
+                }
                 metrics::counter!("hayloft_worker_crashes_total").increment(1);
                 metrics::counter!("hayloft_quarantines_total").increment(1);
                 tracing::error!(instance = %key, reason, "a plugin is held back until somebody releases it");
@@ -194,7 +200,10 @@ impl Host {
                     instance.content_hash = Some(status.content_hash);
                 });
             }
-            StateChange::Crashed { error, .. } => {
+            StateChange::Crashed { error, failure, .. } => {
+                if failure.is_some() {
+                    self.did_not_come_up(key, status.content_hash, &error);
+                }
                 metrics::counter!("hayloft_worker_crashes_total").increment(1);
                 self.worker_ended(key, InstanceState::Backoff, |instance| instance.last_error = Some(error));
             }
