@@ -30,4 +30,6 @@ mod settings;
 mod soak;
 mod support;
 mod traps;
+mod upgrades;
 mod uploads;
+mod wishes;

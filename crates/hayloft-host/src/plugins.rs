@@ -3,6 +3,7 @@
 pub(crate) mod defaults;
 pub mod disable;
 pub mod discover;
+pub(crate) mod enabling;
 pub(crate) mod fast_start;
 pub mod get;
 pub mod health;
@@ -24,6 +25,7 @@ pub mod restart;
 pub mod save;
 pub mod statistics;
 pub(crate) mod tidy;
+pub(crate) mod trial;
 pub mod uninstall;
 pub mod upload;
 pub mod validate_auth;

@@ -43,7 +43,7 @@ impl Host {
         let (host, caller) = (self.clone(), caller.clone());
         uninterrupted(async move {
             // What was wished before does not come true any more.
-            host.forget_wish(&key).await;
+            host.drop_wish(&key).await;
             let writing = host.writing.take(&key).await;
             if host.instances.get(&key).is_some_and(|instance| instance.enabled) {
                 let off = InstanceChange::new().enabled(false);

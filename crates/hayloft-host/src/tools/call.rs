@@ -221,7 +221,7 @@ impl Host {
         key: &InstanceKey,
         server: &ServerId,
     ) -> Result<Reached, CallToolError> {
-        if let Some(worker) = self.workers.serving(key)
+        if let Some(worker) = self.workers.engage(key)
             && let Some(upstream) = self.sessions.upstream(worker.id(), server)
         {
             return Ok(Reached::InWorker(worker, upstream));
