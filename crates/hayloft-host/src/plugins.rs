@@ -23,6 +23,7 @@ pub(crate) mod registry;
 pub mod restart;
 pub mod save;
 pub mod statistics;
+pub mod test_connection;
 pub(crate) mod tidy;
 pub mod uninstall;
 pub mod upload;
