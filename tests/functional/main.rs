@@ -8,6 +8,7 @@ mod crashes;
 mod defaults;
 mod endpoint;
 mod external;
+mod external_life;
 mod fast_starts;
 mod first_call;
 mod hatago;

@@ -24,6 +24,7 @@ pub(crate) mod registry;
 pub mod restart;
 pub mod save;
 pub mod statistics;
+pub mod test_connection;
 pub(crate) mod tidy;
 pub(crate) mod trial;
 pub mod uninstall;

@@ -126,7 +126,7 @@ impl Host {
     ) -> Result<(Option<Revision>, Box<RawValue>), CallToolError> {
         let reached = match self.remote_link(&tool.key, &tool.server) {
             Some(link) => Reached::Elsewhere(link),
-            None => self.session(&tool.key, &tool.server).await?,
+            None => self.session_for(tool, &call).await?,
         };
         let (worker, upstream) = match reached {
             Reached::InWorker(worker, upstream) => (worker, upstream),
@@ -143,7 +143,7 @@ impl Host {
                 if tool.repeats == Repeats::Safely && !call.cancelled.is_cancelled() =>
             {
                 metrics::counter!("hayloft_tool_calls_repeated_total").increment(1);
-                let Reached::InWorker(worker, upstream) = self.session(&tool.key, &tool.server).await? else {
+                let Reached::InWorker(worker, upstream) = self.session_for(tool, &call).await? else {
                     return Ok((Some(worker.revision()), answered?));
                 };
                 let result = self.call_in_worker(&worker, &upstream, tool, &call, begun.elapsed()).await?;
@@ -163,13 +163,12 @@ impl Host {
         spent: Duration,
     ) -> Result<Box<RawValue>, ToolFailure> {
         let _in_flight = worker.activity();
-        let deadline = self.tool_deadline();
         let call = UpstreamCall {
             name: &tool.tool,
             arguments: call.arguments.as_deref(),
             meta: call.meta.as_deref(),
             progress: call.progress.clone(),
-            deadline: CallDeadline { total: deadline.total.saturating_sub(spent), ..deadline },
+            deadline: self.tool_deadline_after(spent),
             cancelled: &call.cancelled,
         };
         upstream.call_tool(call).await.map_err(ToolFailure::from)
@@ -213,6 +212,14 @@ impl Host {
             key.plugin
         );
         Err(ToolFailure::NotCallable { message })
+    }
+
+    /// The session for a call, for as long as anybody waits for the call.
+    async fn session_for(&self, tool: &ToolEntry, call: &CallTool) -> Result<Reached, CallToolError> {
+        tokio::select! {
+            reached = self.session(&tool.key, &tool.server) => reached,
+            () = call.cancelled.cancelled() => Err(ToolFailure::Cancelled.into()),
+        }
     }
 
     /// The session with a server of an instance. The worker is started when it does not run.
@@ -295,7 +302,7 @@ impl Host {
         call: CallTool,
     ) -> Result<Box<RawValue>, CallToolError> {
         self.check_instance(tool)?;
-        let mut attempts = 0;
+        let (mut attempts, mut begun) = (0, None);
         loop {
             attempts += 1;
             let upstream = tokio::select! {
@@ -309,12 +316,13 @@ impl Host {
                 },
                 () = call.cancelled.cancelled() => return Err(ToolFailure::Cancelled.into()),
             };
+            let spent = begun.get_or_insert_with(Instant::now).elapsed();
             let called = upstream.call_tool(UpstreamCall {
                 name: &tool.tool,
                 arguments: call.arguments.as_deref(),
                 meta: call.meta.as_deref(),
                 progress: call.progress.clone(),
-                deadline: self.tool_deadline(),
+                deadline: self.tool_deadline_after(spent),
                 cancelled: &call.cancelled,
             });
             let error = match called.await {
@@ -365,6 +373,12 @@ impl Host {
     pub(crate) fn tool_deadline(&self) -> CallDeadline {
         CallDeadline { quiet: self.deadlines.tool_call, total: self.deadlines.tool_call_total }
     }
+
+    /// What is left for a call of which so much time is over.
+    fn tool_deadline_after(&self, spent: Duration) -> CallDeadline {
+        let whole = self.tool_deadline();
+        CallDeadline { total: whole.total.saturating_sub(spent), ..whole }
+    }
 }
 
 /// Where a tool's server was reached.
@@ -399,6 +413,9 @@ const fn fate(error: &CallError) -> Fate {
             | TransportError::Read(_)
             | TransportError::NoAnswer
             | TransportError::SessionLost => Fate::Lost,
+            // Too many calls at once says nothing about the server, and it has said when to come back.
+            TransportError::Status { status: 429, .. } => Fate::Ours,
+            TransportError::Status { status: 400..=407 | 409..=499, .. } => Fate::Answered,
             _ => Fate::Failed,
         },
     }

@@ -2,15 +2,16 @@
 //! let go when nobody does, and tried again with growing pauses when it fails.
 //!
 //! A server that is dead or slow holds up whoever calls it, and nobody else. When it has failed often enough, it does not
-//! even hold up those: they are refused at once, until a trial has reached it.
+//! even hold up those: they are refused at once, until a trial has reached it. Where trying again by itself would only
+//! repeat what somebody has to change, the trial is left to the first call after the pause.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use hayloft_mcp::Upstream;
-use hayloft_model::{Entropy, InstanceKey, ServerId};
+use hayloft_model::{ContentHash, Entropy, InstanceKey, ServerId};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
@@ -28,8 +29,8 @@ const UNUSED: Duration = Duration::from_secs(300);
 pub(crate) enum Origin {
     /// The plugin's folder lists it.
     Listed,
-    /// The plugin's code handed it over.
-    Handed,
+    /// This code of the plugin handed it over.
+    Handed(ContentHash),
 }
 
 /// When a server is reached first.
@@ -56,6 +57,8 @@ struct Line {
     tripped: Notify,
     /// Calls that failed one after another.
     failed_calls: AtomicU32,
+    /// After how many attempts a call took the next one upon itself.
+    taken_up: AtomicU64,
     /// Whether a call got an answer in this session.
     worked: AtomicBool,
     used: Mutex<Instant>,
@@ -87,6 +90,8 @@ pub(crate) struct Down {
     pub(crate) until: Instant,
     /// Whether it is not even tried before that.
     is_open: bool,
+    /// Whether it is tried only because somebody calls.
+    is_left_to_calls: bool,
 }
 
 impl Link {
@@ -104,6 +109,7 @@ impl Link {
             wanted: Notify::new(),
             tripped: Notify::new(),
             failed_calls: AtomicU32::new(0),
+            taken_up: AtomicU64::new(0),
             worked: AtomicBool::new(false),
             used: Mutex::new(Instant::now()),
         });
@@ -130,7 +136,9 @@ impl Link {
             let State { attempts, phase, .. } = states.borrow_and_update().clone();
             match phase {
                 Phase::Open(upstream) if upstream.close_reason().is_none() => return Ok(upstream),
-                Phase::Down(down) if down.is_open || asked.is_some_and(|asked| attempts > asked) => {
+                // Who has taken the trial upon itself waits for what comes of it.
+                Phase::Down(down) if asked.is_some_and(|asked| attempts > asked) => return Err(down),
+                Phase::Down(down) if down.is_open && asked.is_none() && !self.takes_up(&down, attempts) => {
                     return Err(down);
                 }
                 Phase::Idle | Phase::Down(_) => self.line.wanted.notify_one(),
@@ -139,9 +147,16 @@ impl Link {
             asked.get_or_insert(attempts);
             if states.changed().await.is_err() {
                 let error = String::from("the server is no longer one of the plugin");
-                return Err(Down { error, until: Instant::now(), is_open: true });
+                return Err(Down { error, until: Instant::now(), is_open: true, is_left_to_calls: false });
             }
         }
+    }
+
+    /// Whether a call is the one that has a server tried again which is tried for calls only.
+    fn takes_up(&self, down: &Down, attempts: u64) -> bool {
+        down.is_left_to_calls
+            && Instant::now() >= down.until
+            && self.line.taken_up.fetch_max(attempts, Ordering::Relaxed) < attempts
     }
 
     /// Notes that the server answered a call, whatever it said.
@@ -161,6 +176,16 @@ impl Link {
     pub(crate) fn is_connected(&self) -> bool {
         let state = self.line.state.borrow();
         matches!(&state.phase, Phase::Open(upstream) if upstream.close_reason().is_none())
+    }
+
+    /// Whether the plugin's code handed it over.
+    pub(crate) const fn is_handed(&self) -> bool {
+        matches!(self.origin, Origin::Handed(_))
+    }
+
+    /// Whether it could not be reached or held the last time.
+    pub(crate) fn is_down(&self) -> bool {
+        matches!(self.line.state.borrow().phase, Phase::Down(_))
     }
 
     /// What keeps the server from answering, as far as it was tried.
@@ -238,12 +263,14 @@ impl Keeper {
             };
             let pause = self.jittered(pause);
             let until = Instant::now() + pause;
-            due = (failure.kind == FailureKind::Passing).then_some(until);
+            let is_left_to_calls = failure.kind == FailureKind::Lasting;
+            due = (!is_left_to_calls).then_some(until);
             closed_until = breaker.is_open().then_some(until);
             metrics::counter!("hayloft_mcp_server_failures_total").increment(1);
             tracing::warn!(instance = %self.key, server = %self.id, pause = pause.as_secs_f64(),
                 "an MCP server elsewhere is down: {}", failure.why);
-            self.end(Phase::Down(Down { error: failure.why, until, is_open: breaker.is_open() }));
+            let is_open = breaker.is_open();
+            self.end(Phase::Down(Down { error: failure.why, until, is_open, is_left_to_calls }));
         }
     }
 
