@@ -11,12 +11,12 @@ use tempfile::TempDir;
 
 use crate::support::{mcp_plugin, one_tool, text_of, until, until_idle, workspace_file};
 
-const PLUGIN: &str = "hay-plugin-far";
+pub(crate) const PLUGIN: &str = "hay-plugin-far";
 
 /// The outside, and a server that may reach it for one plugin.
-struct World {
-    acme: Organization,
-    server: TestServer,
+pub(crate) struct World {
+    pub(crate) acme: Organization,
+    pub(crate) server: TestServer,
     outside: NodeService,
     _plugins: PluginFolder,
     _folder: TempDir,
@@ -24,7 +24,7 @@ struct World {
 
 impl World {
     /// With a plugin whose `onStart` has this body, beside a local one with the tool `local__act`.
-    async fn start(on_start: &str) -> Self {
+    pub(crate) async fn start(on_start: &str) -> Self {
         let plugins = PluginFolder::new();
         let entry = format!(
             "import {{ defineHayPlugin }} from '@hay/plugin-sdk';
@@ -39,7 +39,7 @@ impl World {
     }
 
     /// With these plugins.
-    async fn with(plugins: PluginFolder) -> Self {
+    pub(crate) async fn with(plugins: PluginFolder) -> Self {
         let script = workspace_file("tests/functional/fixtures/external.cjs");
         let outside = NodeService::start::<&str>(&script, &[], &[]);
         mcp_plugin(&plugins, "hay-plugin-local", &one_tool("return 'here';"));
@@ -77,7 +77,7 @@ impl World {
         Self { acme, server, outside, _plugins: plugins, _folder: folder }
     }
 
-    async fn enable(&self) -> Value {
+    pub(crate) async fn enable(&self) -> Value {
         self.acme.enable(PLUGIN, json!({})).await
     }
 
@@ -91,16 +91,16 @@ impl World {
         tools.map(|tool| tool["name"].as_str().expect("a name").to_owned()).collect()
     }
 
-    async fn until_listed(&self, tool: &str) {
+    pub(crate) async fn until_listed(&self, tool: &str) {
         let name = format!("far__{tool}");
         until("the tools", async || self.tools().await.contains(&name)).await;
     }
 
-    async fn no_worker(&self) {
+    pub(crate) async fn no_worker(&self) {
         until_idle("the worker to end", async || self.workers().await == 0).await;
     }
 
-    async fn workers(&self) -> usize {
+    pub(crate) async fn workers(&self) -> usize {
         let workers = self.server.admin().get("/v1/workers").await.expect(200).json();
         workers["workers"].as_array().expect("a list").len()
     }

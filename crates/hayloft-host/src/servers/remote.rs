@@ -17,6 +17,7 @@ use crate::tools::publish::Others;
 use crate::{Host, StoreError};
 
 mod breaker;
+pub(crate) mod fate;
 pub(crate) mod link;
 pub(crate) mod reach;
 mod sealed;
@@ -186,6 +187,7 @@ impl Host {
             if link.origin == Origin::Handed && !handed.contains_key(&server) && is_stale {
                 self.store.remote_servers().forget(key, &server).await?;
                 self.remotes.remove(key, &server);
+                self.forget_items(key, |other| *other != server);
             }
         }
         Ok(())
@@ -204,6 +206,7 @@ impl Host {
         if serves && self.remotes.get(key, server).is_some_and(|link| link.origin == Origin::Handed) {
             self.store.remote_servers().forget(key, server).await?;
             self.remotes.remove(key, server);
+            self.forget_items(key, |other| other != server);
         }
         Ok(())
     }
