@@ -375,12 +375,20 @@ impl Host {
             let sessions = host.sessions.of(worker);
             if others == Others::Forget {
                 let lasting = host.lasting_servers(&key, worker);
-                host.forget_items(&key, |server| sessions.contains_key(server) || lasting.contains(server));
+                let elsewhere = host.remotes.of(&key);
+                host.forget_items(&key, |server| {
+                    sessions.contains_key(server)
+                        || lasting.contains(server)
+                        || elsewhere.contains_key(server)
+                });
             }
             for (server, Session { upstream, .. }) in sessions {
                 if upstream.offers_items() {
                     host.learn_items(&key, worker, &server, &upstream).await;
                 }
+            }
+            if host.workers.serving(&key).is_some_and(|serving| serving.id() == worker) {
+                host.items.asked(&key);
             }
         });
     }

@@ -18,6 +18,7 @@ use crate::tools::publish::Others;
 use crate::{Host, StoreError};
 
 mod breaker;
+pub(crate) mod fate;
 pub(crate) mod link;
 pub(crate) mod reach;
 mod sealed;
@@ -256,6 +257,7 @@ impl Host {
             if link.is_handed() && !handed.contains_key(&server) && is_stale {
                 self.store.remote_servers().forget(key, &server).await?;
                 self.remotes.remove(key, &server);
+                self.forget_items(key, |other| *other != server);
             }
         }
         Ok(())
@@ -274,6 +276,7 @@ impl Host {
         if serves && self.remotes.get(key, server).is_some_and(|link| link.is_handed()) {
             self.store.remote_servers().forget(key, server).await?;
             self.remotes.remove(key, server);
+            self.forget_items(key, |other| other != server);
         }
         Ok(())
     }
