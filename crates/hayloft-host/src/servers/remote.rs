@@ -14,6 +14,7 @@ use hayloft_workers::{LaunchRefused, NetworkRefusal, WorkerCode};
 use tokio::time::timeout;
 
 use super::handed::RemoteServer;
+use crate::plugins::trial::Version;
 use crate::tools::publish::Others;
 use crate::{Host, StoreError};
 
@@ -129,7 +130,9 @@ impl Host {
         key: &InstanceKey,
         revision: Revision,
     ) -> Result<(), LaunchRefused> {
-        self.launch_revision(key, Some(revision)).await?;
+        self.launch_revision(key, Some(revision), Version::Newest).await?;
+        // There is no worker whose start could be tried.
+        self.trials.end(key);
         self.instances.step(key, InstanceState::Starting, |_| {});
         if let Err(error) = self.end_code(key).await {
             tracing::error!(instance = %key, %error, "failed to forget what an older version of a plugin had");
