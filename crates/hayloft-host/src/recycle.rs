@@ -6,6 +6,7 @@ use hayloft_model::{InstanceKey, WorkerId};
 use hayloft_workers::{CandidateError, Level};
 
 use crate::Host;
+use crate::plugins::trial::Version;
 use crate::tools::publish::Others;
 
 impl Host {
@@ -16,7 +17,7 @@ impl Host {
         tokio::spawn(async move {
             if let Err(error) = host.recycle(&key, worker, &reason).await {
                 tracing::warn!(instance = %key, %worker, error, "failed to replace a worker");
-                let goes_on = host.workers.look(&key).is_some_and(|serving| serving.id() == worker);
+                let goes_on = host.workers.serving(&key).is_some_and(|serving| serving.id() == worker);
                 let what = if goes_on {
                     "the worker was not replaced and goes on"
                 } else {
@@ -30,11 +31,11 @@ impl Host {
     async fn recycle(&self, key: &InstanceKey, worker: WorkerId, reason: &str) -> Result<(), String> {
         // Whoever changes the instance at this moment starts a fresh worker too.
         let _turn = self.turns.take(key).await;
-        let Some(serving) = self.workers.look(key).filter(|serving| serving.id() == worker) else {
+        let Some(serving) = self.workers.serving(key).filter(|serving| serving.id() == worker) else {
             return Ok(());
         };
         self.workers.note(key, worker, Level::Warn, &format!("the worker is being replaced: {reason}"));
-        let launch = self.launch_revision(key, Some(serving.revision())).await;
+        let launch = self.launch_revision(key, Some(serving.revision()), Version::Proven).await;
         let launch = launch.map_err(|refused| refused.to_string())?;
         if launch.package.descriptor.update_strategy == UpdateStrategy::Recreate {
             // Whoever calls meanwhile waits for the one that comes after it.
@@ -44,7 +45,7 @@ impl Host {
             return Ok(());
         }
         let text = |error: CandidateError| error.to_string();
-        let fresh = self.workers.candidate(key, launch).await.map_err(text)?;
+        let fresh = self.workers.replacement(key, launch).await.map_err(text)?;
         let fresh = fresh.relieve(reason.to_owned()).await.map_err(text)?;
         tracing::info!(instance = %key, %worker, fresh = %fresh.id(), reason, "a worker was recycled");
         if let Err(error) = self.publish_tools(key, fresh.id(), fresh.revision(), Others::Keep).await {

@@ -18,7 +18,9 @@ mod m0009_remote_servers;
 mod m0010_result_caching;
 mod m0011_wishes;
 mod m0012_uploads_and_grants;
-mod m0013_pools_and_priorities;
+mod m0013_capability_uses;
+mod m0014_removed_organizations;
+mod m0015_pools_and_priorities;
 
 pub(crate) struct Migrator;
 
@@ -37,7 +39,9 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_result_caching::Migration),
             Box::new(m0011_wishes::Migration),
             Box::new(m0012_uploads_and_grants::Migration),
-            Box::new(m0013_pools_and_priorities::Migration),
+            Box::new(m0013_capability_uses::Migration),
+            Box::new(m0014_removed_organizations::Migration),
+            Box::new(m0015_pools_and_priorities::Migration),
         ]
     }
 }

@@ -123,7 +123,7 @@ impl Host {
     }
 
     /// Replaces a plugin by its newer content, if that can be used.
-    async fn upgrade(&self, known: &KnownPlugin, newer: Arc<KnownPlugin>, changed: Instant) {
+    async fn upgrade(&self, known: &Arc<KnownPlugin>, newer: Arc<KnownPlugin>, changed: Instant) {
         let upgrading = self.plugins.begin_upgrade(&newer);
         if newer.is_readable() && upgrading.is_none() {
             return;
@@ -145,7 +145,7 @@ impl Host {
         let made_in = began.elapsed();
         stream::iter(self.enabled_instances(&(newer.id.clone(), newer.owner)))
             .for_each_concurrent(SWAPPED_AT_ONCE, async |key| {
-                let Some(serving) = self.serve_newer(&key, &newer).await else { return };
+                let Some(serving) = self.serve_newer(&key, known, &newer).await else { return };
                 let said = format!(
                     "version {version} serves, {after:.2} s after the last change to its folder, {made:.2} s of them to make it ready",
                     version = newer.descriptor().map_or("?", |descriptor| &descriptor.version),
@@ -161,7 +161,7 @@ impl Host {
     /// Writes why a plugin's newer version is not used into the log of each organization in which the older one serves.
     fn tell_authors(&self, known: &KnownPlugin) {
         for key in self.enabled_instances(&(known.id.clone(), known.owner)) {
-            let Some(serving) = self.workers.look(&key) else { continue };
+            let Some(serving) = self.workers.serving(&key) else { continue };
             for problem in &known.newer() {
                 let hint = problem.hint.iter().map(|hint| format!(" ({hint})")).collect::<String>();
                 let said = format!("{}: {}{hint}", problem.at, problem.message);
@@ -171,7 +171,13 @@ impl Host {
     }
 
     /// Has an organization's worker follow to newer code. Gives the one that serves then, if the code could take over.
-    async fn serve_newer(&self, key: &InstanceKey, newer: &KnownPlugin) -> Option<WorkerId> {
+    async fn serve_newer(
+        &self,
+        key: &InstanceKey,
+        known: &Arc<KnownPlugin>,
+        newer: &KnownPlugin,
+    ) -> Option<WorkerId> {
+        self.trials.begin(key, known);
         if let Some(descriptor) = newer.descriptor() {
             self.note_pending(key, descriptor).await;
         }
@@ -182,21 +188,31 @@ impl Host {
         // From now on its workers start from the newer content, and from nothing else.
         let hash = newer.content_hash();
         self.instances.change(key, |instance| instance.content_hash = hash.or(instance.content_hash));
-        // What does not run at the moment is started from it the next time.
-        let older = self.workers.look(key)?.id();
-        self.outdated.note(older);
+        let older = self.workers.serving(key).map(|worker| worker.id());
+        match older {
+            Some(older) => self.outdated.note(older),
+            None if self.is_all_elsewhere(key) => {}
+            None => {
+                // What does not run at the moment is started from it the next time, which is the next call also of
+                // what the older code handed over. What is being started is looked at when it serves.
+                if let Err(error) = self.forget_handed_by_others(key, hash).await {
+                    tracing::error!(instance = %key, %error, "failed to forget servers of a plugin's older version");
+                }
+                return None;
+            }
+        }
         let _turn = self.turns.take(key).await;
         let instance = self.instances.get(key).filter(|instance| instance.enabled)?;
         let revision = instance.active_revision.or(instance.desired_revision)?;
         // A newer revision is tried by whoever saved it.
         let _ = self.swap_in(key, revision, true, Swap::ForNewer).await;
-        let serving = self.workers.look(key)?.id();
-        if serving != older {
+        let serving = self.workers.serving(key)?.id();
+        if older != Some(serving) {
             return Some(serving);
         }
         let reason = self.instances.get(key).and_then(|instance| instance.last_error.clone());
         let said = format!(
-            "its newer version did not take over, and the older one goes on until it ends: {}",
+            "its newer version did not take over, and the older one goes on: {}",
             reason.unwrap_or_default()
         );
         self.workers.note(key, serving, Level::Error, &said);

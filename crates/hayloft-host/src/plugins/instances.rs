@@ -47,7 +47,7 @@ impl Host {
                 revision: instance.desired_revision,
                 active_revision: instance.active_revision,
                 last_error: instance.last_error.clone(),
-                running: self.workers.look(&instance.key).is_some(),
+                running: self.workers.serving(&instance.key).is_some(),
             })
             .collect();
         views.sort_by(|one, other| one.plugin_id.cmp(&other.plugin_id));

@@ -96,7 +96,7 @@ impl Host {
     /// What the plugin registers for the organization of an instance, as far as that is known already.
     pub(crate) fn registered_for(&self, plugin: &KnownPlugin, key: &InstanceKey) -> Option<Arc<Registered>> {
         let own = plugin.package.as_ref().and_then(|package| {
-            let serving = self.workers.look(key).map(|worker| worker.id());
+            let serving = self.workers.serving(key).map(|worker| worker.id());
             self.own.get(key, serving, package.content_hash)
         });
         own.or_else(|| plugin.registered().cloned())

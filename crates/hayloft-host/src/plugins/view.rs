@@ -18,8 +18,8 @@ use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::enabling::Attempt;
 use super::known::KnownPlugin;
-use super::prepare::Attempt;
 use crate::instances::Instance;
 use crate::{Host, StoreError};
 
@@ -349,7 +349,7 @@ impl Host {
 impl Host {
     /// The servers of an instance that are known from earlier or run now.
     fn mcp_servers(&self, key: &InstanceKey) -> Vec<McpServerView> {
-        let worker = self.workers.look(key);
+        let worker = self.workers.serving(key);
         let kept = worker.as_ref().map(Worker::kept_servers).unwrap_or_default();
         let worker = worker.map(|worker| worker.id());
         let running = worker.map(|worker| self.sessions.of(worker)).unwrap_or_default();
