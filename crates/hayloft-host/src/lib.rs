@@ -60,10 +60,12 @@ mod values;
 mod workers;
 
 pub use access::Denied;
+pub use access::change_role::ChangeRoleError;
 pub use access::create_organization::CreateOrganizationError;
 pub use access::create_token::{CreateToken, CreateTokenError, NewToken};
 pub use access::list_organizations::ListOrganizationsError;
 pub use access::list_tokens::ListTokensError;
+pub use access::remove_organization::RemoveOrganizationError;
 pub use access::revoke_token::RevokeTokenError;
 pub use audit::list::ListAuditError;
 pub use config::environment::HostEnvironment;
@@ -84,6 +86,7 @@ pub use hayloft_workers::{
     Gate, GateCaller, GateLimits, GatePace, GateStream, HookError, LogLine, ProxyError, ResponseBody,
     Unavailable, Verdict, WorkerStatus,
 };
+pub use permissions::CapabilityDenied;
 pub use permissions::grant::GrantPermissionsError;
 pub use plugins::disable::DisablePluginError;
 pub use plugins::get::GetPluginError;
@@ -100,6 +103,7 @@ pub use plugins::purge::PurgeConfigurationError;
 pub use plugins::restart::RestartPluginError;
 pub use plugins::save::{SaveOutcome, SavePlugin, SavePluginError};
 pub use plugins::statistics::{Calls as CallStatistics, PluginStatistics, StatisticsError};
+pub use plugins::ui_file::UiFileError;
 pub use plugins::uninstall::{SavedData, UninstallPluginError};
 pub use plugins::upload::{Downgrade, UploadPlugin, UploadPluginError, UploadedPlugin};
 pub use plugins::validate_auth::{AuthTrial, ValidateAuthError};

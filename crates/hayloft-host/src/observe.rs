@@ -189,7 +189,8 @@ impl Host {
             StateChange::Stopped => self.worker_ended(key, InstanceState::Stopped, |_| {}),
             StateChange::Crashed { error, out_of_memory, failure, quarantine, .. } => {
                 if failure.is_some() {
-                    self.did_not_come_up(key, status.content_hash, &error);
+                    let said = quarantine.as_ref().unwrap_or(&error);
+                    self.did_not_come_up(key, status.content_hash, said);
                 }
                 self.worker_crashed(key, status, error, out_of_memory, quarantine);
             }
@@ -374,12 +375,20 @@ impl Host {
             let sessions = host.sessions.of(worker);
             if others == Others::Forget {
                 let lasting = host.lasting_servers(&key, worker);
-                host.forget_items(&key, |server| sessions.contains_key(server) || lasting.contains(server));
+                let elsewhere = host.remotes.of(&key);
+                host.forget_items(&key, |server| {
+                    sessions.contains_key(server)
+                        || lasting.contains(server)
+                        || elsewhere.contains_key(server)
+                });
             }
             for (server, Session { upstream, .. }) in sessions {
                 if upstream.offers_items() {
                     host.learn_items(&key, worker, &server, &upstream).await;
                 }
+            }
+            if host.workers.serving(&key).is_some_and(|serving| serving.id() == worker) {
+                host.items.asked(&key);
             }
         });
     }

@@ -74,6 +74,7 @@ impl Host {
         // Before anybody can wish anything of this run.
         let left_over = options.store.wishes().all().await.map_err(StoreError::from)?;
         let uses = Arc::new(Uses::default());
+        uses.recall(&options.store).await.map_err(StoreError::from)?;
         let (store, clock) = (options.store, options.clock);
         let counted =
             uses::run(Arc::clone(&uses), store.clone(), Arc::clone(&clock), options.deadlines.audit_period);
@@ -171,6 +172,7 @@ impl Host {
     /// Asks the code of every plugin that is new to this host what it registers, and starts what is to run from the
     /// beginning. Meant to go on while the host serves already.
     pub async fn warm_up(&self) {
+        self.finish_removals().await;
         if let Err(error) = self.remember_packages().await {
             tracing::error!(%error, "failed to remember the plugins of this host");
         }

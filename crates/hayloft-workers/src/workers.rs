@@ -18,7 +18,7 @@ use crate::logs::WorkerLog;
 use crate::queue::Queue;
 use crate::{
     Candidate, CandidateError, HookCall, KeepRefused, KeptServer, Launch, LaunchSource, Level, LogLine,
-    Observer, ProbeError, Settings, Unavailable, VitalSigns, Worker, WorkerStatus,
+    Observer, ProbeError, Settings, Unavailable, VitalSigns, Worker, WorkerCode, WorkerStatus,
 };
 
 /// How long clearing away what has ended may take on a slow machine.
@@ -259,6 +259,11 @@ impl Workers {
     /// All workers that belong to an organization.
     pub async fn statuses(&self) -> Vec<WorkerStatus> {
         self.ask(Command::Statuses).await.unwrap_or_default()
+    }
+
+    /// The code that a worker runs; nothing for one that is no more.
+    pub async fn code_of(&self, worker: WorkerId) -> Option<WorkerCode> {
+        self.ask(|reply| Command::CodeOf(worker, reply)).await.flatten()
     }
 
     /// Waits until the observer was told of everything that has happened to an instance so far.

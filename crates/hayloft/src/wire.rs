@@ -465,9 +465,8 @@ mod tests {
             script_grants = ["by-scripts"]
         "#;
         std::fs::write(&file, settings).unwrap();
-        let sources =
-            crate::config::Sources { file: Some(&file), environment: &HashMap::new(), flags: Vec::new() };
-        let loaded = crate::config::load(sources).unwrap();
+        let sources = config::Sources { file: Some(&file), environment: &HashMap::new(), flags: Vec::new() };
+        let loaded = config::load(sources).unwrap();
         let reserved: Vec<_> = reserved_ids(&loaded.config).iter().map(ToString::to_string).collect();
         let all = [
             "environment",

@@ -132,12 +132,17 @@ impl Host {
             // From now on its workers start from the newer content, and from nothing else.
             let hash = newer.content_hash();
             self.instances.change(&key, |instance| instance.content_hash = hash.or(instance.content_hash));
-            // What does not run at the moment is started from it the next time, and what is being started is looked at when
-            // it serves. Servers elsewhere are reached without anything that runs.
             match self.workers.serving(&key) {
                 Some(serving) => self.outdated.note(serving.id()),
                 None if self.is_all_elsewhere(&key) => {}
-                None => continue,
+                None => {
+                    // What does not run at the moment is started from it the next time, which is the next call also of
+                    // what the older code handed over. What is being started is looked at when it serves.
+                    if let Err(error) = self.forget_handed_by_others(&key, hash).await {
+                        tracing::error!(instance = %key, %error, "failed to forget servers of a plugin's older version");
+                    }
+                    continue;
+                }
             }
             let _turn = self.turns.take(&key).await;
             let Some(instance) = self.instances.get(&key).filter(|instance| instance.enabled) else {

@@ -275,14 +275,8 @@ impl Host {
             given_up == Swap::ForNewer && desired > Some(revision)
         };
         if self.is_all_elsewhere(key) {
-            if let Err(LaunchRefused::Unconfigured { missing }) =
-                self.launch_revision(key, Some(revision), Version::Newest).await
-            {
-                self.unconfigure(key, revision, missing).await;
-            } else {
-                self.instances.step(key, InstanceState::Starting, |_| {});
-                self.serve_elsewhere(key, revision);
-            }
+            // The instance tells why, if it was refused.
+            let _ = self.begin_elsewhere(key, revision).await;
             return DECIDED;
         }
         let launch = match self.launch_revision(key, Some(revision), Version::Newest).await {
@@ -352,6 +346,23 @@ impl Host {
             Err(error) => self.reject(key, error.to_string()),
         }
         DECIDED
+    }
+
+    /// Serves a plugin that is nothing but servers elsewhere, which needs no candidate.
+    pub(super) async fn begin_elsewhere(
+        &self,
+        key: &InstanceKey,
+        revision: Revision,
+    ) -> Result<(), LaunchRefused> {
+        let begun = self.launch_elsewhere(key, revision).await;
+        match &begun {
+            Ok(()) => {}
+            Err(LaunchRefused::Unconfigured { missing }) => {
+                self.unconfigure(key, revision, missing.clone()).await;
+            }
+            Err(refused) => self.reject(key, refused.to_string()),
+        }
+        begun
     }
 
     /// The candidate did not come up. What served goes on serving.

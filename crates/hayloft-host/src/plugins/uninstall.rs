@@ -64,7 +64,8 @@ impl Host {
         uninterrupted(async move { host.remove_own(&caller, &key, data).await }).await
     }
 
-    async fn remove_own(
+    /// The same for a plugin that is known, without asking who may.
+    pub(crate) async fn remove_own(
         &self,
         caller: &Caller,
         key: &InstanceKey,
