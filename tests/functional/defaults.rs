@@ -95,6 +95,28 @@ async fn what_activates_itself_runs_as_soon_as_the_host_does() {
 }
 
 #[tokio::test]
+async fn what_starts_with_the_host_does_not_wait_for_code_that_hangs() {
+    let plugins = PluginFolder::new();
+    plugin(&plugins, "eager", &json!({ "autoActivate": true }));
+    let mut server = TestServer::start(plugins.path()).await;
+    let one = server.organization("One").await;
+    one.enable("eager", json!({})).await;
+    server.terminate().await;
+    let hanging = 9;
+    for number in 0..hanging {
+        let entry = "export default () => ({ name: 'h', onInitialize: () => new Promise(() => setInterval(() => {}, 1000)) });";
+        plugins.hay_package(&format!("hay-plugin-hangs-{number}"), &[], entry);
+    }
+    server.restart().await;
+    until("the plugin to run", async || {
+        states(&one).await.iter().any(|(id, _, state)| id == "eager" && state == "ready")
+    })
+    .await;
+    let given_up = server.stderr().matches("the plugin is not loaded").count();
+    assert!(given_up < hanging, "all of them were waited for");
+}
+
+#[tokio::test]
 async fn a_variable_of_the_host_makes_a_plugin_complete() {
     let plugins = PluginFolder::new();
     plugin(&plugins, "needy", &json!({ "permissions": { "env": ["HI_WORD"] } }));

@@ -188,16 +188,13 @@ impl Host {
             tracing::error!(%error, "failed to forget old calls");
         }
         self.take_up_wishes().await;
-        let plugins = self.plugins.all();
-        let unknown = plugins.values().filter(|plugin| plugin.is_readable() && plugin.registered().is_none());
-        stream::iter(unknown)
-            .for_each_concurrent(WARMED_AT_ONCE, async |plugin| {
-                if let Err(problems) = plugin.register(self.asked(), Preparing::AsItIs).await {
-                    tracing::warn!(plugin = %plugin.id, %problems, "the plugin is not loaded");
-                }
-            })
-            .await;
-        self.find_fast_starts().await;
+        // What organizations want to run waits for nobody's code that only hangs when it is asked.
+        tokio::join!(self.start_activated(), self.ask_unknown());
+        self.tidy_versions().await;
+    }
+
+    /// Starts what is to run from the beginning.
+    async fn start_activated(&self) {
         let enabled = self.instances.all().into_iter().filter(|instance| instance.enabled);
         let activated = enabled.filter(|instance| {
             let plugin = self.plugins.get(instance.key.organization, &instance.key.plugin);
@@ -213,7 +210,20 @@ impl Host {
                 }
             })
             .await;
-        self.tidy_versions().await;
+    }
+
+    /// Asks the code that is new to this host what it registers, and how all code starts fastest.
+    async fn ask_unknown(&self) {
+        let plugins = self.plugins.all();
+        let unknown = plugins.values().filter(|plugin| plugin.is_readable() && plugin.registered().is_none());
+        stream::iter(unknown)
+            .for_each_concurrent(WARMED_AT_ONCE, async |plugin| {
+                if let Err(problems) = plugin.register(self.asked(), Preparing::AsItIs).await {
+                    tracing::warn!(plugin = %plugin.id, %problems, "the plugin is not loaded");
+                }
+            })
+            .await;
+        self.find_fast_starts().await;
     }
 
     /// After Node, the runner or a plugin's limits changed, what was found out about starts is of no use.

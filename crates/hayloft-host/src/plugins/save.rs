@@ -294,7 +294,13 @@ impl Host {
         if !served {
             self.instances.step(key, InstanceState::Starting, |_| {});
         }
-        let candidate = match self.workers.candidate(key, launch).await {
+        let candidate = tokio::select! {
+            candidate = self.workers.candidate(key, launch) => candidate,
+            // It may wait for a place for as long as others use theirs, and whoever switches it off waits for this turn. With
+            // its end the candidate is called off.
+            () = self.instances.switched_off(key) => return DECIDED,
+        };
+        let candidate = match candidate {
             Ok(candidate) => candidate,
             Err(_) if is_old() => return ControlFlow::Continue(()),
             Err(error) => {
