@@ -31,6 +31,7 @@ macro_rules! in_setups {
     };
 }
 
+mod archives;
 mod channels;
 mod contents;
 mod controls;
@@ -52,4 +53,5 @@ mod servers;
 mod storms;
 mod supply;
 mod tools;
+mod uploaded;
 mod uploads;
