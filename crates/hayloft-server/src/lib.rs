@@ -19,6 +19,7 @@ mod body;
 mod endpoints;
 mod isolation;
 mod limits;
+mod linger;
 mod mcp;
 mod metrics;
 mod middleware;
