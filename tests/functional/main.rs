@@ -1,7 +1,9 @@
 //! End to end: the real binary, real Node workers, real plugins. Each file defends one promise to users.
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test reports by panicking")]
 
+mod bad_newer_versions;
 mod bad_plugins;
+mod bundles;
 mod class_plugins;
 mod command_line;
 mod crashes;
@@ -25,8 +27,12 @@ mod organizations;
 mod packages;
 mod postgres;
 mod procedures;
+mod restarts;
 mod routes;
 mod settings;
 mod support;
+mod terminal;
+mod too_large;
 mod traps;
 mod uploads;
+mod weak_isolation;

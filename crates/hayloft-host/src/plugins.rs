@@ -6,6 +6,7 @@ pub mod discover;
 pub(crate) mod fast_start;
 pub mod get;
 pub mod health;
+pub(crate) mod in_service;
 pub mod install_events;
 pub mod install_log;
 pub mod instances;

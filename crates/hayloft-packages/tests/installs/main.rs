@@ -182,6 +182,38 @@ async fn a_build_that_hangs_or_fills_the_disk_ends_with_a_problem() {
 }
 
 #[tokio::test]
+async fn what_a_build_leaves_running_holds_nobody_up() {
+    let limits = InstallLimits { fetch: Duration::from_secs(3), ..InstallLimits::default() };
+    let fixture = Fixture::with(TestRegistry::start().await, |options| options.limits = limits).await;
+    // It looks for the program that packs, and holds what that writes to open.
+    let lurker = "while :; do for p in /proc/[0-9]*; do if [ \"$(cat $p/comm)\" = tar ]; then exec sleep 999 > $p/fd/1; fi; done; done\n";
+    let build = |script: &str| {
+        Plugin::new("lurker")
+            .package(&format!(
+                r#""scripts": {{ "build": "mkdir -p dist && touch dist/index.js && {script}" }}"#
+            ))
+            .file("lurker.sh", lurker)
+    };
+    let plugin = build("(setsid sh lurker.sh > /dev/null 2> /dev/null < /dev/null &)");
+    let evil = plugin.read();
+    let began = std::time::Instant::now();
+    let outcome = fixture.packages.install(&evil).await;
+    let (phase, problem) = refusal(outcome);
+    assert_eq!(phase, Phase::Build, "{problem}");
+    assert!(began.elapsed() >= limits.fetch, "it was held up: {problem}");
+    let log = fixture.packages.log(&evil).unwrap();
+    assert!(log.contains("could not be read in time"), "{log}");
+    assert_eq!(fixture.left_in_staging(), 0);
+    // All places are free again, and something that only goes on running is no harm.
+    for _ in 0..3 {
+        let plugin = build("(setsid sleep 999 > /dev/null 2> /dev/null < /dev/null &)");
+        let quiet = plugin.read();
+        fixture.packages.remove(&quiet.descriptor.id, quiet.content_hash).await.unwrap();
+        fixture.packages.install(&quiet).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn what_a_build_plants_does_not_come_out() {
     let fixture = Fixture::new(TestRegistry::start().await).await;
     let canary = fixture.canary();
