@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use hayloft_testkit::{Organization, PluginFolder, TestServerBuilder};
 use serde_json::{Value, json};
 
-use crate::packages::{installed, with_registry};
-use crate::support::{one_tool, text_of, until};
+use crate::packages::{PATIENCE, installed, with_registry};
+use crate::support::{listed, one_tool, text_of, until, until_within};
 
 const ID: &str = "hay-plugin-v";
 
@@ -85,6 +85,7 @@ impl Folder {
 }
 
 async fn said(organization: &Organization) -> String {
+    listed(organization, "v__act").await;
     text_of(organization.call_tool("v__act", json!({})).await)
 }
 
@@ -99,7 +100,7 @@ async fn each_leaves_the_one_before_in_service(server: TestServerBuilder, bad: &
     for bad in bad {
         folder.write(bad);
         let mut problems = Value::Null;
-        until(bad.what, async || {
+        until_within(PATIENCE, bad.what, async || {
             problems = acme.get(&format!("plugins/{ID}")).await.expect(200).json()["problems"].clone();
             let mut all = problems.as_array().unwrap().iter();
             all.any(|problem| {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::support::{one_tool, text_of, until};
 
 /// How long real packages may take to come from the real registry.
-const PATIENCE: Duration = Duration::from_secs(240);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 
 const REGISTRY: &str = "registry.npmjs.org";
 

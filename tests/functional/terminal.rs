@@ -72,7 +72,9 @@ fn on_terminal(columns: NonZero<u16>, environment: &[(&str, &str)], arguments: &
         }
         bytes.extend(&piece[..read]);
         terminal.process(&piece[..read]);
-        let screen = terminal.screen().contents();
+        let rows: Vec<String> =
+            terminal.screen().rows(0, columns.get()).map(|row| row.trim_end().to_owned()).collect();
+        let screen = rows.join("\n").trim_end().to_owned();
         if screens.last() != Some(&screen) {
             screens.push(screen);
         }
@@ -88,15 +90,15 @@ fn slow(folder: &PluginFolder, id: &str, ends: &str) -> PathBuf {
         "entry": "./dist/index.js",
         "capabilities": { "mcp": {
             "connection": { "type": "local" }, "transport": "stdio", "startCommand": "node dist/index.js", "tools": [],
-            "installCommand": "npm run fetch", "buildCommand": "npm run build",
+            "installCommand": "node fetch.cjs", "buildCommand": "npm run build",
         } },
     });
     let package = json!({ "name": id, "version": "1.0.0", "scripts": {
-        "fetch": say("fetched"),
         "build": format!("{}; mkdir -p dist && cp server.js dist/index.js && {ends}", say("built")),
     } });
     let files = folder.plugin(id).file("manifest.json", manifest.to_string()).manifest(&package);
-    files.file("server.js", crate::support::stdio_server("'here'")).root().to_owned()
+    let fetch = "let n = 0; const timer = setInterval(() => { console.log('fetched', ++n); if (n === 3) clearInterval(timer); }, 300);";
+    files.file("fetch.cjs", fetch).file("server.js", crate::support::stdio_server("'here'")).root().to_owned()
 }
 
 struct World {
@@ -132,7 +134,11 @@ impl World {
 
     fn seen(&self, columns: u16, environment: &[(&str, &str)], id: &str, ends: &str) -> Seen {
         let line = self.install(id, ends);
-        on_terminal(NonZero::new(columns).unwrap(), environment, &line.iter().map(String::as_str).collect::<Vec<_>>())
+        on_terminal(
+            NonZero::new(columns).unwrap(),
+            environment,
+            &line.iter().map(String::as_str).collect::<Vec<_>>(),
+        )
     }
 }
 
@@ -148,7 +154,7 @@ async fn a_terminal_shows_how_far_it_is_and_keeps_what_was_said() {
         let seen = world.seen(columns, &[], &format!("hay-plugin-{name}"), "true");
         let last = seen.last();
         assert!(seen.status.success(), "{last}");
-        for step in ["1/2 npm run fetch", "2/2 npm run build"] {
+        for step in ["1/2 node fetch.cjs", "2/2 npm run build"] {
             assert!(
                 seen.ever(|row| is_bar(row) && row.contains(step)),
                 "{name}: {step}: {:#?}",
@@ -207,13 +213,13 @@ async fn without_a_terminal_there_are_plain_lines() {
     let said = String::from_utf8(output.stderr.clone()).unwrap();
     assert!(output.status.success() && !output.stderr.contains(&ESCAPE), "{said}");
     let rows: Vec<&str> = said.lines().collect();
-    for expected in ["1/2 npm run fetch", "  fetched 1", "2/2 npm run build", "  built 3"] {
+    for expected in ["1/2 node fetch.cjs", "  fetched 1", "2/2 npm run build", "  built 3"] {
         assert_eq!(rows.iter().filter(|row| **row == expected).count(), 1, "{expected}: {said}");
     }
     // The trial of a folder, which needs no server, says the same.
     let folder = world.staged.path().join("hay-plugin-piped");
     let tried = hayloft(&["plugin", "check", "--run", folder.to_str().unwrap()]);
     let said = String::from_utf8_lossy(&tried.stderr).into_owned();
-    assert!(said.contains("1/2 npm run fetch\n") && !tried.stderr.contains(&ESCAPE), "{said}");
+    assert!(said.contains("1/2 node fetch.cjs\n") && !tried.stderr.contains(&ESCAPE), "{said}");
     assert!(!fs::exists(folder.join("dist")).unwrap());
 }
