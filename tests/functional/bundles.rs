@@ -8,7 +8,8 @@ use hayloft_testkit::{PluginFiles, PluginFolder, TestServer};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{text_of, workspace_file};
+use crate::packages::installed;
+use crate::support::{listed, text_of, workspace_file};
 
 /// What plugins of each family do: a class, one that gets only what it declares, one that is built from TypeScript.
 const CLASS: &str = r#"
@@ -112,7 +113,7 @@ async fn said(folder: &PluginFolder, node: &Path, bundled: bool) -> Value {
     let acme = server.organization("Acme").await;
     let mut said = json!({});
     for id in ["classy", "strict", "hay-plugin-typed"] {
-        let shown = acme.enable(id, json!({})).await;
+        let shown = installed(&acme, id).await;
         let log = acme.get(&format!("plugins/{id}/installation/log")).await.expect(200).text();
         assert_eq!(shown["state"], "ready", "{shown:#}\n{log}");
         let expected = if bundled { json!(".hayloft/entry.cjs") } else { json!(null) };
@@ -122,6 +123,7 @@ async fn said(folder: &PluginFolder, node: &Path, bundled: bool) -> Value {
     for id in ["classy", "hay-plugin-typed"] {
         said[format!("{id} /")] = acme.route(&Method::GET, id, "/", &[], "").await.expect(200).json();
     }
+    listed(&acme, "strict__act").await;
     said["strict act"] = json!(text_of(acme.call_tool("strict__act", json!({})).await));
     said["tools"] = acme.get("tools").await.expect(200).json();
     said

@@ -54,7 +54,7 @@ async fn the_version_before_serves_while_the_newer_one_cannot_be_made() {
     let manifest = folder.path().join(ID).join("package.json");
     let broken = [
         ("echo this does not build && exit 3", None, "this does not build"),
-        (GOOD, Some("{ this is no JSON"), "package.json"),
+        (GOOD, Some("{ \"hay-plugin\": {}, this is no JSON"), "package.json"),
     ];
     for (script, text, expected) in broken {
         write(&folder, "2.0.0", script);

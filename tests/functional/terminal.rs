@@ -218,7 +218,11 @@ async fn without_a_terminal_there_are_plain_lines() {
     }
     // The trial of a folder, which needs no server, says the same.
     let folder = world.staged.path().join("hay-plugin-piped");
-    let tried = hayloft(&["plugin", "check", "--run", folder.to_str().unwrap()]);
+    #[expect(clippy::disallowed_methods, reason = "the command line is what is tested")]
+    let mut command = Command::new(workspace::hayloft_binary());
+    // npm is found there.
+    command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").args(["plugin", "check", "--run"]);
+    let tried = command.arg(&folder).output().unwrap();
     let said = String::from_utf8_lossy(&tried.stderr).into_owned();
     assert!(said.contains("1/2 node fetch.cjs\n") && !tried.stderr.contains(&ESCAPE), "{said}");
     assert!(!fs::exists(folder.join("dist")).unwrap());

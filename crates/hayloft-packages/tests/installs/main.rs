@@ -186,11 +186,11 @@ async fn what_a_build_leaves_running_holds_nobody_up() {
     let limits = InstallLimits { fetch: Duration::from_secs(3), ..InstallLimits::default() };
     let fixture = Fixture::with(TestRegistry::start().await, |options| options.limits = limits).await;
     // It looks for the program that packs, and holds what that writes to open.
-    let lurker = "while :; do for p in /proc/[0-9]*; do if [ \"$(cat $p/comm)\" = tar ]; then exec sleep 999 > $p/fd/1; fi; done; done\n";
+    let lurker = "while :; do for p in /proc/[0-9]*; do read name < $p/comm; if [ \"$name\" = tar ]; then exec sleep 999 > $p/fd/1; fi; done; done\n";
     let build = |script: &str| {
         Plugin::new("lurker")
             .package(&format!(
-                r#""scripts": {{ "build": "mkdir -p dist && touch dist/index.js && {script}" }}"#
+                r#""scripts": {{ "build": "mkdir -p dist && touch dist/index.js && head -c 100000000 /dev/zero > dist/much && {script}" }}"#
             ))
             .file("lurker.sh", lurker)
     };
