@@ -32,6 +32,7 @@ macro_rules! in_setups {
 }
 
 mod archives;
+mod assets;
 mod channels;
 mod contents;
 mod controls;
@@ -52,6 +53,7 @@ mod secrets;
 mod servers;
 mod storms;
 mod supply;
+mod tokens;
 mod tools;
 mod uploaded;
 mod uploads;

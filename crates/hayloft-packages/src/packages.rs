@@ -138,6 +138,12 @@ impl Packages {
         looked.unwrap_or_else(|_| Err(Tampered { at: PathBuf::new() }))
     }
 
+    /// Where a package lies that is ready. What lies there is not compared with its seal.
+    #[must_use]
+    pub fn place(&self, package: &Package) -> Option<PathBuf> {
+        self.0.shelf.find(&package.descriptor.id, package.content_hash)
+    }
+
     /// A version that is ready, as it lies on the shelf, with when it was made ready and what is odd about it; nothing
     /// where versions are not run from the shelf. What its folder says is read from there, so it blocks.
     #[must_use]

@@ -1,7 +1,7 @@
 //! Commands about organizations and what belongs to one of them: its tokens, its kept results, its audit trail.
 
 use clap::{Args, Subcommand, ValueEnum};
-use hayloft_model::TokenId;
+use hayloft_model::{OrganizationId, TokenId};
 
 use super::shared::{ConnectionArgs, FormatArgs, OrgArgs};
 
@@ -16,6 +16,13 @@ pub(crate) enum OrgCommand {
         connection: ConnectionArgs,
         #[command(flatten)]
         format: FormatArgs,
+    },
+    /// Remove an organization for good, with all that it gave. Only its audit trail stays.
+    Remove {
+        /// The organization's id, `org_…`.
+        org_id: OrganizationId,
+        #[command(flatten)]
+        connection: ConnectionArgs,
     },
     /// List the organizations that the token can see.
     List {
@@ -52,6 +59,18 @@ pub(crate) enum TokenCommand {
         connection: ConnectionArgs,
         #[command(flatten)]
         format: FormatArgs,
+    },
+    /// Give a token another role.
+    Role {
+        /// The token's public name, `tok_…`.
+        token_id: TokenId,
+        /// What it may do from now on.
+        #[arg(value_enum)]
+        role: RoleArg,
+        #[command(flatten)]
+        org: OrgArgs,
+        #[command(flatten)]
+        connection: ConnectionArgs,
     },
     /// Take a token back.
     Revoke {
