@@ -8,6 +8,7 @@ pub(crate) mod fast_start;
 mod file;
 pub mod get;
 pub mod health;
+pub(crate) mod in_service;
 pub mod install_events;
 pub mod install_log;
 pub mod instances;

@@ -229,10 +229,11 @@ impl KnownPlugin {
             match recent {
                 Some(recent) => recent.answer.clone(),
                 None => {
-                    let (package, packages) = (package.clone(), packages.clone());
+                    let (owner, package, packages) = (self.owner, package.clone(), packages.clone());
                     let (store, workers) = (store.clone(), workers.clone());
-                    let answer =
-                        async move { learn(&package, &store, &workers, &packages).await }.boxed().shared();
+                    let answer = async move { learn(owner, &package, &store, &workers, &packages).await }
+                        .boxed()
+                        .shared();
                     // A task of its own, so that it goes on when the first who asked goes away.
                     tokio::spawn(answer.clone());
                     *asking = Some(Asking { answer: answer.clone(), asked_at: Instant::now() });
@@ -269,6 +270,7 @@ pub(crate) enum Preparing {
 }
 
 async fn learn(
+    owner: Option<OrganizationId>,
     package: &Package,
     store: &Store,
     workers: &Workers,
@@ -295,7 +297,7 @@ async fn learn(
             problems: Problems::new(),
         }));
     }
-    let package = &packages.install(package).await.map_err(|error| error.problems())?;
+    let package = &packages.install_for(owner, package).await.map_err(|error| error.problems())?;
     let raw = fast_start::ask(package, workers, packages).await.map_err(|error| told(&error))?;
     let (registration, problems) = registration::read(&raw, &package.descriptor);
     if let Err(error) = store.registrations().put(package.content_hash, &registration, &problems).await {

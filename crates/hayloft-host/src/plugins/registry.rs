@@ -169,6 +169,11 @@ impl PluginRegistry {
         }
     }
 
+    /// Where versions are kept.
+    pub(crate) const fn packages(&self) -> &Packages {
+        &self.packages
+    }
+
     /// The folders.
     pub(crate) fn folders(&self) -> &[PathBuf] {
         &self.folders

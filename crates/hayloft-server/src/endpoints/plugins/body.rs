@@ -32,6 +32,8 @@ pub(crate) struct SummaryBody {
     name: String,
     /// The version that the package gives itself.
     version: Option<String>,
+    /// Which code it is: SHA-256 of its folder's files.
+    content_hash: Option<String>,
     /// The format that it is written in.
     format: Option<String>,
     /// One line about it.
@@ -306,6 +308,7 @@ impl From<PluginSummary> for SummaryBody {
             aliases: summary.aliases.iter().map(ToString::to_string).collect(),
             name: summary.name,
             version: summary.version,
+            content_hash: summary.content_hash.map(|hash| hash.to_string()),
             format: summary.format,
             description: summary.description,
             category: summary.category,
