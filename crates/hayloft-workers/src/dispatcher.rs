@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use futures::future::OptionFuture;
 use hayloft_model::entropy::sortable_id;
 use hayloft_model::plugin::Package;
-use hayloft_model::{ContentHash, InstanceKey, InstanceState, ServerId, WorkerId};
+use hayloft_model::{InstanceKey, InstanceState, ServerId, WorkerId};
 use metrics::counter;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -34,7 +34,7 @@ use crate::unit::{self, Birth};
 use crate::worker::{Inner, Worker};
 use crate::{
     CandidateError, KeepRefused, KeptServer, Launch, LaunchRefused, LaunchSource, Observer, ProbeError,
-    StartFailure, StateChange, Unavailable, WorkerStatus, home,
+    StartFailure, StateChange, Unavailable, WorkerCode, WorkerStatus, home,
 };
 
 mod admission;
@@ -68,6 +68,7 @@ pub(crate) enum Command {
     Revive(WorkerId, ServerId),
     Forget(InstanceKey),
     Statuses(oneshot::Sender<Vec<WorkerStatus>>),
+    CodeOf(WorkerId, oneshot::Sender<Option<WorkerCode>>),
     Told(InstanceKey, oneshot::Sender<()>),
     Shutdown(Duration, oneshot::Sender<()>),
 }
@@ -179,7 +180,7 @@ struct Unit {
     facts: watch::Receiver<Facts>,
     activity: Arc<Activity>,
     started_at: DateTime<Utc>,
-    content_hash: ContentHash,
+    code: WorkerCode,
     /// Whether it says when nobody uses it.
     tells_quiet: bool,
     /// Why the one before it was recycled, if it took its place for that.
@@ -274,6 +275,7 @@ impl Dispatcher {
             Command::Revive(worker, server) => self.order(worker, Order::Revive(server)),
             Command::Forget(key) => self.forget(&key),
             Command::Statuses(reply) => drop(reply.send(self.statuses())),
+            Command::CodeOf(worker, reply) => drop(reply.send(self.code_of(worker))),
             Command::Told(key, reply) => {
                 self.instance(&key).notices.told(reply);
                 self.drop_if_unused(&key);
@@ -406,7 +408,7 @@ impl Dispatcher {
             facts,
             activity,
             started_at,
-            content_hash: package.content_hash,
+            code: WorkerCode { content_hash: package.content_hash, root: package.root.clone() },
             tells_quiet: false,
             recycle_reason: None,
         };

@@ -63,6 +63,6 @@ pub use settings::{
     RouteLimits, Runtime, Sampling, SamplingSettings, Settings, StartLimits,
 };
 pub use source::{Binding, Launch, LaunchRefused, LaunchSource};
-pub use status::{VitalSigns, WorkerStatus};
+pub use status::{VitalSigns, WorkerCode, WorkerStatus};
 pub use worker::{HookCall, LONGEST_INPUT, Worker};
 pub use workers::Workers;

@@ -3,7 +3,7 @@
 use hayloft_model::{InstanceState, WorkerId, WorkerState};
 
 use super::{Dispatcher, Starting, Unit};
-use crate::WorkerStatus;
+use crate::{WorkerCode, WorkerStatus};
 
 impl Dispatcher {
     pub(super) fn statuses(&self) -> Vec<WorkerStatus> {
@@ -11,6 +11,10 @@ impl Dispatcher {
             self.units.iter().filter_map(|(worker, unit)| self.status(*worker, unit)).collect();
         statuses.sort_by_key(|status| status.worker_id);
         statuses
+    }
+
+    pub(super) fn code_of(&self, worker: WorkerId) -> Option<WorkerCode> {
+        self.units.get(&worker).map(|unit| unit.code.clone())
     }
 
     pub(super) fn status(&self, worker_id: WorkerId, unit: &Unit) -> Option<WorkerStatus> {
@@ -31,7 +35,7 @@ impl Dispatcher {
         Some(WorkerStatus {
             key: worker.key().clone(),
             worker_id,
-            content_hash: unit.content_hash,
+            content_hash: unit.code.content_hash,
             revision: worker.revision(),
             instance_state,
             state: facts.state,
