@@ -31,6 +31,7 @@ macro_rules! in_setups {
     };
 }
 
+mod assets;
 mod channels;
 mod contents;
 mod controls;
@@ -51,5 +52,6 @@ mod secrets;
 mod servers;
 mod storms;
 mod supply;
+mod tokens;
 mod tools;
 mod uploads;

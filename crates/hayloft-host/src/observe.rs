@@ -163,14 +163,17 @@ impl Host {
         match change {
             StateChange::Starting => self.instances.step(key, InstanceState::Starting, |_| {}),
             StateChange::Ready => {
+                let wrong = self.came_up(key, worker, status.content_hash);
                 self.instances.step(key, InstanceState::Ready, |instance| {
-                    instance.last_error = None;
+                    instance.last_error = wrong;
                     instance.content_hash = Some(status.content_hash);
                 });
                 self.publish_in_background(key, worker, status.revision, Others::Forget);
                 self.learn_in_background(key, worker, Others::Forget);
             }
             StateChange::Degraded { error } => {
+                // What it says of itself is the nearer word.
+                let _ = self.came_up(key, worker, status.content_hash);
                 self.instances.step(key, InstanceState::Degraded, |instance| {
                     instance.last_error = Some(error);
                     instance.content_hash = Some(status.content_hash);
@@ -184,7 +187,11 @@ impl Host {
                 }
             }
             StateChange::Stopped => self.worker_ended(key, InstanceState::Stopped, |_| {}),
-            StateChange::Crashed { error, out_of_memory, quarantine, .. } => {
+            StateChange::Crashed { error, out_of_memory, failure, quarantine, .. } => {
+                if failure.is_some() {
+                    let said = quarantine.as_ref().unwrap_or(&error);
+                    self.did_not_come_up(key, status.content_hash, said);
+                }
                 self.worker_crashed(key, status, error, out_of_memory, quarantine);
             }
         }
@@ -368,12 +375,20 @@ impl Host {
             let sessions = host.sessions.of(worker);
             if others == Others::Forget {
                 let lasting = host.lasting_servers(&key, worker);
-                host.forget_items(&key, |server| sessions.contains_key(server) || lasting.contains(server));
+                let elsewhere = host.remotes.of(&key);
+                host.forget_items(&key, |server| {
+                    sessions.contains_key(server)
+                        || lasting.contains(server)
+                        || elsewhere.contains_key(server)
+                });
             }
             for (server, Session { upstream, .. }) in sessions {
                 if upstream.offers_items() {
                     host.learn_items(&key, worker, &server, &upstream).await;
                 }
+            }
+            if host.workers.serving(&key).is_some_and(|serving| serving.id() == worker) {
+                host.items.asked(&key);
             }
         });
     }

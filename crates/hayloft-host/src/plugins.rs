@@ -3,7 +3,9 @@
 pub(crate) mod defaults;
 pub mod disable;
 pub mod discover;
+pub(crate) mod enabling;
 pub(crate) mod fast_start;
+mod file;
 pub mod get;
 pub mod health;
 pub mod install_events;
@@ -25,6 +27,8 @@ pub mod save;
 pub mod statistics;
 pub mod test_connection;
 pub(crate) mod tidy;
+pub(crate) mod trial;
+pub mod ui_file;
 pub mod uninstall;
 pub mod upload;
 pub mod validate_auth;

@@ -3,7 +3,7 @@
 //! It obeys the dispatcher's orders, answers the worker's requests, keeps deadlines, and when the process ends, for
 //! whatever reason, leaves nothing of it behind.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -145,7 +145,8 @@ struct Unit {
     pending: HashMap<u64, Pending>,
     servers: HashMap<ServerId, Server>,
     /// Servers that the worker said are elsewhere. The host has them.
-    elsewhere: BTreeSet<ServerId>,
+    /// With the request that is still to be agreed to.
+    elsewhere: BTreeMap<ServerId, Option<u64>>,
     /// Servers that the plugin's folder lists, until they are started.
     listed: Vec<KeptServer>,
     /// The organization's settings as variables of servers.
@@ -220,7 +221,7 @@ impl Unit {
             next_request: 1,
             pending: HashMap::new(),
             servers: HashMap::new(),
-            elsewhere: BTreeSet::new(),
+            elsewhere: BTreeMap::new(),
             listed: Vec::new(),
             server_environment: Vec::new(),
             kept: BTreeMap::new(),

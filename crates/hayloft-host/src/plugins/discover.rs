@@ -108,7 +108,7 @@ impl Host {
     }
 
     /// Replaces a plugin by its newer content, if that can be used.
-    pub(crate) async fn upgrade(&self, known: &KnownPlugin, newer: Arc<KnownPlugin>) {
+    pub(crate) async fn upgrade(&self, known: &Arc<KnownPlugin>, newer: Arc<KnownPlugin>) {
         let upgrading = self.plugins.begin_upgrade(&newer);
         if newer.is_readable() && upgrading.is_none() {
             return;
@@ -121,6 +121,7 @@ impl Host {
             return;
         }
         for key in self.enabled_instances(&(newer.id.clone(), newer.owner)) {
+            self.trials.begin(&key, known);
             if let Some(descriptor) = newer.descriptor() {
                 self.note_pending(&key, descriptor).await;
             }
@@ -136,7 +137,7 @@ impl Host {
                 None if self.is_all_elsewhere(&key) => {}
                 None => {
                     // What does not run at the moment is started from it the next time, which is the next call also of
-                    // what the older code handed over.
+                    // what the older code handed over. What is being started is looked at when it serves.
                     if let Err(error) = self.forget_handed_by_others(&key, hash).await {
                         tracing::error!(instance = %key, %error, "failed to forget servers of a plugin's older version");
                     }

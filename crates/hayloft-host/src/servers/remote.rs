@@ -14,10 +14,12 @@ use hayloft_workers::{LaunchRefused, NetworkRefusal, WorkerCode};
 use tokio::time::timeout;
 
 use super::handed::RemoteServer;
+use crate::plugins::trial::Version;
 use crate::tools::publish::Others;
 use crate::{Host, StoreError};
 
 mod breaker;
+pub(crate) mod fate;
 pub(crate) mod link;
 pub(crate) mod reach;
 mod sealed;
@@ -128,7 +130,9 @@ impl Host {
         key: &InstanceKey,
         revision: Revision,
     ) -> Result<(), LaunchRefused> {
-        self.launch_revision(key, Some(revision)).await?;
+        self.launch_revision(key, Some(revision), Version::Newest).await?;
+        // There is no worker whose start could be tried.
+        self.trials.end(key);
         self.instances.step(key, InstanceState::Starting, |_| {});
         if let Err(error) = self.end_code(key).await {
             tracing::error!(instance = %key, %error, "failed to forget what an older version of a plugin had");
@@ -256,6 +260,7 @@ impl Host {
             if link.is_handed() && !handed.contains_key(&server) && is_stale {
                 self.store.remote_servers().forget(key, &server).await?;
                 self.remotes.remove(key, &server);
+                self.forget_items(key, |other| *other != server);
             }
         }
         Ok(())
@@ -274,6 +279,7 @@ impl Host {
         if serves && self.remotes.get(key, server).is_some_and(|link| link.is_handed()) {
             self.store.remote_servers().forget(key, server).await?;
             self.remotes.remove(key, server);
+            self.forget_items(key, |other| other != server);
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hayloft_mcp::client::{CallDeadline, CallError, TransportError, UpstreamCall};
+use hayloft_mcp::client::{CallDeadline, UpstreamCall};
 use hayloft_mcp::service::BreakReason;
 use hayloft_mcp::{CallTool, ToolFailure, Upstream};
 use hayloft_model::{Caller, InstanceKey, InstanceState, OrganizationId, Revision, Scope, ServerId};
@@ -20,6 +20,7 @@ use super::results::{Holds, Looked, ResultCaching, ResultKey};
 use super::shares::NoTurn;
 use crate::Host;
 use crate::access::Denied;
+use crate::servers::remote::fate::Fate;
 use crate::servers::remote::link::Link;
 use crate::workers::told_to_people;
 
@@ -197,8 +198,13 @@ impl Host {
 
     /// Whether the plugin asks for the right to have its servers called.
     pub(crate) fn check_callable(&self, key: &InstanceKey) -> Result<(), ToolFailure> {
-        let descriptor = self.permitted_of(key);
-        if descriptor.is_none_or(|descriptor| descriptor.requirements.lets_tools_be_called()) {
+        let plugin = self.plugins.get(key.organization, &key.plugin);
+        let Some(descriptor) = plugin.as_ref().and_then(|plugin| plugin.descriptor()) else { return Ok(()) };
+        let may = match self.grants.get(key) {
+            Some(granted) => granted.lets_tools_be_called(&descriptor.requirements),
+            None => descriptor.requirements.lets_tools_be_called(),
+        };
+        if may {
             return Ok(());
         }
         let message = format!(
@@ -223,7 +229,7 @@ impl Host {
         key: &InstanceKey,
         server: &ServerId,
     ) -> Result<Reached, CallToolError> {
-        if let Some(worker) = self.workers.serving(key)
+        if let Some(worker) = self.workers.engage(key)
             && let Some(upstream) = self.sessions.upstream(worker.id(), server)
         {
             return Ok(Reached::InWorker(worker, upstream));
@@ -327,17 +333,10 @@ impl Host {
                 }
                 Err(error) => error,
             };
-            match fate(&error) {
-                Fate::Answered => link.answered(),
-                Fate::Ours => {}
-                Fate::Failed => link.failed(),
-                Fate::Lost => {
-                    link.failed();
-                    // Whether it was acted upon, nobody can say; what may be done twice is tried once more.
-                    if attempts == 1 && tool.repeats == Repeats::Safely && !call.cancelled.is_cancelled() {
-                        continue;
-                    }
-                }
+            let is_lost = link.told(&error) == Fate::Lost;
+            // Whether it was acted upon, nobody can say; what may be done twice is tried once more.
+            if is_lost && attempts == 1 && tool.repeats == Repeats::Safely && !call.cancelled.is_cancelled() {
+                continue;
             }
             return Err(ToolFailure::from(error).into());
         }
@@ -384,38 +383,6 @@ pub(crate) enum Reached {
     Elsewhere(Arc<Link>),
 }
 
-/// What a call without a result says about the server.
-enum Fate {
-    /// It is there, and said no.
-    Answered,
-    /// Nothing: the reason is on this side.
-    Ours,
-    /// It does not do what it is there for.
-    Failed,
-    /// The way to it broke while the answer was awaited, or before the call was sent.
-    Lost,
-}
-
-const fn fate(error: &CallError) -> Fate {
-    match error {
-        CallError::Refused(_) => Fate::Answered,
-        CallError::Cancelled | CallError::TooLarge { .. } | CallError::Overloaded { .. } => Fate::Ours,
-        CallError::Timeout(_) | CallError::Malformed(_) => Fate::Failed,
-        CallError::Closed(_) => Fate::Lost,
-        CallError::Transport(error) => match error {
-            TransportError::Unreachable(_)
-            | TransportError::Broken(_)
-            | TransportError::Read(_)
-            | TransportError::NoAnswer
-            | TransportError::SessionLost => Fate::Lost,
-            // Too many calls at once says nothing about the server, and it has said when to come back.
-            TransportError::Status { status: 429, .. } => Fate::Ours,
-            TransportError::Status { status: 400..=407 | 409..=499, .. } => Fate::Answered,
-            _ => Fate::Failed,
-        },
-    }
-}
-
 /// A server that does not answer at the moment, although its plugin runs.
 pub(crate) fn server_down(
     key: &InstanceKey,
@@ -434,7 +401,7 @@ pub(crate) fn server_down(
 }
 
 /// The organization's own doing: its other calls use its share up.
-fn no_turn(refused: NoTurn) -> CallToolError {
+pub(crate) fn no_turn(refused: NoTurn) -> CallToolError {
     match refused {
         NoTurn::Cancelled => ToolFailure::Cancelled.into(),
         NoTurn::Busy { waiting, retry_after } => CallToolError::Unavailable {
@@ -448,7 +415,7 @@ fn no_turn(refused: NoTurn) -> CallToolError {
 }
 
 /// How a call ended, as the journal and the metrics tell it.
-fn told(outcome: &Result<Box<RawValue>, CallToolError>) -> (CallOutcome, Option<&'static str>) {
+pub(crate) fn told(outcome: &Result<Box<RawValue>, CallToolError>) -> (CallOutcome, Option<&'static str>) {
     match outcome {
         Ok(_) => (CallOutcome::Done, None),
         Err(CallToolError::Denied(_)) => (CallOutcome::BadInput, Some("denied")),

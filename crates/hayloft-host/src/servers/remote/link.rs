@@ -11,18 +11,23 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use hayloft_mcp::Upstream;
+use hayloft_mcp::client::CallError;
 use hayloft_model::{ContentHash, Entropy, InstanceKey, ServerId};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::super::handed::RemoteServer;
 use super::breaker::{Breaker, OPENS_AFTER};
+use super::fate::Fate;
 use super::reach::{Failure, FailureKind, Reached};
 use crate::{Host, HostInner};
 
 /// A session that nobody used for so long is let go.
 const UNUSED: Duration = Duration::from_secs(300);
+
+/// So long a server that was reached is asked what it has beside tools, before calls go to it.
+const ITEMS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Where the wish for a server comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,8 +170,18 @@ impl Link {
         self.line.worked.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that a call got no answer for a reason of the server or of the way there.
-    pub(crate) fn failed(&self) {
+    /// Notes what a request without a result says about the server.
+    pub(crate) fn told(&self, error: &CallError) -> Fate {
+        let fate = Fate::of(error);
+        match fate {
+            Fate::Answered => self.answered(),
+            Fate::Ours => {}
+            Fate::Failed | Fate::Lost => self.failed(),
+        }
+        fate
+    }
+
+    fn failed(&self) {
         if self.line.failed_calls.fetch_add(1, Ordering::Relaxed) + 1 >= OPENS_AFTER {
             self.line.tripped.notify_one();
         }
@@ -288,13 +303,18 @@ impl Keeper {
         // What was said of an earlier session is not about this one.
         let _ = self.line.tripped.notified().now_or_never();
         host.publish_remote(&self.key, &self.id, &listing).await;
+        // Its tools are not kept waiting for long by what else it has; that is asked for again when somebody wants it.
+        let learned = host.learn_remote_items(&self.key, &self.id, &upstream);
+        if timeout(ITEMS_WITHIN, learned).await.is_err() {
+            tracing::info!(instance = %self.key, server = %self.id, "the server's resources and prompts are not known in time");
+        }
         self.end(Phase::Open(upstream.clone()));
         Ok(Some(upstream))
     }
 
     /// Follows a session to its end.
     async fn hold(&self, upstream: &Upstream) -> Over {
-        let mut changes = upstream.tools_changed();
+        let (mut changes, mut items) = (upstream.tools_changed(), upstream.items_changed());
         let mut look = interval(UNUSED / 5);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -302,6 +322,7 @@ impl Keeper {
                 reason = upstream.closed() => return Over::Ended(reason.to_string()),
                 () = self.line.tripped.notified() => return Over::Tripped,
                 Ok(()) = changes.changed() => self.list_anew(upstream).await,
+                Ok(()) = items.changed() => self.learn_items_anew(upstream).await,
                 _ = look.tick() => {
                     let used = *self.line.used.lock().unwrap_or_else(PoisonError::into_inner);
                     if upstream.waiting() == 0 && used.elapsed() >= UNUSED {
@@ -320,6 +341,11 @@ impl Keeper {
                 tracing::warn!(instance = %self.key, server = %self.id, %error, "failed to list the server's tools anew");
             }
         }
+    }
+
+    async fn learn_items_anew(&self, upstream: &Upstream) {
+        let Some(host) = self.host.upgrade().map(Host) else { return };
+        host.learn_remote_items(&self.key, &self.id, upstream).await;
     }
 
     fn set(&self, phase: Phase) {
