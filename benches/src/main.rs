@@ -7,6 +7,7 @@
 
 mod budgets;
 mod callers;
+mod cores;
 mod cpu;
 mod direct_worker;
 mod echo;

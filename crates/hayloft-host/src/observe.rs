@@ -14,6 +14,7 @@ use hayloft_workers::protocol::{CapabilityUse, FailureReason, KvOperation, Regis
 use hayloft_workers::{
     GateCaller, Level, McpTransport, NetworkRefusal, Observer, Refusal, StateChange, WorkerStatus,
 };
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::instances::Instance;
@@ -183,22 +184,38 @@ impl Host {
                 }
             }
             StateChange::Stopped => self.worker_ended(key, InstanceState::Stopped, |_| {}),
-            StateChange::Crashed { quarantine: Some(reason), .. } => {
-                metrics::counter!("hayloft_worker_crashes_total").increment(1);
-                metrics::counter!("hayloft_quarantines_total").increment(1);
-                tracing::error!(instance = %key, reason, "a plugin is held back until somebody releases it");
-                self.worker_ended(key, InstanceState::Quarantined, |instance| {
-                    instance.last_error = Some(reason.clone());
-                    instance.hold_reason = Some(reason);
-                    // Other code than this is not held back.
-                    instance.content_hash = Some(status.content_hash);
-                });
-            }
-            StateChange::Crashed { error, .. } => {
-                metrics::counter!("hayloft_worker_crashes_total").increment(1);
-                self.worker_ended(key, InstanceState::Backoff, |instance| instance.last_error = Some(error));
+            StateChange::Crashed { error, out_of_memory, quarantine, .. } => {
+                self.worker_crashed(key, status, error, out_of_memory, quarantine);
             }
         }
+    }
+
+    fn worker_crashed(
+        &self,
+        key: &InstanceKey,
+        status: &WorkerStatus,
+        error: String,
+        out_of_memory: bool,
+        quarantine: Option<String>,
+    ) {
+        metrics::counter!("hayloft_worker_crashes_total").increment(1);
+        if out_of_memory {
+            let (host, key) = (self.clone(), key.clone());
+            let detail = json!({ "worker": status.worker_id, "error": error });
+            tokio::spawn(async move { host.note(&key, "worker.out-of-memory", detail).await });
+        }
+        let Some(reason) = quarantine else {
+            return self
+                .worker_ended(key, InstanceState::Backoff, |instance| instance.last_error = Some(error));
+        };
+        metrics::counter!("hayloft_quarantines_total").increment(1);
+        tracing::error!(instance = %key, reason, "a plugin is held back until somebody releases it");
+        self.worker_ended(key, InstanceState::Quarantined, |instance| {
+            instance.last_error = Some(reason.clone());
+            instance.hold_reason = Some(reason);
+            // Other code than this is not held back.
+            instance.content_hash = Some(status.content_hash);
+        });
     }
 
     /// The end of the serving worker, unless what told it to end has said a better word of the instance already.

@@ -8,7 +8,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use hayloft_model::plugin::{Capability, Permissions};
 use hayloft_model::{Caller, InstanceKey, PluginDescriptor};
-use hayloft_store::audit::NewAuditEntry;
 use serde_json::json;
 
 use crate::{Host, StoreError};
@@ -151,14 +150,7 @@ impl Host {
             return;
         }
         tracing::warn!(instance = %key, "the newer version of the plugin asks for more than it was granted");
-        let entry = NewAuditEntry {
-            actor: String::from("host"),
-            action: String::from("permissions.asked"),
-            subject: Some(key.plugin.to_string()),
-            detail: json!({ "version": descriptor.version, "permissions": pending }),
-        };
-        if let Err(error) = self.store.audit().append(key.organization, entry).await {
-            tracing::error!(instance = %key, %error, "failed to note in the audit trail what a plugin asks for");
-        }
+        let detail = json!({ "version": descriptor.version, "permissions": pending });
+        self.note(key, "permissions.asked", detail).await;
     }
 }

@@ -87,7 +87,7 @@ pub(crate) struct Birth {
 pub(crate) async fn run(birth: Birth) {
     let begun = Instant::now();
     let (worker, reports) = (birth.worker, birth.reports.clone());
-    let cause = match start(&birth).await {
+    let ending = match start(&birth).await {
         Ok(process) => {
             let (news, inbox) = mpsc::unbounded_channel();
             Unit::new(birth, process, begun, news).live(inbox).await
@@ -99,11 +99,11 @@ pub(crate) async fn run(birth: Birth) {
                 facts.state = WorkerState::Gone;
                 facts.ending = Some(failure.to_string());
             });
-            Cause::NeverServed(failure)
+            Ending { cause: Cause::NeverServed(failure), out_of_memory: false, uptime: begun.elapsed() }
         }
     };
     // Without a dispatcher nobody wants to know any more.
-    let _ = reports.send(Report { worker, event: Event::Gone(Ending { cause, uptime: begun.elapsed() }) });
+    let _ = reports.send(Report { worker, event: Event::Gone(ending) });
 }
 
 /// Whether the unit goes on, or why not.
@@ -135,6 +135,8 @@ struct Unit {
     registration: Option<Box<RawValue>>,
     /// What the worker gave as the reason of its own end.
     fatal: Option<StartFailure>,
+    /// Its process ended for want of memory.
+    out_of_memory: bool,
     drain: Option<Drain>,
     health: Health,
     idleness: Idleness,
@@ -213,6 +215,7 @@ impl Unit {
             last_words: None,
             registration: None,
             fatal: None,
+            out_of_memory: false,
             drain: None,
             next_request: 1,
             pending: HashMap::new(),
@@ -230,10 +233,11 @@ impl Unit {
         }
     }
 
-    async fn live(mut self, news: mpsc::UnboundedReceiver<News>) -> Cause {
+    async fn live(mut self, news: mpsc::UnboundedReceiver<News>) -> Ending {
         let cause = self.turn(news).await.map_texts(|text| self.log.masked(&text));
-        self.end(&cause).await;
-        cause
+        let ending = Ending { cause, out_of_memory: self.out_of_memory, uptime: self.begun.elapsed() };
+        self.end(&ending).await;
+        ending
     }
 
     async fn turn(&mut self, mut news: mpsc::UnboundedReceiver<News>) -> Cause {

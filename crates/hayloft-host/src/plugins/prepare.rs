@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hayloft_model::plugin::Package;
 use hayloft_model::{InstanceKey, InstanceState, Problem, Problems};
 use hayloft_packages::{InstallError, Tampered};
-use hayloft_store::audit::NewAuditEntry;
 use serde_json::json;
 
 use super::fast_start;
@@ -141,15 +140,7 @@ impl Host {
         tracing::error!(instance = %key, %tampered, "a plugin that was installed has been changed; it is not started");
         let reason = tampered.to_string();
         self.instances.step(key, InstanceState::Failed, |instance| instance.last_error = Some(reason));
-        let entry = NewAuditEntry {
-            actor: String::from("host"),
-            action: String::from("package.tampered"),
-            subject: Some(key.plugin.to_string()),
-            detail: json!({ "path": tampered.at }),
-        };
-        if let Err(error) = self.store.audit().append(key.organization, entry).await {
-            tracing::error!(instance = %key, %error, "failed to note in the audit trail that a package was changed");
-        }
+        self.note(key, "package.tampered", json!({ "path": tampered.at })).await;
     }
 }
 

@@ -34,6 +34,7 @@ impl Unit {
         }
         let aborted = matches!(exit, Exit::Signal(signal) if ABORTS.contains(&signal));
         let exit = if aborted && self.said_out_of_memory().await { Exit::OutOfMemory } else { exit };
+        self.out_of_memory = exit == Exit::OutOfMemory;
         self.cause_of_exit(Some(exit))
     }
 
@@ -96,8 +97,7 @@ impl Unit {
     }
 
     /// Leaves nothing behind.
-    pub(super) async fn end(mut self, cause: &Cause) {
-        let ending = Ending { cause: cause.clone(), uptime: self.begun.elapsed() };
+    pub(super) async fn end(mut self, ending: &Ending) {
         // Callers that hold this worker learn it first, before anything is waited for.
         self.activity.close();
         self.facts.send_modify(|facts| facts.ending = Some(ending.message()));
@@ -115,7 +115,7 @@ impl Unit {
             let _ = timeout(LAST_WORDS, task).await;
         }
         home.remove().await;
-        let level = if matches!(cause, Cause::Asked(_)) { Level::Info } else { Level::Error };
+        let level = if matches!(ending.cause, Cause::Asked(_)) { Level::Info } else { Level::Error };
         self.log.host(level, format!("the worker is gone: {}", ending.message()));
         self.life.end();
         self.gauge.set(WorkerState::Gone);
