@@ -66,11 +66,12 @@ async fn a_version_whose_workers_do_not_come_up_does_not_take_the_place_of_the_o
 async fn a_version_that_fails_at_the_first_start_gives_way_to_the_one_before() {
     let folder = PluginFolder::new();
     version(&folder, "1.0.0", "");
-    let mut server = TestServer::start(folder.path()).await;
+    let server =
+        TestServer::builder().plugins(folder.path()).environment("HAYLOFT_LIMITS_IDLE", "1s").start().await;
     let acme = server.organization("Acme").await;
     acme.enable(ID, json!({})).await;
     // Nothing of it runs, but it is what was in service.
-    server.restart().await;
+    until("its worker to idle out", async || shown(&acme).await["state"] == "stopped").await;
     version(&folder, "2.0.0", DIES);
     until("the newer version", async || shown(&acme).await["version"] == "2.0.0").await;
     until("a version that comes up", async || said(&acme).await == "1.0.0").await;
