@@ -5,9 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 use futures::{StreamExt as _, stream};
-use hayloft_testkit::{
-    NodeService, Organization, PluginFiles, PluginFolder, TestServer, TestServerBuilder, workspace,
-};
+use hayloft_testkit::{NodeService, Organization, PluginFiles, PluginFolder, TestServer, workspace};
 use serde_json::json;
 
 use crate::callers::{Target, Tool};
@@ -110,24 +108,17 @@ pub(crate) struct Hayloft {
 impl Hayloft {
     /// Starts it with the sample plugins and the bench's own, none of them enabled.
     pub(crate) async fn start(options: &Options) -> anyhow::Result<Self> {
-        Self::start_with(options, |server| server).await
-    }
-
-    /// The same with more settings.
-    pub(crate) async fn start_with(
-        options: &Options,
-        configure: impl FnOnce(TestServerBuilder) -> TestServerBuilder,
-    ) -> anyhow::Result<Self> {
         let plugins = PluginFolder::new();
         webhook_plugin(&plugins);
         plugins.hay_package(HOSTILE_PLUGIN, &["mcp"], include_str!("../hostile/plugin.mjs"));
-        let builder = TestServer::builder()
+        let server = TestServer::builder()
             .binary(&options.hayloft)
             .plugins(plugins.path())
             .plugins(workspace::example_plugins())
             // What is measured here is not how organizations make way for each other.
-            .environment("HAYLOFT_LIMITS_WORKERS_PER_PLUGIN", "1000");
-        let server = configure(builder).start().await;
+            .environment("HAYLOFT_LIMITS_WORKERS_PER_PLUGIN", "1000")
+            .start()
+            .await;
         let organization = server.organization("bench").await;
         let address = address_of(&server)?;
         Ok(Self { organization, address, server, _plugins: plugins })

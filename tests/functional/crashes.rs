@@ -189,3 +189,55 @@ async fn the_first_signal_drains_and_the_second_kills() {
     server.assert_nothing_left().await;
     assert!(call.await.unwrap().is_err());
 }
+
+/// A server whose calls take as long as they are told to.
+const SLOW: &str = r#"{
+  listTools: () => [{ name: "take", inputSchema: { type: "object" } }],
+  callTool: async (name, { milliseconds }) => {
+    await new Promise((resolve) => setTimeout(resolve, milliseconds));
+    return "done";
+  },
+}"#;
+
+#[tokio::test]
+async fn a_stop_in_order_waits_for_calls_and_not_for_ever() {
+    let plugins = PluginFolder::new();
+    mcp_plugin(&plugins, "hay-plugin-slow", SLOW);
+    let mut server =
+        TestServer::builder().plugins(plugins.path()).environment("HAYLOFT_LIMITS_DRAIN", "4s").start().await;
+    let acme = server.organization("Acme").await;
+    acme.enable("hay-plugin-slow", json!({})).await;
+    let call = |milliseconds: u32| {
+        let acme = acme.clone();
+        tokio::spawn(async move {
+            let request = acme.api.request(
+                &http::Method::POST,
+                &acme.path("tools/slow__take/call"),
+                &[("content-type", "application/json")],
+                json!({ "arguments": { "milliseconds": milliseconds } }).to_string(),
+            );
+            acme.api.http().try_send(request).await
+        })
+    };
+    let (in_time, too_long) = (call(1_500), call(600_000));
+    until("both calls to reach the plugin", async || {
+        let workers = server.admin().get("/v1/workers").await.json();
+        workers["workers"][0]["inFlight"].as_u64() == Some(2)
+    })
+    .await;
+    let began = std::time::Instant::now();
+    let status = server.terminate().await;
+    assert_eq!(status.code(), Some(0), "{status:?}");
+    let took = began.elapsed();
+    assert!((1.0..30.0).contains(&took.as_secs_f64()), "{took:?}");
+    server.assert_nothing_left().await;
+    assert_eq!(text_of(in_time.await.unwrap().expect("an answer")), "done");
+    // The other one is told, or its connection ends; it is not left waiting.
+    match too_long.await.unwrap() {
+        Ok(answer) => assert_ne!(answer.status, 200, "{}", answer.text()),
+        Err(error) => assert!(!error.is_empty()),
+    }
+    // What was stored is what was true.
+    server.restart().await;
+    assert_eq!(acme.get("plugins/hay-plugin-slow").await.expect(200).json()["state"], "stopped");
+}

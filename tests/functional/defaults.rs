@@ -5,7 +5,7 @@ use hayloft_testkit::{PluginFolder, TestServer};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{text_of, until};
+use crate::support::{text_of, until, until_idle};
 
 /// A plugin with one route, and what its manifest says besides.
 fn plugin(folder: &PluginFolder, id: &str, more: &Value) {
@@ -95,6 +95,28 @@ async fn what_activates_itself_runs_as_soon_as_the_host_does() {
 }
 
 #[tokio::test]
+async fn what_starts_with_the_host_does_not_wait_for_code_that_hangs() {
+    let plugins = PluginFolder::new();
+    plugin(&plugins, "eager", &json!({ "autoActivate": true }));
+    let mut server = TestServer::start(plugins.path()).await;
+    let one = server.organization("One").await;
+    one.enable("eager", json!({})).await;
+    server.terminate().await;
+    let hanging = 9;
+    for number in 0..hanging {
+        let entry = "export default () => ({ name: 'h', onInitialize: () => new Promise(() => setInterval(() => {}, 1000)) });";
+        plugins.hay_package(&format!("hay-plugin-hangs-{number}"), &[], entry);
+    }
+    server.restart().await;
+    until("the plugin to run", async || {
+        states(&one).await.iter().any(|(id, _, state)| id == "eager" && state == "ready")
+    })
+    .await;
+    let given_up = server.stderr().matches("the plugin is not loaded").count();
+    assert!(given_up < hanging, "all of them were waited for");
+}
+
+#[tokio::test]
 async fn a_variable_of_the_host_makes_a_plugin_complete() {
     let plugins = PluginFolder::new();
     plugin(&plugins, "needy", &json!({ "permissions": { "env": ["HI_WORD"] } }));
@@ -164,4 +186,35 @@ async fn tools_are_called_only_where_the_plugin_asks_for_the_right() {
             "{refused}"
         );
     }
+}
+
+#[tokio::test]
+async fn what_is_kept_alive_goes_on_while_others_are_stopped() {
+    let plugins = PluginFolder::new();
+    plugin(&plugins, "kept", &json!({}));
+    plugin(&plugins, "usual", &json!({}));
+    let server = TestServer::builder()
+        .plugins(plugins.path())
+        .environment("HAYLOFT_LIMITS_IDLE", "500ms")
+        .environment("HAYLOFT_PLUGIN_KEEP_ALIVE", "kept")
+        .start()
+        .await;
+    let acme = server.organization("Acme").await;
+    let workers = async || {
+        let listed = server.admin().get("/v1/workers").await.expect(200).json();
+        listed["workers"].as_array().unwrap().clone()
+    };
+    acme.enable("kept", json!({})).await;
+    acme.route(&Method::GET, "kept", "/hi", &[], "").await.expect(200);
+    let [kept] = &workers().await[..] else { panic!("one worker") };
+    // It came later and was used later, so whoever is stopped for that would have been stopped before it.
+    acme.enable("usual", json!({})).await;
+    acme.route(&Method::GET, "usual", "/hi", &[], "").await.expect(200);
+    until_idle("the usual one to be stopped", async || {
+        states(&acme).await.iter().any(|(id, _, state)| id == "usual" && state == "stopped")
+    })
+    .await;
+    let [left] = &workers().await[..] else { panic!("one worker") };
+    assert_eq!((&left["workerId"], &left["pid"]), (&kept["workerId"], &kept["pid"]));
+    assert!(states(&acme).await.iter().any(|(id, _, state)| id == "kept" && state == "ready"));
 }

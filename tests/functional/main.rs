@@ -1,7 +1,9 @@
 //! End to end: the real binary, real Node workers, real plugins. Each file defends one promise to users.
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test reports by panicking")]
 
+mod bad_newer_versions;
 mod bad_plugins;
+mod bundles;
 mod class_plugins;
 mod command_line;
 mod crashes;
@@ -11,6 +13,7 @@ mod external;
 mod external_items;
 mod external_life;
 mod fast_starts;
+mod faults;
 mod first_call;
 mod hatago;
 mod health;
@@ -27,14 +30,22 @@ mod organizations;
 mod package_programs;
 mod packages;
 mod plugin_api;
+mod pools;
 mod postgres;
 mod procedures;
+mod recreate;
+mod reload;
+mod restarts;
 mod routes;
 mod settings;
 mod soak;
 mod support;
+mod terminal;
+mod too_large;
 mod traps;
+mod truth;
 mod ui_files;
 mod upgrades;
 mod uploads;
+mod weak_isolation;
 mod wishes;

@@ -14,16 +14,20 @@ use serde_json::{Value, json};
 use crate::support::{one_tool, text_of, until};
 
 /// How long real packages may take to come from the real registry.
-const PATIENCE: Duration = Duration::from_secs(240);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 
 const REGISTRY: &str = "registry.npmjs.org";
 
-/// A server that finds the registry where this machine does, on whatever network that is.
+/// A server with a folder of plugins that finds the registry.
 pub(crate) fn server(folder: &PluginFolder) -> TestServerBuilder {
+    with_registry().plugins(folder.path())
+}
+
+/// A server that finds the registry where this machine does, on whatever network that is.
+pub(crate) fn with_registry() -> TestServerBuilder {
     let address =
         (REGISTRY, 443).to_socket_addrs().unwrap().map(|address| address.ip()).find(IpAddr::is_ipv4).unwrap();
     TestServer::builder()
-        .plugins(folder.path())
         .environment("HAYLOFT_REGISTRY_ADDRESS", &format!("{REGISTRY}:443={address}:443"))
         .environment("PATH", "/usr/local/bin:/usr/bin:/bin")
         // Hundreds of modules are loaded, and how busy the machine is is not what is tested.

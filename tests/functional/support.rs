@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use hayloft_testkit::{PluginFiles, PluginFolder, Response, TestServerBuilder, workspace};
+use hayloft_testkit::{Organization, PluginFiles, PluginFolder, Response, TestServerBuilder, workspace};
 
 /// The sample plugins of the repository.
 pub(crate) fn examples() -> PathBuf {
@@ -88,6 +88,11 @@ pub(crate) fn text_of(answer: Response) -> String {
     result["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text in {result}")).to_owned()
 }
 
+/// Waits until a tool is listed: a plugin is ready a moment before its server has said what it has.
+pub(crate) async fn listed(organization: &Organization, tool: &str) {
+    until(tool, async || organization.get("tools").await.expect(200).text().contains(tool)).await;
+}
+
 /// How long anything may take that waits for nothing but the machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -104,7 +109,7 @@ pub(crate) async fn until_idle(what: &str, holds: impl AsyncFnMut() -> bool) {
     until_within(AFTER_ASKING + PATIENCE, what, holds).await;
 }
 
-async fn until_within(patience: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until_within(patience: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !holds().await {
             tokio::task::yield_now().await;

@@ -106,3 +106,36 @@ async fn a_host_serves_while_a_plugin_that_is_on_is_built() {
     let shown = acme.get("plugins/hay-plugin-other").await.expect(200).json();
     assert_eq!(shown["state"], "disabled", "{shown:#}");
 }
+
+#[tokio::test]
+async fn what_waits_for_a_place_can_be_switched_off_and_removed() {
+    let folder = PluginFolder::new();
+    let entry = "export default ({ register }) => ({ name: 'busy', onInitialize() { register.route('GET', '/', (_q, response) => { response.write('begun'); }); } });";
+    folder.hay_package("hay-plugin-busy", &["routes"], entry);
+    let server = TestServer::builder()
+        .plugins(folder.path())
+        .environment("HAYLOFT_LIMITS_WORKERS_PER_PLUGIN", "1")
+        .environment("HAYLOFT_LIMITS_SAVE_ANSWER", "300ms")
+        .start()
+        .await;
+    let (first, second) = (server.organization("First").await, server.organization("Second").await);
+    const BUSY: &str = "plugins/hay-plugin-busy";
+    first.put(BUSY, &json!({ "enabled": true })).await;
+    until("the plugin", async || first.get(BUSY).await.expect(200).json()["state"] == "ready").await;
+    let stream = first.route(&http::Method::GET, "hay-plugin-busy", "/", &[], "");
+    let switch = async {
+        let in_flight = async || {
+            let workers = server.admin().get("/v1/workers").await.expect(200).json();
+            workers["workers"].as_array().unwrap().iter().any(|worker| worker["inFlight"] != 0)
+        };
+        until("the stream", in_flight).await;
+        second.put(BUSY, &json!({ "enabled": true })).await.expect(202);
+        let off = tokio::time::timeout(Duration::from_secs(20), second.delete(BUSY)).await;
+        off.expect("an answer although there is no place").expect(200);
+        assert_eq!(second.get(BUSY).await.expect(200).json()["state"], "disabled");
+    };
+    tokio::select! {
+        () = switch => {}
+        answer = stream => panic!("the stream ended first: {answer:?}"),
+    }
+}

@@ -31,6 +31,7 @@ macro_rules! in_setups {
     };
 }
 
+mod archives;
 mod assets;
 mod channels;
 mod contents;
@@ -54,4 +55,5 @@ mod storms;
 mod supply;
 mod tokens;
 mod tools;
+mod uploaded;
 mod uploads;

@@ -1,282 +1,22 @@
-//! Archives from strangers, and plugins that organizations bring along, exchange, outgrow and remove.
+//! Plugins that organizations bring along, exchange, outgrow and remove.
 
 use std::fs;
-use std::io::{Cursor, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use hayloft_testkit::{Organization, PluginFolder, Response};
+use hayloft_testkit::process::Process;
+use hayloft_testkit::{Organization, PluginFolder};
 use http::Method;
 use serde_json::{Value, json};
-use tar::EntryType as Kind;
-use zip::write::{SimpleFileOptions, ZipWriter};
 
-use crate::harness::{PATIENCE, Setup};
+use crate::harness::{Setup, canary};
+use crate::uploaded::{ID, entry_of, good, manifest, said, until, upload, zip};
 
 in_setups!(strongest Strongest, ordinary Ordinary:
-    archives_that_lead_out_or_lie_are_refused,
-    bombs_do_not_go_off,
     uploads_and_removals_at_the_same_time_leave_one_or_none,
     what_is_uninstalled_is_gone,
     what_a_newer_version_asks_for_is_withheld,
     keys_of_prototypes_are_inert
 );
 in_setups!(named Strongest: an_upload_takes_over_nothing);
-
-const ID: &str = "hay-plugin-mine";
-
-async fn upload(organization: &Organization, query: &str, archive: &[u8]) -> Response {
-    let mut body = b"--x\r\ncontent-disposition: form-data; name=\"file\"; filename=\"x\"\r\n\r\n".to_vec();
-    body.extend(archive);
-    body.extend(b"\r\n--x--\r\n");
-    let headers = [("content-type", "multipart/form-data; boundary=x")];
-    organization.api.send(&Method::POST, &format!("/v1/plugins/upload{query}"), &headers, body).await
-}
-
-fn tgz(make: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Vec<u8> {
-    let mut builder = tar::Builder::new(Vec::new());
-    make(&mut builder);
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(&builder.into_inner().unwrap()).unwrap();
-    encoder.finish().unwrap()
-}
-
-/// An entry with a name as it is, whatever a careful library thinks of it.
-fn entry(
-    builder: &mut tar::Builder<Vec<u8>>,
-    kind: Kind,
-    name: &[u8],
-    target: &[u8],
-    mode: u32,
-    text: &[u8],
-) {
-    let mut header = tar::Header::new_ustar();
-    header.set_entry_type(kind);
-    header.set_mode(mode);
-    header.set_size(text.len() as u64);
-    let raw = header.as_old_mut();
-    raw.name[..name.len()].copy_from_slice(name);
-    raw.linkname[..target.len()].copy_from_slice(target);
-    header.set_cksum();
-    builder.append(&header, text).unwrap();
-}
-
-fn manifest(id: &str, version: &str, more: &Value) -> String {
-    let mut manifest = json!({
-        "name": id, "version": version, "type": "module",
-        "hay-plugin": {
-            "entry": "./index.js", "displayName": "Mine", "category": "tool",
-            "capabilities": ["mcp", "routes", "config"], "env": [],
-        },
-    });
-    manifest["hay-plugin"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    manifest.to_string()
-}
-
-/// A plugin whose tool `act` gives the value of an expression, and whose route `/` is there.
-fn entry_of(expression: &str) -> String {
-    format!(
-        r#"import {{ defineHayPlugin }} from "@hay/plugin-sdk";
-import dns from "node:dns/promises";
-export default defineHayPlugin(({{ register }}) => ({{ name: "mine",
-  onInitialize() {{
-    register.config({{ any: {{ type: "json" }} }});
-    register.route("POST", "/", (request, response) => response.json({{ polluted: String(({{}}).polluted) }}));
-  }},
-  async onStart({{ config, mcp }}) {{
-    await mcp.startLocal("main", () => ({{
-      listTools: () => [{{ name: "act", inputSchema: {{ type: "object" }} }}],
-      callTool: async (_name, args) => ({{ content: [{{ type: "text", text: String(await ({expression})) }}] }}),
-    }}));
-  }},
-}}));"#
-    )
-}
-
-fn good(version: &str, more: &Value, expression: &str) -> Vec<u8> {
-    tgz(|builder| {
-        let manifest = manifest(ID, version, more);
-        entry(builder, Kind::Regular, b"package/package.json", b"", 0o644, manifest.as_bytes());
-        entry(builder, Kind::Regular, b"package/index.js", b"", 0o644, entry_of(expression).as_bytes());
-    })
-}
-
-fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
-    for (name, content) in files {
-        writer.start_file(*name, SimpleFileOptions::default()).unwrap();
-        writer.write_all(content).unwrap();
-    }
-    writer.finish().unwrap().into_inner()
-}
-
-/// Every file below a folder with its content.
-fn tree(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut all = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let entry = entry.unwrap();
-            match entry.file_type().unwrap() {
-                kind if kind.is_dir() => folders.push(entry.path()),
-                kind if kind.is_file() => {
-                    all.push((entry.path().display().to_string(), fs::read(entry.path()).unwrap()));
-                }
-                _ => all.push((entry.path().display().to_string(), Vec::new())),
-            }
-        }
-    }
-    all.sort();
-    all
-}
-
-/// What the tool says, once the plugin is there: on a busy machine switching it on is answered before it is.
-async fn said(organization: &Organization) -> String {
-    let mut answer = organization.call_tool("mine__act", json!({})).await;
-    until("the tool", async || {
-        if answer.status == 404 {
-            answer = organization.call_tool("mine__act", json!({})).await;
-        }
-        answer.status != 404
-    })
-    .await;
-    let answer = answer.expect(200).json();
-    answer["content"][0]["text"].as_str().unwrap_or_else(|| panic!("no text in {answer}")).to_owned()
-}
-
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let wait = async {
-        while !holds().await {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(4 * PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited in vain for {what}"));
-}
-
-async fn archives_that_lead_out_or_lie_are_refused(setup: Setup) {
-    let plugins = PluginFolder::new();
-    let server = setup.server(&plugins).start().await;
-    let acme = server.organization("Acme").await;
-    let canary = server.folder().join("canary");
-    fs::write(&canary, "precious").unwrap();
-    let text = manifest(ID, "1.0.0", &json!({}));
-    let code = entry_of("1");
-    let with = |more: &dyn Fn(&mut tar::Builder<Vec<u8>>)| {
-        tgz(|builder| {
-            entry(builder, Kind::Regular, b"package/package.json", b"", 0o644, text.as_bytes());
-            entry(builder, Kind::Regular, b"package/index.js", b"", 0o644, code.as_bytes());
-            more(builder);
-        })
-    };
-    let mut evil: Vec<(String, Vec<u8>)> = Vec::new();
-    let out = canary.display().to_string();
-    let names: [&[u8]; 12] = [
-        b"../../../../canary",
-        b"package/../../../../../canary",
-        out.as_bytes(),
-        b"./..//canary",
-        b"C:canary",
-        b"..\\canary",
-        b"package/x\ny",
-        b"package/\x1b[2J",
-        b"\xc0\xae\xc0\xae/canary",
-        b"..\xc0\xaf..\xc0\xafcanary",
-        b"package/x.",
-        b"package/x ",
-    ];
-    for name in names {
-        let shown = String::from_utf8_lossy(name).into_owned();
-        evil.push((shown, with(&|builder| entry(builder, Kind::Regular, name, b"", 0o644, b"evil"))));
-    }
-    let links: [(Kind, &[u8], &[u8]); 7] = [
-        (Kind::Symlink, b"package/x", b"/etc/passwd"),
-        (Kind::Symlink, b"package/x", b"../../../../canary"),
-        (Kind::Symlink, b"package/x", b""),
-        (Kind::Link, b"package/x", b"/etc/passwd"),
-        (Kind::Link, b"package/x", b"package/index.js"),
-        (Kind::Char, b"package/x", b""),
-        (Kind::Fifo, b"package/x", b""),
-    ];
-    for (kind, name, target) in links {
-        let shown = format!("{kind:?} to {}", String::from_utf8_lossy(target));
-        evil.push((shown, with(&|builder| entry(builder, kind, name, target, 0o777, b""))));
-    }
-    evil.push((
-        "a file through a link".into(),
-        with(&|builder| {
-            entry(builder, Kind::Symlink, b"package/out", b"../../../..", 0o777, b"");
-            entry(builder, Kind::Regular, b"package/out/canary", b"", 0o644, b"evil");
-        }),
-    ));
-    for twin in ["package/package.json", "package/Package.json", "package/./package.json"] {
-        let twice = with(&|builder| entry(builder, Kind::Regular, twin.as_bytes(), b"", 0o644, b"{}"));
-        evil.push((format!("twice {twin}"), twice));
-    }
-    let whole = good("1.0.0", &json!({}), "1");
-    evil.push(("an archive behind its end".into(), [&whole[..], &whole[..]].concat()));
-    let zipped = zip(&[("package.json", text.as_bytes()), ("index.js", code.as_bytes())]);
-    let mut differing = zipped.clone();
-    differing[30] = b'q';
-    evil.push(("two names in a zip".into(), differing));
-    let mut two_ends = zipped.clone();
-    let end = zipped.len() - 22;
-    two_ends[end + 20] = 22;
-    two_ends.extend(&zipped[end..]);
-    evil.push(("two ends in a zip".into(), two_ends));
-    evil.push(("a zip behind a zip".into(), [&zipped[..], &zipped[..]].concat()));
-    evil.push(("a zip that leads out".into(), zip(&[("package.json", b"{}"), ("../../canary", b"evil")])));
-    evil.push(("nothing".into(), Vec::new()));
-    let before = tree(&server.data_folder().join("plugins"));
-    for (what, archive) in evil {
-        let refused = upload(&acme, "", &archive).await;
-        assert_eq!(refused.status, 422, "{what}: {}", refused.text());
-        assert!(!refused.text().contains(server.data_folder().to_str().unwrap()), "{}", refused.text());
-        assert_eq!(fs::read_to_string(&canary).unwrap(), "precious", "{what}");
-        assert_eq!(tree(&server.data_folder().join("plugins")), before, "{what}");
-        assert_eq!(fs::read_dir(server.data_folder().join("uploads")).unwrap().count(), 0, "{what}");
-    }
-    // Special rights are no part of what is kept; the rest of such an archive is fine, and so are both kinds.
-    let rights = with(&|builder| entry(builder, Kind::Regular, b"package/run", b"", 0o6777, b"#!/bin/sh"));
-    upload(&acme, "", &rights).await.expect(201);
-    let place = server.data_folder().join("plugins/custom").join(&acme.id).join(ID);
-    assert_eq!(fs::metadata(place.join("run")).unwrap().permissions().mode() & 0o7777, 0o755);
-    let other = server.organization("Other").await;
-    upload(&other, "", &zipped).await.expect(201);
-}
-
-async fn bombs_do_not_go_off(setup: Setup) {
-    let plugins = PluginFolder::new();
-    let server = setup.server(&plugins).start().await;
-    let acme = server.organization("Acme").await;
-    let zeros = vec![0_u8; 24 << 20];
-    let large = {
-        let mut builder = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
-        let mut header = tar::Header::new_ustar();
-        header.set_size(zeros.len() as u64);
-        header.set_mode(0o644);
-        builder.append_data(&mut header, "package/zeros", &zeros[..]).unwrap();
-        builder.into_inner().unwrap().finish().unwrap()
-    };
-    let zipped = zip(&[("zeros", &zeros)]);
-    let nested = {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(&large).unwrap();
-        encoder.finish().unwrap()
-    };
-    let many = tgz(|builder| {
-        for number in 0..60_000 {
-            entry(builder, Kind::Regular, format!("package/{number}").as_bytes(), b"", 0o644, b"");
-        }
-    });
-    for (what, bomb) in [("large", large), ("zip", zipped), ("nested", nested), ("many", many)] {
-        let refused = upload(&acme, "", &bomb).await;
-        assert_eq!(refused.status, 422, "{what}: {}", refused.text());
-        assert_eq!(fs::read_dir(server.data_folder().join("uploads")).unwrap().count(), 0, "{what}");
-    }
-    upload(&acme, "", &good("1.0.0", &json!({}), "1")).await.expect(201);
-}
 
 async fn an_upload_takes_over_nothing(setup: Setup) {
     let plugins = PluginFolder::new();
@@ -378,9 +118,21 @@ async fn what_is_uninstalled_is_gone(setup: Setup) {
     let plugins = PluginFolder::new();
     let server = setup.server(&plugins).start().await;
     let acme = server.organization("Acme").await;
-    upload(&acme, "", &good("1.0.0", &json!({}), "'here'")).await.expect(201);
+    // Its tool leaves processes behind that listen to nobody.
+    let mark = canary("escaped");
+    let escape = format!(
+        r#"import("node:child_process").then(({{ spawn }}) => {{
+          const code = "process.on('SIGTERM', () => {{}}); process.on('SIGHUP', () => {{}}); setInterval(() => {{}}, 1000)";
+          for (const detached of [true, false])
+            spawn(process.execPath, ["-e", code, "{mark}"], {{ detached, stdio: "ignore", env: {{}} }}).unref();
+          return "here";
+        }})"#
+    );
+    let escaped = || Process::all().into_iter().filter(|process| process.command.contains(&mark)).count();
+    upload(&acme, "", &good("1.0.0", &json!({}), &escape)).await.expect(201);
     acme.enable(ID, json!({ "any": { "kept": true } })).await;
     assert_eq!(said(&acme).await, "here");
+    until("both processes", async || escaped() >= 2).await;
     let route = async || acme.route(&Method::POST, ID, "/", &[], "").await;
     route().await.expect(200);
     let workers = async || server.admin().get("/v1/workers").await.expect(200).text();
@@ -388,6 +140,7 @@ async fn what_is_uninstalled_is_gone(setup: Setup) {
 
     acme.delete(&format!("plugins/{ID}/installation")).await.expect(204);
     // It has answered, so all of that is so already.
+    assert_eq!(escaped(), 0, "processes outlived the plugin");
     route().await.expect(404);
     acme.call_tool("mine__act", json!({})).await.expect(404);
     assert!(!acme.get("tools").await.expect(200).text().contains("mine__act"));

@@ -5,7 +5,6 @@
 use anyhow::ensure;
 use hayloft_testkit::{NodeService, TestServer, workspace};
 
-use crate::callers::Target;
 use crate::memory::{kib_at_rest, kib_of};
 use crate::metric::{Metric, Unit};
 use crate::options::Options;
@@ -27,7 +26,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
         let host = [server.pid()];
         let before = kib_at_rest(&host).await?;
         for organization in &organizations {
-            let target: Target = tool_of(&server, organization, HELLO_THROUGH_HAYLOFT)?;
+            let target = tool_of(&server, organization, HELLO_THROUGH_HAYLOFT)?;
             target.connect().await?.call().await?;
         }
         let pids: Vec<_> = server.processes().iter().map(|process| process.pid).collect();

@@ -51,8 +51,9 @@ impl Estate {
             .plugins(folder.path())
             .environment("HAYLOFT_LIMITS_WORKERS_PER_PLUGIN", "1000")
             .environment("HAYLOFT_LIMITS_START_BURST", "1000")
-            // Nobody is stopped for being idle while others take their turn.
+            // No worker is stopped and no connection closed for being idle while others take their turn.
             .environment("HAYLOFT_LIMITS_IDLE", "2h")
+            .environment("HAYLOFT_LIMITS_REQUEST_HEAD_TIME", "2h")
             .start()
             .await;
         let organizations = organizations(&server, count, &ids).await?;

@@ -8,10 +8,14 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use hayloft_model::HostName;
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
 use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::{ResolverBuilder, TokioResolver};
 use tokio::sync::Semaphore;
+
+#[cfg(test)]
+mod tests;
 
 /// How many addresses of one name are looked at.
 const MOST_ADDRESSES: usize = 16;
@@ -56,7 +60,11 @@ impl SystemResolver {
     /// Reads the machine's settings. Where that fails, every question is answered with the reason.
     #[must_use]
     pub fn new() -> Self {
-        let resolver = build().map_err(|error| ResolveError::NoAnswer(error.to_string()));
+        Self::of(TokioResolver::builder_tokio())
+    }
+
+    fn of(settings: Result<Settings, NetError>) -> Self {
+        let resolver = settings.and_then(build).map_err(|error| ResolveError::NoAnswer(error.to_string()));
         if let Err(error) = &resolver {
             tracing::warn!(%error, "names of the outside cannot be looked up");
         }
@@ -70,8 +78,10 @@ impl Default for SystemResolver {
     }
 }
 
-fn build() -> Result<TokioResolver, NetError> {
-    let mut builder = TokioResolver::builder_tokio()?;
+/// Which name servers there are.
+type Settings = ResolverBuilder<TokioRuntimeProvider>;
+
+fn build(mut builder: Settings) -> Result<TokioResolver, NetError> {
     let options = builder.options_mut();
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     options.cache_size = REMEMBERED;

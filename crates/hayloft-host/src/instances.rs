@@ -1,13 +1,14 @@
 //! What should be and what is, by instance, in memory; every change is written behind in the order in which it happened.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hayloft_model::{InstanceKey, InstanceState, OrganizationId, PluginId};
 use hayloft_store::Store;
 pub(crate) use hayloft_store::instances::Instance;
 use hayloft_store::instances::InstanceChange;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// Something for the recorder to do.
 enum Record {
@@ -19,6 +20,8 @@ enum Record {
 pub(crate) struct InstanceTable {
     rows: RwLock<HashMap<InstanceKey, Arc<Instance>>>,
     recorder: mpsc::UnboundedSender<Record>,
+    /// Somebody saved something.
+    saved: Notify,
 }
 
 impl InstanceTable {
@@ -38,7 +41,7 @@ impl InstanceTable {
             }
         });
         let rows = instances.into_iter().map(|instance| (instance.key.clone(), Arc::new(instance))).collect();
-        Self { rows: RwLock::new(rows), recorder }
+        Self { rows: RwLock::new(rows), recorder, saved: Notify::new() }
     }
 
     /// An organization is no more, and its rows are not either.
@@ -73,6 +76,21 @@ impl InstanceTable {
             None => saved,
         };
         rows.insert(saved.key.clone(), Arc::new(saved));
+        drop(rows);
+        self.saved.notify_waiters();
+    }
+
+    /// Waits until an instance is off.
+    pub(crate) async fn switched_off(&self, key: &InstanceKey) {
+        loop {
+            let mut saved = pin!(self.saved.notified());
+            // Whoever saves after this look is heard.
+            saved.as_mut().enable();
+            if self.get(key).is_none_or(|instance| !instance.enabled) {
+                return;
+            }
+            saved.await;
+        }
     }
 
     /// Changes what is known of an instance. The write is queued under the lock, so that the store sees changes in

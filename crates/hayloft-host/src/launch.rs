@@ -112,6 +112,7 @@ impl Host {
         let servers = Self::listed_servers(&package.descriptor.servers);
         let organization_name = self.access.organization_name(key.organization);
         Ok(Launch {
+            priority: self.priorities.of(key),
             package,
             binding: Binding {
                 organization: key.organization,

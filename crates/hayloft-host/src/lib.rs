@@ -28,7 +28,7 @@ use hayloft_store::Store;
 use hayloft_store::journal::Journal;
 use hayloft_store::wishes::KeptWish;
 use hayloft_workers::Workers;
-use tokio::sync::Semaphore;
+use tokio::sync::{RwLock, Semaphore};
 use tokio::task::JoinHandle;
 
 pub mod access;
@@ -83,7 +83,7 @@ pub use hayloft_store::plugin_values::Quota as ValueQuota;
 pub use hayloft_store::tokens::Token;
 pub use hayloft_workers::protocol::{CallableKind, ProcedureAnswer};
 pub use hayloft_workers::{
-    Gate, GateCaller, GateLimits, GatePace, GateStream, HookError, LogLine, ProxyError, ResponseBody,
+    Gate, GateCaller, GateLimits, GatePace, GateStream, HookError, LogLine, Pool, ProxyError, ResponseBody,
     Unavailable, Verdict, WorkerStatus,
 };
 pub use permissions::CapabilityDenied;
@@ -98,6 +98,8 @@ pub use plugins::list::ListPluginsError;
 pub use plugins::logs::PluginLogsError;
 pub use plugins::metadata::PluginMetadataError;
 pub use plugins::oauth::OAuthAvailability;
+pub use plugins::pools::LimitPoolError;
+pub use plugins::priority::ChoosePriorityError;
 pub use plugins::public_file::PublicFileError;
 pub use plugins::purge::PurgeConfigurationError;
 pub use plugins::restart::RestartPluginError;
@@ -226,17 +228,22 @@ pub struct HostInner {
     pub(crate) uploads: Uploads,
     pub(crate) reserved_ids: BTreeSet<PluginId>,
     pub(crate) value_quota: ValueQuota,
+    pub(crate) priorities: plugins::priority::Priorities,
     pub(crate) store: Store,
     pub(crate) journal: Journal,
     pub(crate) workers: Workers,
     pub(crate) packages: Packages,
-    /// One at a time puts newer versions of plugins into service, or removes old ones.
-    pub(crate) changing_versions: Semaphore,
+    /// Newer versions of plugins are put into service side by side; whoever removes old ones is alone.
+    pub(crate) changing_versions: RwLock<()>,
+    /// Orders those who remove old versions.
+    pub(crate) tidying: Semaphore,
     pub(crate) outdated: plugins::tidy::Outdated,
     /// Where the newest version of a plugin has still to come up, or did not.
     pub(crate) trials: plugins::trial::Trials,
     /// What an earlier run of the host was asked for and did not come to, until it is taken up.
     pub(crate) left_over: Mutex<Vec<KeptWish>>,
+    /// What folders got while the host was down, until it is brought into service.
+    pub(crate) behind: Mutex<Vec<plugins::discover::Newer>>,
     /// Plugins that are switched on as soon as they are installed.
     pub(crate) enabling: plugins::enabling::Enabling,
     pub(crate) clock: Arc<dyn Clock>,

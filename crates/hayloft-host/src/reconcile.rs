@@ -44,6 +44,11 @@ impl Applied {
         self.lock().insert(key.clone(), Agreement { enabled: true, tried: Some(tried) });
     }
 
+    /// Whether nothing of it runs any more, as far as anybody saw to it.
+    pub(crate) fn is_off(&self, key: &InstanceKey) -> bool {
+        self.of(key).is_some_and(|agreed| !agreed.enabled)
+    }
+
     /// Nothing of it runs any more.
     fn note_off(&self, key: &InstanceKey) {
         self.lock().insert(key.clone(), Agreement { enabled: false, tried: None });

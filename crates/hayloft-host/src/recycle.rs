@@ -1,6 +1,7 @@
 //! A worker that holds more memory than it shall is replaced by a fresh one, beside it and between calls: callers feel
 //! nothing of it.
 
+use hayloft_model::plugin::UpdateStrategy;
 use hayloft_model::{InstanceKey, WorkerId};
 use hayloft_workers::{CandidateError, Level};
 
@@ -16,8 +17,13 @@ impl Host {
         tokio::spawn(async move {
             if let Err(error) = host.recycle(&key, worker, &reason).await {
                 tracing::warn!(instance = %key, %worker, error, "failed to replace a worker");
-                let message = format!("the worker was not replaced and goes on: {error}");
-                host.workers.note(&key, worker, Level::Warn, &message);
+                let goes_on = host.workers.serving(&key).is_some_and(|serving| serving.id() == worker);
+                let what = if goes_on {
+                    "the worker was not replaced and goes on"
+                } else {
+                    "no worker took its place"
+                };
+                host.workers.note(&key, worker, Level::Warn, &format!("{what}: {error}"));
             }
         });
     }
@@ -31,6 +37,13 @@ impl Host {
         self.workers.note(key, worker, Level::Warn, &format!("the worker is being replaced: {reason}"));
         let launch = self.launch_revision(key, Some(serving.revision()), Version::Proven).await;
         let launch = launch.map_err(|refused| refused.to_string())?;
+        if launch.package.descriptor.update_strategy == UpdateStrategy::Recreate {
+            // Whoever calls meanwhile waits for the one that comes after it.
+            self.workers.retire(key, worker, reason).await;
+            let fresh = self.workers.ensure(key).await.map_err(|error| format!("failed to {error}"))?;
+            tracing::info!(instance = %key, %worker, fresh = %fresh.id(), reason, "a worker was recycled");
+            return Ok(());
+        }
         let text = |error: CandidateError| error.to_string();
         let fresh = self.workers.replacement(key, launch).await.map_err(text)?;
         let fresh = fresh.relieve(reason.to_owned()).await.map_err(text)?;

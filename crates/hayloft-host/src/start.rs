@@ -1,7 +1,7 @@
 //! Start a host from what it remembers, and stop it so that nothing is lost.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -20,6 +20,7 @@ use crate::permissions::GrantTable;
 use crate::plugins::known::Preparing;
 use crate::plugins::limits::AllowedLimits;
 use crate::plugins::own::OwnRegistrations;
+use crate::plugins::priority::Priorities;
 use crate::plugins::registry::PluginRegistry;
 use crate::plugins::trial::Version;
 use crate::tools::results::{ResultCache, ResultCaching};
@@ -61,8 +62,9 @@ impl Host {
         let limits =
             AllowedLimits { maximum: options.maximum_limits, set: options.workers.plugin_limits.clone() };
         let plugins = PluginRegistry::read_from(options.plugin_folders, limits, options.packages.clone());
-        plugins.recall(&options.store.registrations().all().await.map_err(StoreError::from)?);
         let instances = options.store.instances().all().await.map_err(StoreError::from)?;
+        let behind = plugins.put_back(&instances);
+        plugins.recall(&options.store.registrations().all().await.map_err(StoreError::from)?);
         let instances = InstanceTable::new(instances, options.store.clone());
         let own = OwnRegistrations::default();
         own.recall(options.store.instance_registrations().all().await.map_err(StoreError::from)?);
@@ -71,6 +73,8 @@ impl Host {
         let chosen = chosen.into_iter().map(|(organization, enabled)| (organization, on(enabled)));
         let results = ResultCache::new(options.results, chosen);
         let grants = GrantTable::new(options.store.permissions().all().await.map_err(StoreError::from)?);
+        let priorities = Priorities::new(options.store.priorities().all().await.map_err(StoreError::from)?);
+        let pools = options.store.pool_limits().all().await.map_err(StoreError::from)?;
         // Before anybody can wish anything of this run.
         let left_over = options.store.wishes().all().await.map_err(StoreError::from)?;
         let uses = Arc::new(Uses::default());
@@ -107,6 +111,7 @@ impl Host {
             reserved_ids: options.reserved_ids,
             uses,
             value_quota: options.value_quota,
+            priorities,
             refusals: Arc::new(Semaphore::new(network::WAITING)),
             workers: Workers::start(
                 options.workers,
@@ -122,15 +127,20 @@ impl Host {
             journal: options.journal,
             packages: options.packages,
             enabling: Default::default(),
-            changing_versions: Semaphore::new(1),
+            changing_versions: Default::default(),
+            tidying: Semaphore::new(1),
             outdated: Default::default(),
             trials: Default::default(),
             left_over: Mutex::new(left_over),
+            behind: Mutex::new(behind),
             began: clock.now().timestamp_millis(),
             clock,
             environment: options.environment,
             deadlines: options.deadlines,
         }));
+        for (plugin, workers) in pools {
+            host.workers.limit_pool(&plugin, Some(workers));
+        }
         host.settle().await?;
         Ok(host)
     }
@@ -180,16 +190,16 @@ impl Host {
             tracing::error!(%error, "failed to forget old calls");
         }
         self.take_up_wishes().await;
-        let plugins = self.plugins.all();
-        let unknown = plugins.values().filter(|plugin| plugin.is_readable() && plugin.registered().is_none());
-        stream::iter(unknown)
-            .for_each_concurrent(WARMED_AT_ONCE, async |plugin| {
-                if let Err(problems) = plugin.register(self.asked(), Preparing::AsItIs).await {
-                    tracing::warn!(plugin = %plugin.id, %problems, "the plugin is not loaded");
-                }
-            })
-            .await;
-        self.find_fast_starts().await;
+        // What organizations want to run waits for nobody's code that only hangs when it is asked.
+        tokio::join!(self.start_activated(), self.ask_unknown());
+        // What folders got while the host was down may take long to be made ready, and the older versions run.
+        let behind = std::mem::take(&mut *self.behind.lock().unwrap_or_else(PoisonError::into_inner));
+        self.bring_into_service(behind).await;
+        self.tidy_versions().await;
+    }
+
+    /// Starts what is to run from the beginning.
+    async fn start_activated(&self) {
         let enabled = self.instances.all().into_iter().filter(|instance| instance.enabled);
         let activated = enabled.filter(|instance| {
             let plugin = self.plugins.get(instance.key.organization, &instance.key.plugin);
@@ -205,7 +215,20 @@ impl Host {
                 }
             })
             .await;
-        self.tidy_versions().await;
+    }
+
+    /// Asks the code that is new to this host what it registers, and how all code starts fastest.
+    async fn ask_unknown(&self) {
+        let plugins = self.plugins.all();
+        let unknown = plugins.values().filter(|plugin| plugin.is_readable() && plugin.registered().is_none());
+        stream::iter(unknown)
+            .for_each_concurrent(WARMED_AT_ONCE, async |plugin| {
+                if let Err(problems) = plugin.register(self.asked(), Preparing::AsItIs).await {
+                    tracing::warn!(plugin = %plugin.id, %problems, "the plugin is not loaded");
+                }
+            })
+            .await;
+        self.find_fast_starts().await;
     }
 
     /// After Node, the runner or a plugin's limits changed, what was found out about starts is of no use.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use hayloft_model::plugin::{
     Capability, FormatName, LimitName, Listing, McpServer, NetworkTarget, Requirements, Runtime, Service,
-    Setup,
+    Setup, UpdateStrategy,
 };
 use hayloft_model::{PluginDescriptor, Problems, Registration};
 use schemars::Schema;
@@ -128,6 +128,7 @@ pub(crate) struct Draft {
     pub(crate) auto_activate: bool,
     pub(crate) invisible: bool,
     pub(crate) limits: Vec<LocatedLimit>,
+    pub(crate) update_strategy: UpdateStrategy,
     pub(crate) enabled_by_default: bool,
     pub(crate) listing: Listing,
     pub(crate) requirements: Requirements,

@@ -78,6 +78,7 @@ pub(crate) fn descriptor(draft: Draft, problems: &mut Problems) -> Option<Plugin
         auto_activate: draft.auto_activate,
         invisible: draft.invisible,
         limits,
+        update_strategy: draft.update_strategy,
         enabled_by_default: draft.enabled_by_default,
         listing: draft.listing,
         requirements: draft.requirements,

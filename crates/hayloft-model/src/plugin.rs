@@ -21,6 +21,7 @@ pub mod route;
 pub mod schedule;
 pub mod server_auth;
 pub mod ui;
+pub mod update;
 
 pub use auth::AuthMethod;
 pub use command::{Command, Setup};
@@ -35,6 +36,7 @@ pub use route::{HttpMethod, RouteAccess, RouteDeclaration};
 pub use schedule::{CronDeclaration, RetryPolicy};
 pub use server_auth::{AuthValue, ServerAuth};
 pub use ui::{Page, UiComponent, UiExtension};
+pub use update::UpdateStrategy;
 
 use crate::{ContentHash, PluginId};
 
@@ -77,6 +79,9 @@ pub struct PluginDescriptor {
     /// How much of the machine it asks for, where that is not what every plugin gets.
     #[serde(default, skip_serializing_if = "PluginLimits::is_empty")]
     pub limits: PluginLimits,
+    /// How a newer worker takes the place of an older one.
+    #[serde(default, skip_serializing_if = "UpdateStrategy::is_default")]
+    pub update_strategy: UpdateStrategy,
     /// Whether an organization that never said anything has it switched on.
     #[serde(default, skip_serializing_if = "is_false")]
     pub enabled_by_default: bool,
@@ -139,6 +144,7 @@ impl PluginDescriptor {
             auto_activate: false,
             invisible: false,
             limits: PluginLimits::default(),
+            update_strategy: UpdateStrategy::default(),
             enabled_by_default: false,
             listing: Listing::default(),
             requirements: Requirements::default(),

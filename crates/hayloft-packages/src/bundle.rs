@@ -151,6 +151,8 @@ fn words(esbuild: &Path, entry: &Path, provided: &[Provided], missing: &BTreeSet
             "--conditions=node-addons,module-sync",
             "--tsconfig-raw={}",
             "--keep-names",
+            // What says of itself that it has no effects is run by Node all the same.
+            "--ignore-annotations",
             // The runner finds it by its name, and only when there is a stack to be shown.
             "--sourcemap=external",
             "--sources-content=false",

@@ -143,10 +143,7 @@ pub(crate) async fn fetch(
     let result = result.to_owned();
     let originals = if folder.is_empty() { copied.originals.clone() } else { Vec::new() };
     let reader = tokio::task::spawn_blocking(move || take_out(packed.stream, &result, room, &originals));
-    let read = packed.packer.read_by(reader).await.map_err(|error| InstallError::Host {
-        what: String::from("read what was made"),
-        reason: error.to_string(),
-    })?;
+    let read = workshop.read_within(workshop.fetch_within(), reader).await?;
     read.map_err(|fault| fault.in_phase(last))?;
     if packed.packer.succeeded().await {
         return Ok(());

@@ -26,12 +26,14 @@ mod shelf;
 mod snapshot;
 mod start;
 mod tree;
+mod turns;
 mod uploads;
 mod watch;
 mod workshop;
 
 pub use error::{InstallError, Phase};
-pub use packages::{InstallState, Needs, Options, Packages, find_npm};
+pub use npm::find_npm;
+pub use packages::{InstallState, Needs, Options, Packages};
 pub use progress::{InstallEvent, Position};
 pub use registry::{Dial, Registry, RegistryStream, UnusableRegistry};
 pub use sdk::Provided;

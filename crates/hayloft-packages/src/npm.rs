@@ -144,6 +144,20 @@ pub(crate) fn explained(log: &str) -> Option<(&'static str, String, &'static str
     Some((at, message, hint))
 }
 
+/// Where npm's own package is, for a Node executable: where Node's own archives have it, or what `npm` in one of the
+/// folders leads to.
+#[must_use]
+pub fn find_npm(node: &Path, folders: &[PathBuf]) -> Option<PathBuf> {
+    let is_npm = |folder: &PathBuf| folder.join("bin/npm-cli.js").is_file();
+    let beside =
+        node.parent().map(|bin| bin.join("../lib/node_modules/npm")).and_then(|npm| npm.canonicalize().ok());
+    let linked = folders.iter().filter_map(|folder| {
+        let program = folder.join("npm").canonicalize().ok()?;
+        Some(program.parent()?.parent()?.to_owned())
+    });
+    beside.into_iter().chain(linked).find(is_npm)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

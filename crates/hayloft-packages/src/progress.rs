@@ -127,6 +127,11 @@ impl Told {
             .collect()
     }
 
+    /// Whether nothing more follows.
+    pub(crate) fn is_over(&self) -> bool {
+        self.kept().events.back().is_some_and(InstallEvent::is_last)
+    }
+
     /// What says that more was told.
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.count.subscribe()

@@ -17,6 +17,10 @@ const LEFT_OUT: [&str; 2] = ["node_modules", ".git"];
 /// How far down folders are watched.
 const DEEPEST: usize = 12;
 
+/// Down to here a link to a folder is followed, as it is where plugins are looked for: authors link what they work on
+/// into place.
+const DEEPEST_LINK: usize = 3;
+
 /// Most folders that are watched. The kernel counts them for all programs of a user.
 const MOST: usize = 4096;
 
@@ -31,7 +35,7 @@ pub struct Watch {
     roots: Vec<PathBuf>,
     watcher: RecommendedWatcher,
     watched: BTreeSet<PathBuf>,
-    changes: mpsc::UnboundedReceiver<()>,
+    changes: mpsc::UnboundedReceiver<Instant>,
 }
 
 impl Watch {
@@ -45,7 +49,7 @@ impl Watch {
             // Reading is no change. An error means that events were lost, so there may be one.
             if !matches!(event, Ok(notify::Event { kind: EventKind::Access(_), .. })) {
                 // Nobody listens any more when the host is going down.
-                let _ = tell.send(());
+                let _ = tell.send(Instant::now());
             }
         })?;
         let mut watch = Self { roots, watcher, watched: BTreeSet::new(), changes };
@@ -53,17 +57,20 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Waits for a change and then until it is quiet; `false` when nothing will ever be told again.
-    pub async fn changed(&mut self) -> bool {
-        if self.changes.recv().await.is_none() {
-            return false;
-        }
+    /// Waits for a change and then until it is quiet, and gives when the last one was; nothing when nothing will ever be
+    /// told again.
+    pub async fn changed(&mut self) -> Option<Instant> {
+        let mut last = self.changes.recv().await?;
         let latest = Instant::now() + AT_LATEST;
-        let quiet = async { while let Ok(Some(())) = timeout(QUIET, self.changes.recv()).await {} };
+        let quiet = async {
+            while let Ok(Some(change)) = timeout(QUIET, self.changes.recv()).await {
+                last = change;
+            }
+        };
         // Either way somebody looks now.
         let _ = timeout_at(latest, quiet).await;
         self.renew();
-        true
+        Some(last)
     }
 
     /// Watches the folders that are there now.
@@ -93,7 +100,9 @@ fn collect(folder: &Path, depth: usize, found: &mut BTreeSet<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let left_out = LEFT_OUT.iter().any(|name| entry.file_name() == *name);
-        if !left_out && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir())
+            || depth < DEEPEST_LINK && entry.path().is_dir();
+        if !left_out && is_folder {
             collect(&entry.path(), depth + 1, found);
         }
     }
@@ -116,12 +125,19 @@ mod tests {
         let told = async |watch: &mut Watch| timeout(Duration::from_secs(20), watch.changed()).await.unwrap();
 
         fs::write(root.join("core/x/src/index.js"), "2").unwrap();
-        assert!(told(&mut watch).await);
+        let first = told(&mut watch).await.unwrap();
         // Folders that are new are watched from then on.
         fs::create_dir_all(root.join("custom/org/z")).unwrap();
-        assert!(told(&mut watch).await);
+        assert!(told(&mut watch).await.unwrap() > first);
         fs::write(root.join("custom/org/z/package.json"), "{}").unwrap();
-        assert!(told(&mut watch).await);
+        assert!(told(&mut watch).await.is_some());
+        // And so are those that somebody links into place.
+        let elsewhere = tempfile::tempdir().unwrap();
+        fs::create_dir_all(elsewhere.path().join("src")).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), root.join("core/linked")).unwrap();
+        assert!(told(&mut watch).await.is_some());
+        fs::write(elsewhere.path().join("src/index.js"), "1").unwrap();
+        assert!(told(&mut watch).await.is_some());
 
         fs::read(root.join("core/x/src/index.js")).unwrap();
         fs::write(root.join("core/x/node_modules/y/index.js"), "1").unwrap();

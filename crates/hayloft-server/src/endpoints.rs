@@ -9,6 +9,7 @@ pub(crate) mod operations;
 pub(crate) mod organizations;
 pub(crate) mod plugin_api;
 pub(crate) mod plugins;
+pub(crate) mod pools;
 pub(crate) mod procedures;
 pub(crate) mod routes;
 pub(crate) mod tokens;

@@ -18,6 +18,7 @@ mod body;
 mod endpoints;
 mod isolation;
 mod limits;
+mod linger;
 mod mcp;
 mod metrics;
 mod middleware;

@@ -7,8 +7,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::endpoints::{
-    audit, fallback, mcp, operations, organizations, plugins, procedures, routes as plugin_routes, tokens,
-    tools,
+    audit, fallback, mcp, operations, organizations, plugins, pools, procedures, routes as plugin_routes,
+    tokens, tools,
 };
 use crate::middleware;
 use crate::openapi::Document;
@@ -28,6 +28,9 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         // /v1/workers /v1/audit
         .routes(routes!(operations::workers::list))
         .routes(routes!(audit::list::list_of_host))
+        // /v1/pools /v1/pools/{plugin}
+        .routes(routes!(pools::list::list))
+        .routes(routes!(pools::limit::limit))
         // /v1/orgs /v1/orgs/{org}
         .routes(routes!(organizations::create::create, organizations::list::list))
         .routes(routes!(organizations::remove::remove))
@@ -39,9 +42,10 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         // /v1/orgs/{org}/plugins /v1/orgs/{org}/plugins/{plugin}
         .routes(routes!(plugins::list::list))
         .routes(routes!(plugins::get::get, plugins::save::save, plugins::disable::disable))
-        // /v1/orgs/{org}/plugins/{plugin}/configuration …/restart …/metadata …/permissions …/logs
+        // /v1/orgs/{org}/plugins/{plugin}/configuration …/restart …/priority …/metadata …/permissions …/logs
         .routes(routes!(plugins::purge::purge))
         .routes(routes!(plugins::restart::restart))
+        .routes(routes!(plugins::priority::choose))
         .routes(routes!(plugins::metadata::metadata))
         .routes(routes!(plugins::grant::grant))
         .routes(routes!(plugins::logs::logs))

@@ -21,6 +21,7 @@ use tower::ServiceExt as _;
 use crate::App;
 use crate::address::Peer;
 use crate::limits::ServerLimits;
+use crate::linger::{Lingering, Unread};
 
 /// The largest head of a request, in bytes. It may have 100 fields, which is what hyper holds without an allocation.
 const HEAD_BYTES: usize = 64 << 10;
@@ -174,12 +175,13 @@ fn serve_connection(
         tracing::debug!(%error, "failed to switch off Nagle's algorithm");
     }
     let router = router.clone();
+    let unread = Unread::default();
+    let stream = TokioIo::new(Lingering::new(stream, unread.clone()));
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
-        router.clone().oneshot(request.map(Body::new))
+        router.clone().oneshot(request.map(|body| Body::new(unread.watch(body))))
     });
-    let connection =
-        http1(limits.request_head_time, HEAD_BYTES).serve_connection(TokioIo::new(stream), service);
+    let connection = http1(limits.request_head_time, HEAD_BYTES).serve_connection(stream, service);
     graceful.watch(connection)
 }
 

@@ -2,11 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use hayloft_model::OrganizationId;
-use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::Value;
 
-use crate::column::{Place, milliseconds};
+use crate::column::Place;
 use crate::entity::{audit, host_audit};
 use crate::{DatabaseError, Store, WriteError};
 
@@ -91,16 +90,7 @@ impl AuditTrail<'_> {
     /// When the database fails.
     pub async fn append_for_host(self, entry: NewAuditEntry) -> Result<(), DatabaseError> {
         let write = self.store.begin("append to the host's audit trail").await?;
-        let row = host_audit::ActiveModel {
-            id: NotSet,
-            at: Set(milliseconds(self.store.now())),
-            actor: Set(entry.actor),
-            action: Set(entry.action),
-            subject: Set(entry.subject),
-            detail: Set(entry.detail.to_string()),
-        };
-        let insert = host_audit::Entity::insert(row);
-        insert.exec_without_returning(&write.transaction).await.map_err(write.failed())?;
+        write.record_for_host(entry).await?;
         write.commit().await
     }
 

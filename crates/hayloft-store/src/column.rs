@@ -48,6 +48,14 @@ impl Place {
         bytes.try_into().map_err(|_| self.unreadable("not a digest"))
     }
 
+    /// A number as what it stands for.
+    pub(crate) fn convert<T, N>(self, number: N) -> Result<T, DatabaseError>
+    where
+        T: TryFrom<N, Error: Error + Send + Sync + 'static>,
+    {
+        T::try_from(number).map_err(|error| self.unreadable(error))
+    }
+
     pub(crate) fn count(self, number: i64) -> Result<u64, DatabaseError> {
         u64::try_from(number).map_err(|error| self.unreadable(error))
     }

@@ -17,6 +17,8 @@ pub(crate) mod outbox;
 pub(crate) mod packages;
 pub(crate) mod permissions;
 pub(crate) mod plugin_values;
+pub(crate) mod pool_limits;
+pub(crate) mod priorities;
 pub(crate) mod registrations;
 pub(crate) mod remote_servers;
 pub(crate) mod removed_organizations;

@@ -52,6 +52,8 @@ pub mod outbox;
 pub mod packages;
 pub mod permissions;
 pub mod plugin_values;
+pub mod pool_limits;
+pub mod priorities;
 pub mod registrations;
 pub mod remote_servers;
 pub mod removed_organizations;
@@ -83,6 +85,8 @@ use outbox::Outbox;
 use packages::Packages;
 use permissions::GrantedPermissions;
 use plugin_values::PluginValues;
+use pool_limits::PoolLimits;
+use priorities::Priorities;
 use registrations::Registrations;
 use remote_servers::RemoteServers;
 use removed_organizations::RemovedOrganizations;
@@ -312,6 +316,18 @@ impl Store {
     #[must_use]
     pub const fn result_caching(&self) -> ResultCaching<'_> {
         ResultCaching { store: self }
+    }
+
+    /// How many workers plugins may have.
+    #[must_use]
+    pub const fn pool_limits(&self) -> PoolLimits<'_> {
+        PoolLimits { store: self }
+    }
+
+    /// Which plugins start first.
+    #[must_use]
+    pub const fn priorities(&self) -> Priorities<'_> {
+        Priorities { store: self }
     }
 
     /// Facts on their way out.

@@ -20,6 +20,7 @@ mod m0011_wishes;
 mod m0012_uploads_and_grants;
 mod m0013_capability_uses;
 mod m0014_removed_organizations;
+mod m0015_pools_and_priorities;
 
 pub(crate) struct Migrator;
 
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0012_uploads_and_grants::Migration),
             Box::new(m0013_capability_uses::Migration),
             Box::new(m0014_removed_organizations::Migration),
+            Box::new(m0015_pools_and_priorities::Migration),
         ]
     }
 }

@@ -5,9 +5,10 @@ use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::{DatabaseTransaction, DbErr, EntityTrait};
 use serde_json::Value;
 
+use crate::audit::NewAuditEntry;
 use crate::column::milliseconds;
 use crate::database::refused_owner;
-use crate::entity::{audit, outbox};
+use crate::entity::{audit, host_audit, outbox};
 use crate::{DatabaseError, Store, UnknownOrganization};
 
 /// Why a row of an organization was not written.
@@ -117,6 +118,21 @@ impl Write<'_> {
             .exec_without_returning(&self.transaction)
             .await
             .map_err(self.failed_for(organization))?;
+        Ok(())
+    }
+
+    /// Adds a line to the host's own audit trail.
+    pub(crate) async fn record_for_host(&self, entry: NewAuditEntry) -> Result<(), DatabaseError> {
+        let row = host_audit::ActiveModel {
+            id: NotSet,
+            at: Set(milliseconds(self.store.now())),
+            actor: Set(entry.actor),
+            action: Set(entry.action),
+            subject: Set(entry.subject),
+            detail: Set(entry.detail.to_string()),
+        };
+        let insert = host_audit::Entity::insert(row);
+        insert.exec_without_returning(&self.transaction).await.map_err(self.failed())?;
         Ok(())
     }
 

@@ -53,6 +53,7 @@ pub fn plugin_sdk() -> PathBuf {
 
 /// A variable of the environment in which the tests run.
 #[expect(clippy::disallowed_methods, reason = "who starts the tests may point them at other binaries")]
-pub(crate) fn environment(name: &str) -> Option<String> {
+#[must_use]
+pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }

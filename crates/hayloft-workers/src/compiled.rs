@@ -3,6 +3,7 @@
 //! The worker writes it to a file in memory before it says `ready`: a head with names and lengths, then all bytes. It is
 //! the plugin's word, like everything that comes out of its jail.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
@@ -26,6 +27,9 @@ pub(crate) const VARIABLE: &str = "NODE_COMPILE_CACHE";
 
 /// Most that is taken, in bytes.
 const MOST: u64 = 64 << 20;
+
+/// Most files: more modules than a plugin loads before it registers.
+const MOST_FILES: usize = 10_000;
 
 /// The longest head, in bytes.
 const LONGEST_HEAD: usize = 4 << 20;
@@ -71,6 +75,13 @@ pub(crate) fn read(file: &File) -> io::Result<Option<Compiled>> {
         .filter(|_| length <= LONGEST_HEAD)
         .ok_or_else(|| odd("its head is too long"))?;
     let head: Head = serde_json::from_slice(head)?;
+    if head.files.len() > MOST_FILES {
+        return Err(odd("it has more files than anybody wants"));
+    }
+    let names: BTreeSet<&str> = head.files.iter().map(|(name, _)| name.as_str()).collect();
+    if names.len() < head.files.len() {
+        return Err(odd("it names a file twice"));
+    }
     let mut files = Vec::with_capacity(head.files.len());
     for (name, length) in head.files {
         let (content, after) = rest.split_at_checked(length).ok_or_else(|| odd("it ends early"))?;
@@ -115,6 +126,12 @@ mod tests {
     fn a_worker_that_lies_gives_nothing() {
         assert!(written(r#"{"folder":"v24","files":[["a",3]]}"#, b"12").is_err());
         assert!(written("no json", b"").is_err());
+        assert!(written(r#"{"folder":"v24","files":[["a",1],["a",1]]}"#, b"12").is_err());
+        let many = |count: usize| {
+            let names: Vec<String> = (0..count).map(|number| format!(r#"["{number}",0]"#)).collect();
+            written(&format!(r#"{{"folder":"v24","files":[{}]}}"#, names.join(",")), b"")
+        };
+        assert!(many(MOST_FILES).is_ok() && many(MOST_FILES + 1).is_err());
         assert!(written(r#"{"folder":"v24","files":[["a",18446744073709551615]]}"#, b"12").is_err());
         let (_worker, host) = file().unwrap();
         host.write_all_at(&[255, 255, 255, 255, 0], 0).unwrap();

@@ -3,6 +3,7 @@
 //! It waits for nothing. What takes time is done by units and small tasks, and comes back as a message.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use chrono::{DateTime, Utc};
 use futures::future::OptionFuture;
 use hayloft_model::entropy::sortable_id;
 use hayloft_model::plugin::Package;
-use hayloft_model::{InstanceKey, InstanceState, ServerId, WorkerId};
+use hayloft_model::{InstanceKey, InstanceState, PluginId, ServerId, WorkerId};
 use metrics::counter;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -27,13 +28,14 @@ use crate::line::Line;
 use crate::logs::{KeptLogs, Logs, WorkerLog};
 use crate::notices::Notices;
 use crate::places::Places;
+use crate::pools::Pools;
 use crate::sampler::{self, Subjects};
 use crate::settings::Settings;
 use crate::slots::Slots;
 use crate::unit::{self, Birth};
 use crate::worker::{Inner, Worker};
 use crate::{
-    CandidateError, KeepRefused, KeptServer, Launch, LaunchRefused, LaunchSource, Observer, ProbeError,
+    CandidateError, KeepRefused, KeptServer, Launch, LaunchRefused, LaunchSource, Observer, Pool, ProbeError,
     StartFailure, StateChange, Unavailable, WorkerCode, WorkerStatus, home,
 };
 
@@ -67,6 +69,8 @@ pub(crate) enum Command {
     Keep(WorkerId, Box<KeptServer>, oneshot::Sender<Result<(), KeepRefused>>),
     Revive(WorkerId, ServerId),
     Forget(InstanceKey),
+    LimitPool(PluginId, Option<NonZeroUsize>),
+    Pools(Vec<PluginId>, oneshot::Sender<Vec<Pool>>),
     Statuses(oneshot::Sender<Vec<WorkerStatus>>),
     CodeOf(WorkerId, oneshot::Sender<Option<WorkerCode>>),
     Told(InstanceKey, oneshot::Sender<()>),
@@ -101,6 +105,7 @@ pub(crate) struct Dispatcher {
     /// Those who wait for a place or a slot.
     line: Line<Start>,
     places: Places,
+    pools: Pools,
     slots: Slots,
     /// When to look at the line again although nothing happened.
     line_due: Option<Instant>,
@@ -206,6 +211,7 @@ impl Dispatcher {
         let (reporter, reports) = mpsc::unbounded_channel();
         let (outcome_sender, outcomes) = mpsc::unbounded_channel();
         let slots = Slots::new(shared.settings.starts);
+        let pools = Pools::new(shared.settings.pools.clone());
         let dispatcher = Self {
             subjects: sampler::start(shared.settings.sampling.pace, reporter.clone()),
             shared,
@@ -219,6 +225,7 @@ impl Dispatcher {
             attempts: 0,
             line: Line::default(),
             places: Places::default(),
+            pools,
             slots,
             line_due: None,
             closing: None,
@@ -274,6 +281,11 @@ impl Dispatcher {
             Command::Keep(worker, server, reply) => self.order(worker, Order::Keep(server, reply)),
             Command::Revive(worker, server) => self.order(worker, Order::Revive(server)),
             Command::Forget(key) => self.forget(&key),
+            Command::LimitPool(plugin, workers) => {
+                self.pools.choose(plugin, workers);
+                self.admit();
+            }
+            Command::Pools(plugins, reply) => drop(reply.send(self.pools_of(plugins))),
             Command::Statuses(reply) => drop(reply.send(self.statuses())),
             Command::CodeOf(worker, reply) => drop(reply.send(self.code_of(worker))),
             Command::Told(key, reply) => {

@@ -29,6 +29,7 @@ mod notices;
 mod observer;
 mod pace;
 mod places;
+mod pools;
 pub mod protocol;
 mod queue;
 mod sampler;
@@ -58,6 +59,7 @@ pub use logs::{Level, LogLine, LogStream};
 pub use network::{DeclaredHosts, NetworkDefault, NetworkSettings};
 pub use observer::{McpTransport, Observer, StateChange};
 pub use pace::{GatePace, Turn};
+pub use pools::Pool;
 pub use settings::{
     CrashLimits, Deadlines, GateLimits, LogLimits, PoolLimits, ProvidedPackage, QueueLimits, Resources,
     RouteLimits, Runtime, Sampling, SamplingSettings, Settings, StartLimits,

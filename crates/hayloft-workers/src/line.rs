@@ -1,17 +1,18 @@
-//! Who starts next: organizations take turns, and within one the first that may start goes first.
+//! Who starts next: organizations take turns, and within one the first that may start goes first, the most urgent ones
+//! before all others.
 //!
 //! It holds no process and no clock, so that every order can be tried. It must not know what keeps somebody waiting.
 
 use std::collections::{HashMap, VecDeque};
 
-use hayloft_model::OrganizationId;
+use hayloft_model::{OrganizationId, Priority};
 
 /// Those who wait for a start, by organization. What the host itself wants has no organization and a turn like one.
 #[derive(Debug)]
 pub(crate) struct Line<T> {
     /// Whose turn is next. Each that waits stands here once.
     turns: VecDeque<Option<OrganizationId>>,
-    waiting: HashMap<Option<OrganizationId>, VecDeque<T>>,
+    waiting: HashMap<Option<OrganizationId>, VecDeque<(Priority, T)>>,
 }
 
 impl<T> Default for Line<T> {
@@ -21,19 +22,21 @@ impl<T> Default for Line<T> {
 }
 
 impl<T> Line<T> {
-    /// Adds somebody behind the others of the same organization.
-    pub(crate) fn join(&mut self, organization: Option<OrganizationId>, start: T) {
+    /// Adds somebody behind the others of the same organization that are as urgent.
+    pub(crate) fn join(&mut self, organization: Option<OrganizationId>, priority: Priority, start: T) {
         if !self.waiting.contains_key(&organization) {
             self.turns.push_back(organization);
         }
-        self.waiting.entry(organization).or_default().push_back(start);
+        let waiting = self.waiting.entry(organization).or_default();
+        let place = waiting.partition_point(|(other, _)| *other >= priority);
+        waiting.insert(place, (priority, start));
     }
 
     /// Takes the next one that may start. Its organization has its next turn after all others.
     pub(crate) fn next(&mut self, mut may: impl FnMut(Option<OrganizationId>, &T) -> bool) -> Option<T> {
         let found = self.turns.iter().enumerate().find_map(|(turn, organization)| {
             let waiting = self.waiting.get(organization)?;
-            let place = waiting.iter().position(|start| may(*organization, start))?;
+            let place = waiting.iter().position(|(_, start)| may(*organization, start))?;
             Some((turn, place))
         });
         let (turn, place) = found?;
@@ -45,16 +48,17 @@ impl<T> Line<T> {
         } else {
             self.turns.push_back(organization);
         }
-        start
+        start.map(|(_, start)| start)
     }
 
     /// Takes out all that are so, in no order that means anything.
     pub(crate) fn leave(&mut self, mut leaves: impl FnMut(&T) -> bool) -> Vec<T> {
         let mut left = Vec::new();
         for waiting in self.waiting.values_mut() {
-            let (leaving, staying) = std::mem::take(waiting).into_iter().partition(|start| leaves(start));
+            let (leaving, staying): (VecDeque<_>, _) =
+                std::mem::take(waiting).into_iter().partition(|(_, start)| leaves(start));
             *waiting = staying;
-            left.extend::<VecDeque<T>>(leaving);
+            left.extend(leaving.into_iter().map(|(_, start)| start));
         }
         self.waiting.retain(|_, waiting| !waiting.is_empty());
         self.turns.retain(|organization| self.waiting.contains_key(organization));
@@ -65,7 +69,7 @@ impl<T> Line<T> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Option<OrganizationId>, &T)> {
         self.waiting
             .iter()
-            .flat_map(|(organization, waiting)| waiting.iter().map(|start| (*organization, start)))
+            .flat_map(|(organization, waiting)| waiting.iter().map(|(_, start)| (*organization, start)))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -79,6 +83,8 @@ mod tests {
 
     use super::*;
 
+    const USUAL: Priority = Priority::USUAL;
+
     fn organization(number: u8) -> Option<OrganizationId> {
         (number > 0).then(|| format!("org_{number:032x}").parse().unwrap())
     }
@@ -87,22 +93,33 @@ mod tests {
     fn organizations_take_turns_however_many_each_sends() {
         let mut line = Line::default();
         for number in 0..100 {
-            line.join(organization(1), (1, number));
+            line.join(organization(1), USUAL, (1, number));
         }
-        line.join(organization(2), (2, 0));
-        line.join(None, (0, 0));
-        line.join(organization(2), (2, 1));
+        line.join(organization(2), USUAL, (2, 0));
+        line.join(None, USUAL, (0, 0));
+        line.join(organization(2), USUAL, (2, 1));
         let order: Vec<_> = std::iter::from_fn(|| line.next(|_, _| true)).take(7).collect();
         assert_eq!(order, [(1, 0), (2, 0), (0, 0), (1, 1), (2, 1), (1, 2), (1, 3)]);
+    }
+
+    #[test]
+    fn the_urgent_ones_of_an_organization_go_first_and_take_nobody_elses_turn() {
+        let mut line = Line::default();
+        for (number, priority) in [(0, 0), (1, 5), (2, -3), (3, 5), (4, 0)] {
+            line.join(organization(1), Priority::try_from(priority).unwrap(), (1, number));
+        }
+        line.join(organization(2), Priority::LOWEST, (2, 0));
+        let order: Vec<_> = std::iter::from_fn(|| line.next(|_, _| true)).collect();
+        assert_eq!(order, [(1, 1), (2, 0), (1, 3), (1, 0), (1, 4), (1, 2)]);
     }
 
     #[test]
     fn who_may_not_start_holds_nobody_up() {
         let mut line = Line::default();
         for start in ["full", "free"] {
-            line.join(organization(1), start);
+            line.join(organization(1), USUAL, start);
         }
-        line.join(organization(2), "full");
+        line.join(organization(2), USUAL, "full");
         let free = |_, start: &&str| *start == "free";
         assert_eq!(line.next(free), Some("free"));
         assert_eq!(line.next(free), None);
@@ -118,7 +135,7 @@ mod tests {
         fn nobody_is_lost_or_passed_over(joins in prop::collection::vec(0..5_u8, 1..60), leaving in 0..60_usize) {
             let mut line = Line::default();
             for (number, of) in joins.iter().enumerate() {
-                line.join(organization(*of), (number, *of));
+                line.join(organization(*of), USUAL, (number, *of));
             }
             let left = line.leave(|(number, _)| *number == leaving);
             prop_assert_eq!(left.len(), usize::from(leaving < joins.len()));

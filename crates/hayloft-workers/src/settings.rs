@@ -276,8 +276,8 @@ impl Default for PoolLimits {
 
 impl PoolLimits {
     /// How many workers of this plugin there may be.
-    pub(crate) fn of(&self, plugin: &PluginId) -> usize {
-        self.by_plugin.get(plugin).copied().unwrap_or(self.workers).get()
+    pub(crate) fn of(&self, plugin: &PluginId) -> NonZeroUsize {
+        self.by_plugin.get(plugin).copied().unwrap_or(self.workers)
     }
 }
 

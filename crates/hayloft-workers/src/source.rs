@@ -3,7 +3,7 @@
 use futures::future::BoxFuture;
 use hayloft_model::config::{ConfigValues, Credentials};
 use hayloft_model::plugin::Package;
-use hayloft_model::{InstanceKey, OrganizationId, Revision, Secret};
+use hayloft_model::{InstanceKey, OrganizationId, Priority, Revision, Secret};
 
 use crate::KeptServer;
 
@@ -20,6 +20,8 @@ pub struct Launch {
     pub package: Package,
     /// The organization and its values.
     pub binding: Binding,
+    /// How urgent it is among the starts of the same organization.
+    pub priority: Priority,
 }
 
 /// What a worker is told when it is given to an organization.

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::io;
+use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hayloft_model::plugin::Package;
-use hayloft_model::{InstanceKey, PluginDescriptor, ServerId, WorkerId};
+use hayloft_model::{InstanceKey, PluginDescriptor, PluginId, ServerId, WorkerId};
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
@@ -18,7 +19,7 @@ use crate::logs::WorkerLog;
 use crate::queue::Queue;
 use crate::{
     Candidate, CandidateError, HookCall, KeepRefused, KeptServer, Launch, LaunchSource, Level, LogLine,
-    Observer, ProbeError, Settings, Unavailable, VitalSigns, Worker, WorkerCode, WorkerStatus,
+    Observer, Pool, ProbeError, Settings, Unavailable, VitalSigns, Worker, WorkerCode, WorkerStatus,
 };
 
 /// How long clearing away what has ended may take on a slow machine.
@@ -254,6 +255,16 @@ impl Workers {
     pub fn forget(&self, key: &InstanceKey) {
         self.shared.logs.forget(key);
         self.command(Command::Forget(key.clone()));
+    }
+
+    /// Chooses how many organizations may have workers of a plugin, or leaves it to the settings again.
+    pub fn limit_pool(&self, plugin: &PluginId, workers: Option<NonZeroUsize>) {
+        self.command(Command::LimitPool(plugin.clone(), workers));
+    }
+
+    /// How many workers plugins may have and have, in the order in which they are asked for.
+    pub async fn pools(&self, plugins: Vec<PluginId>) -> Vec<Pool> {
+        self.ask(|reply| Command::Pools(plugins, reply)).await.unwrap_or_default()
     }
 
     /// All workers that belong to an organization.

@@ -20,6 +20,7 @@ mod lifecycle;
 mod outbound;
 mod output;
 mod ports;
+mod progress;
 mod runtime_files;
 mod telemetry;
 mod wire;

@@ -7,6 +7,9 @@
 import { statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { isAbsolute, relative, resolve } from "node:path";
+import { placeIn } from "./place.js";
+import type { WireProblem } from "./protocol.js";
+import { findSyntaxError } from "./syntax-place.js";
 import { messageOf, RunnerError } from "./wire-error.js";
 
 export interface EntryExport<T> {
@@ -93,11 +96,15 @@ function loadError(error: unknown, module: PluginModule): RunnerError {
   const { file: entry, role } = module;
   const code = typeof error === "object" && error !== null && "code" in error ? error.code : null;
   if (error instanceof SyntaxError) {
-    return wrap(
-      error,
-      `the ${role} \`${entry}\` has a syntax error: ${syntaxDetail(error)}`,
-      entry,
-    );
+    const place =
+      placeIn(module.root, error.stack ?? "") ??
+      findSyntaxError(module.root, resolve(module.root, entry));
+    const detail = place === undefined ? error.message : `${error.message} (${place})`;
+    const message = `the ${role} \`${entry}\` has a syntax error: ${detail}`;
+    const placed = wrap(error, message, entry);
+    return place === undefined
+      ? placed
+      : withProblems(placed, [{ at: place, message: `syntax error: ${error.message}` }]);
   }
   if (code === "MODULE_NOT_FOUND" || code === "ERR_MODULE_NOT_FOUND") {
     const reason = messageOf(error).split("\n", 1)[0] ?? "";
@@ -109,13 +116,6 @@ function loadError(error: unknown, module: PluginModule): RunnerError {
     );
   }
   return wrap(error, `the ${role} \`${entry}\` failed to load: ${messageOf(error)}`, entry);
-}
-
-/** The place of a syntax error stands in the first line of its stack and nowhere else. */
-function syntaxDetail(error: SyntaxError): string {
-  const first = error.stack?.split("\n", 1)[0] ?? "";
-  const place = /([^/\\]+:\d+)$/.exec(first)?.[1];
-  return place === undefined ? error.message : `${error.message} (${place})`;
 }
 
 function findExport<T>(namespace: unknown, module: PluginModule, wanted: EntryExport<T>): T {
@@ -166,6 +166,12 @@ function entryError(module: PluginModule, message: string, hint?: string): Runne
   const at = module.at ?? module.role;
   const problem = hint === undefined ? { at, message } : { at, message, hint };
   return new RunnerError("EntryError", message, "configuration", [problem]);
+}
+
+function withProblems(error: RunnerError, problems: WireProblem[]): RunnerError {
+  const placed = new RunnerError(error.name, error.message, error.reason, problems);
+  if (error.stack !== undefined) placed.stack = error.stack;
+  return placed;
 }
 
 function wrap(cause: unknown, message: string, entry: string, hint?: string): RunnerError {

@@ -21,6 +21,7 @@ import { RouteListener } from "./http/listener.js";
 import type { JsonRpcMessage } from "./mcp/json-rpc.js";
 import { McpServers } from "./mcp/servers.js";
 import type { Output } from "./output.js";
+import { toPlacedError } from "./place.js";
 import {
   type BindMessage,
   type ControlMessage,
@@ -350,7 +351,7 @@ export class Worker implements ChannelListener {
     this.#state = "stopping";
     const exit = () => process.exit(FATAL_EXIT_CODE);
     setTimeout(exit, CRASH_FLUSH_MS);
-    this.#channel.fatal(this.#stage, toWireError(error), () => {
+    this.#channel.fatal(this.#stage, toPlacedError(error, this.#load.plugin.root), () => {
       void this.#output.flush().then(exit);
     });
   }

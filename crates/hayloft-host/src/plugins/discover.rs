@@ -5,8 +5,12 @@
 
 use std::sync::Arc;
 
-use hayloft_model::{InstanceKey, InstanceState, Problems};
+use futures::{StreamExt as _, stream};
+use hayloft_model::{InstanceKey, InstanceState, Problems, WorkerId};
 use hayloft_packages::Watch;
+use hayloft_workers::Level;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::known::{KnownPlugin, Preparing};
 use super::registry::{KnownPlugins, PluginKey};
@@ -15,6 +19,9 @@ use crate::Host;
 
 /// A plugin that is in use, and what its folder holds now.
 pub(crate) type Newer = (Arc<KnownPlugin>, Arc<KnownPlugin>);
+
+/// How many organizations get a newer version at once.
+const SWAPPED_AT_ONCE: usize = 4;
 
 impl Host {
     /// Reads the folders anew whenever something in them changes, until it is dropped.
@@ -25,18 +32,19 @@ impl Host {
                 return tracing::error!(%error, "failed to watch the folders of plugins; changes are seen at the next start");
             }
         };
-        while watch.changed().await {
-            self.discover_plugins().await;
-        }
-    }
-
-    /// Reads all folders anew, and brings newer versions of what runs into service.
-    pub async fn discover_plugins(&self) {
-        let newer = self.read_plugins().await;
-        self.bring_into_service(newer).await;
-        self.tidy_versions().await;
-        if let Err(error) = self.remember_packages().await {
-            tracing::error!(%error, "failed to remember the plugins of this host");
+        // They end with whoever waits here.
+        let mut upgrades = JoinSet::new();
+        while let Some(changed) = watch.changed().await {
+            while upgrades.try_join_next().is_some() {}
+            let newer = self.read_plugins().await;
+            let host = self.clone();
+            // What takes its time to be built keeps nobody from seeing the next change.
+            upgrades.spawn(async move {
+                host.bring_into_service(newer, changed).await;
+                if let Err(error) = host.remember_packages().await {
+                    tracing::error!(%error, "failed to remember the plugins of this host");
+                }
+            });
         }
     }
 
@@ -66,6 +74,8 @@ impl Host {
                     newer.push((Arc::clone(known), plugin));
                 }
                 None => {
+                    // Its folder holds again what runs: whatever else it held is of no concern any more.
+                    plugin.note_newer(Problems::new());
                     now.insert(key, plugin);
                 }
             }
@@ -79,13 +89,18 @@ impl Host {
         newer
     }
 
-    /// Replaces what is in use, one after the other.
-    pub(crate) async fn bring_into_service(&self, newer: Vec<Newer>) {
-        // Until it is in service, nothing says that a newer version is of use: no version is taken away meanwhile.
-        let _turn = self.changing_versions.acquire().await;
-        for (known, plugin) in newer {
-            self.upgrade(&known, plugin).await;
+    /// Replaces what is in use by what its folder holds since a moment, and removes what nobody needs any more.
+    pub(crate) async fn bring_into_service(&self, newer: Vec<Newer>, changed: Instant) {
+        {
+            // Until it is in service, nothing says that a newer version is of use: no version is taken away meanwhile.
+            let _making = self.changing_versions.read().await;
+            stream::iter(newer)
+                .for_each_concurrent(None, async |(known, plugin)| {
+                    self.upgrade(&known, plugin, changed).await
+                })
+                .await;
         }
+        self.tidy_versions().await;
     }
 
     /// Whether an organization has it switched on, and its older content could still be started.
@@ -108,51 +123,100 @@ impl Host {
     }
 
     /// Replaces a plugin by its newer content, if that can be used.
-    pub(crate) async fn upgrade(&self, known: &Arc<KnownPlugin>, newer: Arc<KnownPlugin>) {
+    async fn upgrade(&self, known: &Arc<KnownPlugin>, newer: Arc<KnownPlugin>, changed: Instant) {
         let upgrading = self.plugins.begin_upgrade(&newer);
         if newer.is_readable() && upgrading.is_none() {
             return;
         }
-        if let Err(problems) = self.try_newer(&newer).await {
+        let began = Instant::now();
+        let tried = self.try_newer(&newer).await;
+        if !self.plugins.is_found(&newer) {
+            // Somebody changed the folder meanwhile, and that is looked at by itself.
+            return;
+        }
+        if let Err(problems) = tried {
             tracing::warn!(plugin = %known.id, %problems, "a newer version of the plugin cannot be used; the older one stays");
-            return known.note_newer(problems);
+            known.note_newer(problems);
+            return self.tell_authors(known);
         }
         if !self.plugins.put(&newer) {
             return;
         }
-        for key in self.enabled_instances(&(newer.id.clone(), newer.owner)) {
-            self.trials.begin(&key, known);
-            if let Some(descriptor) = newer.descriptor() {
-                self.note_pending(&key, descriptor).await;
-            }
-            if self.instances.get(&key).is_some_and(|instance| instance.state == InstanceState::Quarantined) {
-                let _turn = self.turns.take(&key).await;
-                self.release(&key, "its plugin has a newer version").await;
-            }
-            // From now on its workers start from the newer content, and from nothing else.
-            let hash = newer.content_hash();
-            self.instances.change(&key, |instance| instance.content_hash = hash.or(instance.content_hash));
-            match self.workers.serving(&key) {
-                Some(serving) => self.outdated.note(serving.id()),
-                None if self.is_all_elsewhere(&key) => {}
-                None => {
-                    // What does not run at the moment is started from it the next time, which is the next call also of
-                    // what the older code handed over. What is being started is looked at when it serves.
-                    if let Err(error) = self.forget_handed_by_others(&key, hash).await {
-                        tracing::error!(instance = %key, %error, "failed to forget servers of a plugin's older version");
-                    }
-                    continue;
-                }
-            }
-            let _turn = self.turns.take(&key).await;
-            let Some(instance) = self.instances.get(&key).filter(|instance| instance.enabled) else {
-                continue;
-            };
-            if let Some(revision) = instance.active_revision.or(instance.desired_revision) {
-                // A newer revision is tried by whoever saved it.
-                let _ = self.swap_in(&key, revision, true, Swap::ForNewer).await;
+        let made_in = began.elapsed();
+        stream::iter(self.enabled_instances(&(newer.id.clone(), newer.owner)))
+            .for_each_concurrent(SWAPPED_AT_ONCE, async |key| {
+                let Some(serving) = self.serve_newer(&key, known, &newer).await else { return };
+                let said = format!(
+                    "version {version} serves, {after:.2} s after the last change to its folder, {made:.2} s of them to make it ready",
+                    version = newer.descriptor().map_or("?", |descriptor| &descriptor.version),
+                    after = changed.elapsed().as_secs_f64(),
+                    made = made_in.as_secs_f64(),
+                );
+                tracing::info!(instance = %key, said, "a newer version of a plugin took over");
+                self.workers.note(&key, serving, Level::Info, &said);
+            })
+            .await;
+    }
+
+    /// Writes why a plugin's newer version is not used into the log of each organization in which the older one serves.
+    fn tell_authors(&self, known: &KnownPlugin) {
+        for key in self.enabled_instances(&(known.id.clone(), known.owner)) {
+            let Some(serving) = self.workers.serving(&key) else { continue };
+            for problem in &known.newer() {
+                let hint = problem.hint.iter().map(|hint| format!(" ({hint})")).collect::<String>();
+                let said = format!("{}: {}{hint}", problem.at, problem.message);
+                self.workers.note(&key, serving.id(), Level::Error, &said);
             }
         }
+    }
+
+    /// Has an organization's worker follow to newer code. Gives the one that serves then, if the code could take over.
+    async fn serve_newer(
+        &self,
+        key: &InstanceKey,
+        known: &Arc<KnownPlugin>,
+        newer: &KnownPlugin,
+    ) -> Option<WorkerId> {
+        self.trials.begin(key, known);
+        if let Some(descriptor) = newer.descriptor() {
+            self.note_pending(key, descriptor).await;
+        }
+        if self.instances.get(key).is_some_and(|instance| instance.state == InstanceState::Quarantined) {
+            let _turn = self.turns.take(key).await;
+            self.release(key, "its plugin has a newer version").await;
+        }
+        // From now on its workers start from the newer content, and from nothing else.
+        let hash = newer.content_hash();
+        self.instances.change(key, |instance| instance.content_hash = hash.or(instance.content_hash));
+        let older = self.workers.serving(key).map(|worker| worker.id());
+        match older {
+            Some(older) => self.outdated.note(older),
+            None if self.is_all_elsewhere(key) => {}
+            None => {
+                // What does not run at the moment is started from it the next time, which is the next call also of
+                // what the older code handed over. What is being started is looked at when it serves.
+                if let Err(error) = self.forget_handed_by_others(key, hash).await {
+                    tracing::error!(instance = %key, %error, "failed to forget servers of a plugin's older version");
+                }
+                return None;
+            }
+        }
+        let _turn = self.turns.take(key).await;
+        let instance = self.instances.get(key).filter(|instance| instance.enabled)?;
+        let revision = instance.active_revision.or(instance.desired_revision)?;
+        // A newer revision is tried by whoever saved it.
+        let _ = self.swap_in(key, revision, true, Swap::ForNewer).await;
+        let serving = self.workers.serving(key)?.id();
+        if older != Some(serving) {
+            return Some(serving);
+        }
+        let reason = self.instances.get(key).and_then(|instance| instance.last_error.clone());
+        let said = format!(
+            "its newer version did not take over, and the older one goes on: {}",
+            reason.unwrap_or_default()
+        );
+        self.workers.note(key, serving, Level::Error, &said);
+        None
     }
 
     async fn try_newer(&self, newer: &KnownPlugin) -> Result<(), Problems> {

@@ -14,7 +14,7 @@ use hayloft_model::{
 use hayloft_packages::{InstallState, Needs, Packages};
 use hayloft_store::Store;
 use hayloft_store::registrations::StoredRegistration;
-use hayloft_workers::Workers;
+use hayloft_workers::{ProbeError, Workers};
 
 use super::fast_start;
 use super::registry::{KnownPlugins, PluginKey};
@@ -88,6 +88,11 @@ impl KnownPlugin {
                 problem.hint.into_iter().fold(warning, Problem::hint)
             })
             .collect();
+    }
+
+    /// Why a newer content of its folder does not run.
+    pub(crate) fn newer(&self) -> Problems {
+        self.newer.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn descriptor(&self) -> Option<&PluginDescriptor> {
@@ -190,7 +195,7 @@ impl KnownPlugin {
             Some(registered) => all.extend(registered.problems.clone()),
             None => all.extend(self.refusal().unwrap_or_default()),
         }
-        all.extend(self.newer.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        all.extend(self.newer());
         all
     }
 
@@ -224,10 +229,11 @@ impl KnownPlugin {
             match recent {
                 Some(recent) => recent.answer.clone(),
                 None => {
-                    let (package, packages) = (package.clone(), packages.clone());
+                    let (owner, package, packages) = (self.owner, package.clone(), packages.clone());
                     let (store, workers) = (store.clone(), workers.clone());
-                    let answer =
-                        async move { learn(&package, &store, &workers, &packages).await }.boxed().shared();
+                    let answer = async move { learn(owner, &package, &store, &workers, &packages).await }
+                        .boxed()
+                        .shared();
                     // A task of its own, so that it goes on when the first who asked goes away.
                     tokio::spawn(answer.clone());
                     *asking = Some(Asking { answer: answer.clone(), asked_at: Instant::now() });
@@ -264,6 +270,7 @@ pub(crate) enum Preparing {
 }
 
 async fn learn(
+    owner: Option<OrganizationId>,
     package: &Package,
     store: &Store,
     workers: &Workers,
@@ -290,13 +297,30 @@ async fn learn(
             problems: Problems::new(),
         }));
     }
-    let package = &packages.install(package).await.map_err(|error| error.problems())?;
-    let raw = fast_start::ask(package, workers, packages)
-        .await
-        .map_err(|error| Problems::from(Problem::error("plugin", format!("failed to {error}"))))?;
+    let package = &packages.install_for(owner, package).await.map_err(|error| error.problems())?;
+    let raw = fast_start::ask(package, workers, packages).await.map_err(|error| told(&error))?;
     let (registration, problems) = registration::read(&raw, &package.descriptor);
     if let Err(error) = store.registrations().put(package.content_hash, &registration, &problems).await {
         return Err(internal(&error));
     }
     Ok(Arc::new(Registered { registration, problems }))
+}
+
+/// What its author reads of code that could not be asked, each with its place where the code said one.
+fn told(error: &ProbeError) -> Problems {
+    let ProbeError::StartFailed(failure) = error else {
+        return Problem::error("plugin", format!("failed to {error}")).into();
+    };
+    let hinted = |problem: Problem, hint: &Option<String>| match hint.as_ref().or(failure.hint.as_ref()) {
+        Some(hint) => problem.hint(hint),
+        None => problem,
+    };
+    if failure.problems.is_empty() {
+        return hinted(Problem::error("plugin", format!("failed to {error}")), &None).into();
+    }
+    let said = failure.problems.iter().map(|said| {
+        let message = format!("failed to {}: {}", failure.stage, said.message);
+        hinted(Problem::error(&said.at, message), &said.hint)
+    });
+    said.collect()
 }

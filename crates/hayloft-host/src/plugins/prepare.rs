@@ -31,7 +31,8 @@ impl Host {
     /// Makes a plugin's package ready, anew if it is not what was installed.
     pub(crate) async fn prepare(&self, plugin: &KnownPlugin) -> Result<(), Problems> {
         let Some(package) = &plugin.package else { return Err(plugin.problems.clone()) };
-        let installed = self.packages.install(package).await.map_err(|error| told(&error))?;
+        let installed =
+            self.packages.install_for(plugin.owner, package).await.map_err(|error| told(&error))?;
         // What it registers may be known from an earlier time, when nobody found out how it starts fastest.
         if self.packages.lacks_start(&installed, &self.workers.compiles_for(&installed.descriptor))
             && plugin.registered().is_some()
@@ -58,7 +59,7 @@ impl Host {
         let Some(package) = &plugin.package else { return Err(plugin.problems.clone()) };
         match self.packages.ready(package).await {
             Ok(Some(ready)) => Ok(ready),
-            Ok(None) => self.packages.install(package).await.map_err(|error| told(&error)),
+            Ok(None) => self.packages.install_for(plugin.owner, package).await.map_err(|error| told(&error)),
             Err(tampered) => {
                 self.note_tampered(key, &tampered).await;
                 let problem = Problem::error("plugin", tampered.to_string());

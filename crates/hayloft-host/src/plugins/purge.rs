@@ -54,6 +54,7 @@ impl Host {
                 instance.auth_verdict = None;
             });
             host.instances.flush().await;
+            host.forget_priority(&key).await?;
             host.own.forget(&key);
             host.applied.forget(&key);
             host.results.forget(&key);

@@ -115,6 +115,11 @@ impl PluginRegistry {
         is_current
     }
 
+    /// Whether this is what the plugin's folder held when it was read last.
+    pub(crate) fn is_found(&self, plugin: &KnownPlugin) -> bool {
+        self.found.load().get(&(plugin.id.clone(), plugin.owner)) == Some(&plugin.content_hash())
+    }
+
     /// Makes the caller the one who brings a version into service; nothing, if somebody is at it already.
     pub(crate) fn begin_upgrade(&self, newer: &KnownPlugin) -> Option<Upgrading> {
         let package = newer.package.clone()?;
@@ -162,6 +167,11 @@ impl PluginRegistry {
                 plugin.recall(stored);
             }
         }
+    }
+
+    /// Where versions are kept.
+    pub(crate) const fn packages(&self) -> &Packages {
+        &self.packages
     }
 
     /// The folders.
@@ -218,13 +228,25 @@ impl PluginRegistry {
         }
         let id = match &package {
             Some(package) => package.descriptor.id.clone(),
-            // A person must be able to see what is wrong with a broken plugin, so it is listed by its folder.
-            None => discovered.root.file_name()?.to_str()?.parse().ok()?,
+            // A person must be able to see what is wrong with a broken plugin, so it is listed by the name that it had
+            // before it was broken, or by its folder.
+            None => match self.known_at(&discovered.root) {
+                Some(known) => known,
+                None => discovered.root.file_name()?.to_str()?.parse().ok()?,
+            },
         };
         // What asks for too much is known by its name, but it cannot be used.
         let package = package.filter(|_| !problems.has_errors());
         let needs = package.as_ref().map(|package| self.packages.needs(package)).unwrap_or_default();
         Some(KnownPlugin::new(id, owner, package, problems, needs))
+    }
+
+    /// The id of the plugin that is known to lie in a folder.
+    fn known_at(&self, root: &Path) -> Option<PluginId> {
+        let known = self.known.load();
+        let lies_there =
+            |plugin: &&Arc<KnownPlugin>| plugin.package.as_ref().is_some_and(|package| package.root == root);
+        known.values().find(lies_there).map(|plugin| plugin.id.clone())
     }
 }
 

@@ -290,13 +290,21 @@ impl Host {
                 return DECIDED;
             }
         };
-        if self.workers.serving(key).is_none() {
+        let served = self.workers.serving(key).is_some();
+        if !served {
             self.instances.step(key, InstanceState::Starting, |_| {});
         }
-        let candidate = match self.workers.candidate(key, launch).await {
+        let candidate = tokio::select! {
+            candidate = self.workers.candidate(key, launch) => candidate,
+            // It may wait for a place for as long as others use theirs, and whoever switches it off waits for this turn. With
+            // its end the candidate is called off.
+            () = self.instances.switched_off(key) => return DECIDED,
+        };
+        let candidate = match candidate {
             Ok(candidate) => candidate,
             Err(_) if is_old() => return ControlFlow::Continue(()),
             Err(error) => {
+                self.bring_back(key, served, &error.to_string()).await;
                 self.reject(key, error.to_string());
                 return DECIDED;
             }
@@ -337,9 +345,26 @@ impl Host {
                     tracing::error!(instance = %key, %error, "failed to publish the plugin's tools");
                 }
             }
-            Err(error) => self.reject(key, error.to_string()),
+            Err(error) => {
+                self.bring_back(key, served, &error.to_string()).await;
+                self.reject(key, error.to_string());
+            }
         }
         DECIDED
+    }
+
+    /// Where the older worker ended before the newer one began, and that did not come up, one on the older values serves
+    /// again.
+    async fn bring_back(&self, key: &InstanceKey, served: bool, reason: &str) {
+        if !served || self.workers.serving(key).is_some() {
+            return;
+        }
+        self.fail_trial(key, reason);
+        if let Err(error) = self.workers.ensure(key).await {
+            tracing::warn!(instance = %key, %error, "the worker on the older values did not start again");
+        }
+        // What is said of it now is about the newer one.
+        self.workers.told(key).await;
     }
 
     /// Serves a plugin that is nothing but servers elsewhere, which needs no candidate.

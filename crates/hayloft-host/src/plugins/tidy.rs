@@ -31,8 +31,10 @@ impl Host {
     /// Removes old versions. What a folder holds now, what an organization has switched on and what runs is kept, and
     /// as many others as the operator wants.
     pub(crate) async fn tidy_versions(&self) {
-        // A newer version that is only being tried is nobody's yet.
-        let Ok(_turn) = self.changing_versions.acquire().await else { return };
+        // The semaphore is never closed, so there always is a turn to wait for.
+        let _turn = self.tidying.acquire().await;
+        // A newer version that is only being tried is nobody's yet. Whoever tries one comes here when that is over.
+        let Ok(_alone) = self.changing_versions.try_write() else { return };
         // What is known of a version that failed is kept with it, as long as its folder holds it.
         let mut used = self.plugins.versions();
         used.extend(self.trials.versions());

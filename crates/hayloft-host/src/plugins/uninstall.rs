@@ -80,14 +80,15 @@ impl Host {
         if plugin.owner != Some(organization) || !place.exists() {
             return Err(UninstallPluginError::NotUploaded(key.plugin.clone()));
         }
+        // Nothing that was wished comes true any more, and whoever tries what was saved gives up.
+        self.drop_wish(key).await;
+        let was_enabled = self.write_off(key, caller).await?;
         {
             let _turn = self.turns.take(key).await;
             let _writing = self.writing.take(key).await;
-            if self.instances.get(key).is_some_and(|instance| instance.enabled) {
-                let off = InstanceChange::new().enabled(false);
-                let changed = self.store.instances().change(key, off, Some(caller)).await;
-                self.instances.saved(changed.map_err(StoreError::from)?);
-                self.switch_off(key, true).await?;
+            // Somebody may have switched it on again in between, or somebody else's trial has switched it off already.
+            if self.write_off_in_turn(key, caller).await? || was_enabled {
+                self.switch_off(key, !self.applied.is_off(key)).await?;
             }
             self.workers.stop(key, "the plugin was removed").await;
             let (uploads, plugin) = (self.uploads.clone(), key.plugin.clone());
@@ -116,6 +117,23 @@ impl Host {
                 }
             },
         }
+    }
+
+    /// Has the row say that it is off. Gives whether it said something else.
+    async fn write_off(&self, key: &InstanceKey, caller: &Caller) -> Result<bool, StoreError> {
+        let _writing = self.writing.take(key).await;
+        self.write_off_in_turn(key, caller).await
+    }
+
+    async fn write_off_in_turn(&self, key: &InstanceKey, caller: &Caller) -> Result<bool, StoreError> {
+        if self.instances.get(key).is_none_or(|instance| !instance.enabled) {
+            return Ok(false);
+        }
+        let off = InstanceChange::new().enabled(false);
+        let changed = self.store.instances().change(key, off, Some(caller)).await;
+        self.applied.before(key, true);
+        self.instances.saved(changed.map_err(StoreError::from)?);
+        Ok(true)
     }
 
     /// Removes what was made of the plugin's versions, but for what somebody has still or has again. An installation that

@@ -14,6 +14,7 @@ use hayloft_packages::Unpacked;
 use hayloft_packages::archive::ArchiveError;
 use hayloft_store::uploaded_versions::Upload;
 use tempfile::NamedTempFile;
+use tokio::time::Instant;
 
 use super::view::PluginDetail;
 use crate::access::Denied;
@@ -222,7 +223,7 @@ impl Host {
             // Everybody's plugins are upgraded by whoever sees that they changed.
             newer.retain(|(_, newer)| (newer.owner, &newer.id) == (Some(organization), &key.plugin));
             let host = self.clone();
-            tokio::spawn(async move { host.bring_into_service(newer).await });
+            tokio::spawn(async move { host.bring_into_service(newer, Instant::now()).await });
         }
         let plugin = self.plugins.get(organization, &key.plugin);
         let plugin = plugin.ok_or_else(|| {

@@ -9,7 +9,8 @@ use hayloft_model::plugin::{
     Page, Permissions, RouteDeclaration, UiComponent, UiExtension,
 };
 use hayloft_model::{
-    InstanceKey, InstanceState, OrganizationId, PluginDescriptor, PluginId, Problems, Revision, ServerId,
+    ContentHash, InstanceKey, InstanceState, OrganizationId, PluginDescriptor, PluginId, Priority, Problems,
+    Revision, ServerId,
 };
 use hayloft_packages::InstallState;
 use hayloft_workers::{ServerHealth, Worker};
@@ -37,6 +38,8 @@ pub struct PluginSummary {
     pub name: String,
     /// The version that the package gives itself.
     pub version: Option<String>,
+    /// Which code it is; absent for one that cannot be read.
+    pub content_hash: Option<ContentHash>,
     /// The format that it is written in.
     pub format: Option<String>,
     /// One line about it.
@@ -124,6 +127,8 @@ pub struct PluginDetail {
     pub declared_tools: Vec<(ServerId, Vec<DeclaredTool>)>,
     /// Its scheduled jobs.
     pub crons: Vec<CronDeclaration>,
+    /// How urgent its starts are among those of the organization.
+    pub priority: Priority,
     /// Required settings that nothing gives a value.
     pub missing: Vec<MissingView>,
     /// What it was granted when it was switched on, and since.
@@ -251,6 +256,7 @@ impl Host {
             name: descriptor
                 .map_or_else(|| plugin.id.to_string(), |descriptor| descriptor.display_name.clone()),
             version: descriptor.map(|descriptor| descriptor.version.clone()),
+            content_hash: plugin.content_hash(),
             format: descriptor.map(|descriptor| descriptor.format.to_string()),
             description: descriptor.and_then(|descriptor| descriptor.description.clone()),
             category: descriptor.and_then(|descriptor| descriptor.category.clone()),
@@ -336,6 +342,7 @@ impl Host {
             listed_servers: descriptor.map(|descriptor| descriptor.servers.clone()).unwrap_or_default(),
             declared_tools: declared_tools(&registration.mcp),
             crons: registration.crons,
+            priority: self.priorities.of(&key),
             missing,
             granted_permissions: self.grants.get(&key).as_deref().cloned().unwrap_or_default(),
         })

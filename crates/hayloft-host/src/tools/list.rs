@@ -51,6 +51,23 @@ impl Host {
             .collect())
     }
 
+    /// The tools of one plugin, by any of its names; nothing where there is no such plugin.
+    ///
+    /// # Errors
+    /// When the caller may not.
+    pub fn list_tools_of(
+        &self,
+        caller: &Caller,
+        organization: OrganizationId,
+        plugin: &PluginId,
+    ) -> Result<Option<Vec<ToolSummary>>, Denied> {
+        let mut tools = self.list_tools(caller, organization)?;
+        Ok(self.plugins.named(organization, plugin).map(|plugin| {
+            tools.retain(|tool| tool.plugin_id == plugin.id);
+            tools
+        }))
+    }
+
     /// The same as a JSON array of definitions, made when something changed and not when somebody asks.
     ///
     /// # Errors

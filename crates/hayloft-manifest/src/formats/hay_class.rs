@@ -127,6 +127,10 @@ fn read(folder: &Folder, problems: &mut Problems) -> Option<Draft> {
     let env = manifest.as_ref().map(|manifest| Located::list(manifest, "env", problems)).unwrap_or_default();
     let limits =
         manifest.as_ref().map(|manifest| package_json::limits(manifest, problems)).unwrap_or_default();
+    let update_strategy = manifest
+        .as_ref()
+        .map(|manifest| package_json::update_strategy(manifest, problems))
+        .unwrap_or_default();
     let network = manifest.as_ref().and_then(|manifest| network::read(manifest, problems));
     Some(Draft {
         format: FORMAT.name,
@@ -141,6 +145,7 @@ fn read(folder: &Folder, problems: &mut Problems) -> Option<Draft> {
         channel,
         network,
         limits,
+        update_strategy,
         setup,
         listing: Listing { author, ..Listing::default() },
         runtime: package_json::entry(folder, &package, manifest.as_ref(), problems)

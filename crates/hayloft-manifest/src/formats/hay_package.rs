@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use hayloft_model::plugin::{Capability, Runtime};
+use hayloft_model::plugin::{Capability, Runtime, UpdateStrategy};
 use hayloft_model::{Problem, Problems};
 use schemars::{JsonSchema, Schema};
 
@@ -102,6 +102,10 @@ struct Manifest {
     /// How much of the machine each worker of the plugin needs, where that is not what every plugin gets. A plugin
     /// that asks for more than the operator's maximum does not start.
     limits: Option<Limits>,
+    /// What comes first when the settings or the code change: `rolling`, the newer worker, so that no call waits; or
+    /// `recreate`, the end of the older one, for a plugin of which an organization must never have two workers at once.
+    /// `rolling` if absent.
+    update_strategy: Option<UpdateStrategy>,
 }
 
 /// How much of the machine a worker needs, its MCP servers included.
@@ -195,6 +199,7 @@ fn read(folder: &Folder, problems: &mut Problems) -> Option<Draft> {
         channel: Located::optional(&manifest, "channel", problems),
         network: network::read(&manifest, problems),
         limits: package_json::limits(&manifest, problems),
+        update_strategy: package_json::update_strategy(&manifest, problems),
         runtime: package_json::entry(folder, &package, Some(&manifest), problems)
             .map(|entry| Runtime::Node { entry }),
         ..Draft::default()

@@ -12,7 +12,7 @@ use hayloft_model::{PluginDescriptor, Problem, Problems};
 use regex::Regex;
 
 use crate::folder::{Folder, Modules};
-use crate::{formats, probe, read_plugin};
+use crate::{formats, probe, read_source};
 
 mod literal;
 mod package;
@@ -44,7 +44,8 @@ pub struct GeneratedFile {
 /// The migration of a folder, unless it is in another format or a problem is an error.
 #[must_use]
 pub fn migrate(folder: &Path) -> (Option<Migration>, Problems) {
-    let (descriptor, mut problems) = read_plugin(folder);
+    // As its author left it: nothing of it need be installed or built.
+    let (descriptor, mut problems) = read_source(folder);
     let Some(descriptor) = descriptor else { return (None, problems) };
     let Some(format) = formats::named(&descriptor.format) else { return (None, problems) };
     let Some(obsolete) = format.migrates_from else {

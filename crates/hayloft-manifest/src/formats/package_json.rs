@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use hayloft_model::plugin::LimitName;
+use hayloft_model::plugin::{LimitName, UpdateStrategy};
 use hayloft_model::{PluginDescriptor, Problem, Problems};
 use regex::Regex;
 
@@ -12,6 +12,7 @@ use super::{Located, LocatedLimit};
 use crate::document::{Document, Naming, Object};
 use crate::folder::Folder;
 use crate::module_file::{self, Build, NamedIn};
+use crate::words::quoted;
 
 /// npm's file, which is the manifest too.
 pub(super) const FILE: &str = "package.json";
@@ -126,6 +127,21 @@ pub(super) fn limits(manifest: &Object<'_>, problems: &mut Problems) -> Vec<Loca
             Some(LocatedLimit { name, value: view.limit(name, problems)?, at: view.at() })
         })
         .collect()
+}
+
+/// What the plugin says of how its workers follow one another.
+pub(super) fn update_strategy(manifest: &Object<'_>, problems: &mut Problems) -> UpdateStrategy {
+    let Some(said) = Located::optional(manifest, "updateStrategy", problems) else {
+        return UpdateStrategy::default();
+    };
+    let known = UpdateStrategy::ALL.into_iter().find(|strategy| strategy.as_str() == said.text);
+    known.unwrap_or_else(|| {
+        let problem = Problem::error(said.at, format!("{} is no strategy", quoted(&said.text)));
+        problems.push(problem.hint(
+            "write `\"rolling\"`, or `\"recreate\"` where an organization must never have two workers at once",
+        ));
+        UpdateStrategy::default()
+    })
 }
 
 /// Where a plugin of these formats asks for a limit.

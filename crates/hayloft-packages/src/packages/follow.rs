@@ -93,8 +93,7 @@ impl Listener {
             self.heard
                 .extend(events.into_iter().map(|(event, what)| (Position { run: number, event }, what)));
             if self.heard.is_empty() {
-                let ended = run.log.told.since(0).last().is_some_and(|(_, event)| event.is_last());
-                if ended {
+                if run.log.told.is_over() {
                     return None;
                 }
                 told.changed().await.ok()?;

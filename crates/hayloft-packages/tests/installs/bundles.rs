@@ -41,6 +41,29 @@ async fn an_entry_with_what_it_imports_becomes_one_file_with_a_map() {
 }
 
 #[tokio::test]
+async fn what_claims_to_have_no_effects_is_in_the_bundle_all_the_same() {
+    let fixture = Fixture::new(TestRegistry::start().await).await;
+    let plugin = Plugin::new("effects")
+        .package(r#""sideEffects": false, "type": "module", "dependencies": { "dep": "1.0.0" }"#)
+        .file(
+            "dist/index.js",
+            "import './part.js';\nimport 'dep';\n/* @__PURE__ */ globalThis.called?.('pure');\n",
+        )
+        .file("dist/part.js", "globalThis.patched = 'part';\n")
+        .file(
+            "node_modules/dep/package.json",
+            r#"{ "name": "dep", "version": "1.0.0", "sideEffects": false }"#,
+        )
+        .file("node_modules/dep/index.js", "globalThis.patched = 'dep';\n");
+    let installed = fixture.packages.install(&plugin.read()).await.unwrap();
+    let bundle = fixture.packages.bundle(&installed).unwrap();
+    let code = fs::read_to_string(installed.root.join(bundle)).unwrap();
+    for effect in ["patched = \"part\"", "patched = \"dep\"", "(\"pure\")"] {
+        assert!(code.contains(effect), "{effect}: {code}");
+    }
+}
+
+#[tokio::test]
 async fn what_a_bundle_would_change_runs_from_its_files() {
     let fixture = Fixture::new(TestRegistry::start().await).await;
     for (name, entry, reason) in [

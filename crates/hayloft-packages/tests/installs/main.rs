@@ -182,6 +182,45 @@ async fn a_build_that_hangs_or_fills_the_disk_ends_with_a_problem() {
 }
 
 #[tokio::test]
+async fn what_a_build_leaves_running_holds_nobody_up() {
+    let build = |name: &'static str, script: &str| {
+        Plugin::new(name).package(&format!(
+            r#""scripts": {{ "build": "mkdir -p dist && touch dist/index.js && {script} && head -c 100000000 /dev/zero > dist/much" }}"#
+        ))
+    };
+    // It looks for the program that packs, to hold open what that writes to, and notes what it was told.
+    let lurker = "const fs = require('fs'); const sleep = () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1e9);
+        for (;;) for (const id of fs.readdirSync('/proc').filter(Number)) {
+          let name; try { name = fs.readFileSync(`/proc/${id}/comm`, 'utf8').trim(); } catch { continue; }
+          if (name !== 'tar') continue;
+          try { fs.openSync(`/proc/${id}/fd/1`, 'w'); } catch (error) { fs.writeFileSync('dist/told', error.code); }
+          sleep();
+        }";
+    let fixture = Fixture::new(TestRegistry::start().await).await;
+    let leave =
+        "touch dist/told && (setsid node lurker.cjs > /dev/null 2> /dev/null < /dev/null &) && sleep 1";
+    let plugin = build("lurker", leave).file("lurker.cjs", lurker);
+    let began = std::time::Instant::now();
+    let installed = fixture.packages.install(&plugin.read()).await.unwrap();
+    assert!(began.elapsed() < InstallLimits::default().fetch);
+    // What it was told is packed behind what it wrote last, if it was quick enough.
+    let told = fs::read_to_string(installed.root.join("dist/told")).unwrap();
+    assert!(["", "EACCES"].contains(&&*told), "{told}");
+
+    // However it would be done: when the time to read is over, everything that could write has ended.
+    let limits = InstallLimits { fetch: Duration::from_millis(1), ..InstallLimits::default() };
+    let hurried = Fixture::with(TestRegistry::start().await, |options| options.limits = limits).await;
+    for _ in 0..3 {
+        let plugin = build("hurried", "true");
+        let (phase, problem) = refusal(hurried.packages.install(&plugin.read()).await);
+        assert_eq!(phase, Phase::Build, "{problem}");
+        let log = hurried.packages.log(&plugin.read()).unwrap();
+        assert!(log.contains("could not be read in time"), "{log}");
+        assert_eq!(hurried.left_in_staging(), 0);
+    }
+}
+
+#[tokio::test]
 async fn what_a_build_plants_does_not_come_out() {
     let fixture = Fixture::new(TestRegistry::start().await).await;
     let canary = fixture.canary();

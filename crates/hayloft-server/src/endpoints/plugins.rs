@@ -11,6 +11,7 @@ pub(crate) mod install_log;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod metadata;
+pub(crate) mod priority;
 pub(crate) mod public_file;
 pub(crate) mod purge;
 pub(crate) mod restart;

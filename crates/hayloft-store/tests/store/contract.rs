@@ -10,6 +10,7 @@ mod organizations;
 mod outbox;
 mod packages;
 mod plugin_values;
+mod pools;
 mod remote_servers;
 mod removed_organizations;
 mod result_caching;

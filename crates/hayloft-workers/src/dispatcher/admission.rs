@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 
-use hayloft_model::PluginId;
+use hayloft_model::plugin::UpdateStrategy;
+use hayloft_model::{PluginId, Priority};
 
 use super::{
-    Activity, CandidateError, Dispatcher, InstanceKey, Instant, Launch, Order, Package, ProbeError, Purpose,
-    RawValue, Starting, Unit, Worker, WorkerId, oneshot,
+    Activity, CandidateError, Dispatcher, InstanceKey, Instant, Launch, Order, Package, Pool, ProbeError,
+    Purpose, RawValue, Starting, Unit, Worker, WorkerId, oneshot,
 };
 
 /// Somebody who waits for a start.
@@ -28,6 +29,24 @@ impl Start {
             Self::Probe(..) => None,
         }
     }
+
+    /// How urgent it is. What the host itself wants is as urgent as others.
+    fn priority(&self) -> Priority {
+        match self {
+            Self::Serve(_, _, launch) | Self::Candidate(_, launch, _) => launch.priority,
+            Self::Probe(..) => Priority::USUAL,
+        }
+    }
+
+    /// Whether it begins only when no worker of its instance is left.
+    fn comes_alone(&self) -> bool {
+        match self {
+            Self::Serve(_, _, launch) | Self::Candidate(_, launch, _) => {
+                launch.package.descriptor.update_strategy == UpdateStrategy::Recreate
+            }
+            Self::Probe(..) => false,
+        }
+    }
 }
 
 impl Dispatcher {
@@ -39,7 +58,8 @@ impl Dispatcher {
 
     /// Adds somebody to the line, who starts at once if that is possible.
     pub(super) fn join(&mut self, start: Start) {
-        self.line.join(start.key().map(|key| key.organization), start);
+        let priority = start.priority();
+        self.line.join(start.key().map(|key| key.organization), priority, start);
         self.admit();
     }
 
@@ -64,18 +84,22 @@ impl Dispatcher {
                 }
             }
         }
+        self.make_way(now);
         self.make_room();
         let waits = self.line.iter().filter_map(|(organization, _)| self.slots.wait_of(organization, now));
         self.line_due = waits.min();
     }
 
     fn next_start(&mut self, now: Instant) -> Option<Start> {
-        let Self { line, slots, places, instances, shared, .. } = self;
+        let Self { line, slots, places, instances, pools, .. } = self;
         line.next(|organization, start| {
             let has_place = start.key().is_none_or(|key| {
+                if start.comes_alone() && places.has(key) {
+                    return false;
+                }
                 // Whoever is to be switched off gets a worker to do it with, however full the pool is.
                 places.has(key)
-                    || places.of(&key.plugin) < shared.settings.pools.of(&key.plugin)
+                    || places.of(&key.plugin) < pools.of(&key.plugin).get()
                     || instances.get(key).is_some_and(|instance| instance.disabling.is_some())
             });
             has_place && slots.are_free_for(organization, now)
@@ -108,11 +132,26 @@ impl Dispatcher {
         }
     }
 
+    /// Ends the workers for whose end newer ones wait, where a plugin never has two at once.
+    fn make_way(&mut self, now: Instant) {
+        let awaited = self.line.iter().filter_map(|(organization, start)| {
+            let Start::Candidate(key, ..) = start else { return None };
+            let instance = self.instances.get(key).filter(|instance| instance.disabling.is_none())?;
+            // Whoever could not follow at once leaves the older one where it is.
+            let may_follow = start.comes_alone() && self.slots.are_free_for(organization, now);
+            Some((key.clone(), instance.serving.filter(|_| may_follow)?))
+        });
+        for (key, worker) in awaited.collect::<Vec<_>>() {
+            let calls = self.shared.settings.deadlines.drain;
+            self.end_current(&key, worker, calls, "a worker that is newer waits for its end");
+        }
+    }
+
     /// Stops the workers that were used least recently and that nobody uses, one for each that waits for its place. Where
     /// all are in use, they say when that ends.
     fn make_room(&mut self) {
         let full = |key: &InstanceKey| {
-            !self.places.has(key) && self.places.of(&key.plugin) >= self.shared.settings.pools.of(&key.plugin)
+            !self.places.has(key) && self.places.of(&key.plugin) >= self.pools.of(&key.plugin).get()
         };
         let wanted: Vec<InstanceKey> =
             self.line.iter().filter_map(|(_, start)| start.key()).filter(|key| full(key)).cloned().collect();
@@ -120,14 +159,32 @@ impl Dispatcher {
             let plugin = &key.plugin;
             let waiting = wanted.iter().filter(|other| other.plugin == *plugin).count();
             let leaving = self.leaving(plugin);
-            let over = self.places.of(plugin).saturating_sub(self.shared.settings.pools.of(plugin));
-            if leaving >= waiting + over || self.shared.settings.pools.keep_alive.contains(plugin) {
+            let over = self.places.of(plugin).saturating_sub(self.pools.of(plugin).get());
+            if leaving >= waiting + over || self.pools.is_kept_alive(plugin) {
                 continue;
             }
             if !self.stop_least_recently_used(key) {
                 self.ask_for_quiet(key);
             }
         }
+    }
+
+    /// The pools of plugins at this moment.
+    pub(super) fn pools_of(&self, plugins: Vec<PluginId>) -> Vec<Pool> {
+        let pool = |plugin: PluginId| {
+            let limit = self.pools.of(&plugin);
+            let in_use = self.places.of(&plugin);
+            let wants = |key: &&InstanceKey| key.plugin == plugin && !self.places.has(key);
+            let waiting = self.line.iter().filter_map(|(_, start)| start.key()).filter(wants).count();
+            Pool {
+                limit,
+                chosen: self.pools.chosen(&plugin),
+                in_use,
+                waiting: if in_use >= limit.get() { waiting } else { 0 },
+                plugin,
+            }
+        };
+        plugins.into_iter().map(pool).collect()
     }
 
     /// Stops the worker of the plugin that nobody has used for the longest time. Gives whether there was one.

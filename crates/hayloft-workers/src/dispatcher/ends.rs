@@ -12,7 +12,7 @@ use crate::StartStage;
 impl Dispatcher {
     pub(super) fn on_idle(&mut self, worker: WorkerId) {
         let Some(key) = self.key_of(worker) else { return };
-        if self.shared.settings.pools.keep_alive.contains(&key.plugin) {
+        if self.pools.is_kept_alive(&key.plugin) {
             return;
         }
         let idle = self.shared.settings.deadlines.idle;

@@ -1,8 +1,10 @@
 //! New values are tried beside the old ones.
 
+use std::pin::pin;
 use std::time::Duration;
 
-use hayloft_model::Revision;
+use hayloft_model::plugin::UpdateStrategy;
+use hayloft_model::{InstanceKey, Revision, WorkerId};
 use hayloft_workers::{CandidateError, HookCall, HookError, StartStage, Verdict};
 use serde_json::json;
 
@@ -147,5 +149,101 @@ async fn a_forgotten_candidate_ends() {
     assert_eq!(house.workers.statuses().await.len(), 1);
     none_is_left().await;
     assert_eq!(house.observer.events(), Vec::<String>::new());
+    house.close().await;
+}
+
+/// An instance of which there are never two workers.
+fn recreated(house: &House) -> InstanceKey {
+    let instance = house.plugin(ECHO);
+    let mut launch = house.source.launch_of(&instance);
+    launch.package.descriptor.update_strategy = UpdateStrategy::Recreate;
+    house.source.set(&instance, Ok(launch));
+    instance
+}
+
+/// Looks at all workers until a future is ready: there is one at most. Gives what it gave, and which there were.
+async fn never_two<T>(house: &House, work: impl Future<Output = T>) -> (T, Vec<WorkerId>) {
+    let mut seen: Vec<WorkerId> = Vec::new();
+    let mut work = pin!(work);
+    loop {
+        let all = house.workers.statuses().await;
+        assert!(all.len() <= 1, "{all:#?}");
+        for worker in all.iter().map(|status| status.worker_id) {
+            if !seen.contains(&worker) {
+                seen.push(worker);
+            }
+        }
+        tokio::select! {
+            biased;
+            done = &mut work => return (done, seen),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_recreated_plugin_never_has_two_workers_and_calls_wait() {
+    let house = House::new();
+    let instance = recreated(&house);
+    let old = house.workers.ensure(&instance).await.unwrap();
+    let call = old.activity();
+    let mut launch = house.source.launch_of(&instance);
+    launch.binding.revision = Revision(2);
+    launch.binding.config = values(json!({ "key": "new" }));
+    let swap = tokio::spawn({
+        let (workers, instance) = (house.workers.clone(), instance.clone());
+        async move { workers.candidate(&instance, launch).await.unwrap().promote().await.unwrap() }
+    });
+    house.observer.event("draining").await;
+    // Who calls now waits, however many there are, and the call in flight has its time.
+    let calls: Vec<_> = (0..8)
+        .map(|_| {
+            let (workers, instance) = (house.workers.clone(), instance.clone());
+            tokio::spawn(async move { workers.ensure(&instance).await.unwrap().id() })
+        })
+        .collect();
+    assert!(old.is_alive());
+    drop(call);
+    let (new, seen) = never_two(&house, swap).await;
+    let new = new.unwrap();
+    for call in calls {
+        assert_eq!(call.await.unwrap(), new.id());
+    }
+    assert_eq!(seen.last(), Some(&new.id()));
+    assert!(seen.len() <= 2 && !old.is_alive(), "{seen:?}");
+    assert_eq!(new.call_hook(HookCall::Connected).await, Ok(json!({ "key": "new" })));
+    assert_eq!(house.observer.events(), ["starting", "ready", "draining", "stopped", "starting", "ready"]);
+
+    // One that is to serve again waits for the end of the one before, too.
+    let call = new.activity();
+    house.workers.retire(&instance, new.id(), "for a test").await;
+    let again = house.workers.ensure(&instance);
+    drop(call);
+    let (again, seen) = never_two(&house, again).await;
+    assert!(again.unwrap().id() != new.id() && seen.len() <= 2);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn the_old_values_of_a_recreated_plugin_serve_again_when_the_new_ones_do_not() {
+    let house = House::quick();
+    let instance = recreated(&house);
+    let old = house.workers.ensure(&instance).await.unwrap();
+    for key in ["refused", "dies"] {
+        let mut launch = house.source.launch_of(&instance);
+        launch.binding.config = values(json!({ "key": key }));
+        let swap = async {
+            match house.workers.candidate(&instance, launch).await {
+                Ok(candidate) => candidate.promote().await.map(drop),
+                Err(error) => Err(error),
+            }
+        };
+        let (failed, _) = never_two(&house, swap).await;
+        assert!(failed.is_err(), "{key}");
+        let (worker, seen) = never_two(&house, house.workers.ensure(&instance)).await;
+        let worker = worker.unwrap();
+        assert!(worker.id() != old.id() && seen.len() <= 2, "{key}: {seen:?}");
+        assert_eq!(worker.call_hook(HookCall::Connected).await, Ok(json!({})), "{key}");
+    }
     house.close().await;
 }

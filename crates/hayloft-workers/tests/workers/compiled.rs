@@ -45,7 +45,7 @@ fn keep(house: &House, compiled: &Compiled) -> PathBuf {
 /// What a worker of this package writes until it is ready.
 async fn written(house: &House, number: u8, package: Package) -> (InstanceKey, String) {
     let key = key(number, "hay-plugin-test");
-    house.source.set(&key, Ok(Launch { package, binding: binding(number) }));
+    house.source.set(&key, Ok(Launch { package, binding: binding(number), priority: Default::default() }));
     house.workers.ensure(&key).await.unwrap();
     house.workers.stop(&key, "it has been seen").await;
     let lines = house.workers.logs(&key, usize::MAX);

@@ -150,7 +150,8 @@ impl House {
     pub(crate) fn switched_on(&self, organization: u8, id: &str, script: &str) -> InstanceKey {
         let package = self.package(id, script);
         let key = key(organization, id);
-        self.source.set(&key, Ok(Launch { package, binding: binding(organization) }));
+        self.source
+            .set(&key, Ok(Launch { package, binding: binding(organization), priority: Default::default() }));
         key
     }
 

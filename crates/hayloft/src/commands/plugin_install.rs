@@ -1,14 +1,14 @@
 //! `hayloft plugin install`
 
+use std::convert::Infallible;
 use std::fs::File;
-use std::io::{BufWriter, IsTerminal as _, stderr};
+use std::io::BufWriter;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use hayloft_packages::archive;
 use http::Method;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
@@ -17,11 +17,12 @@ use crate::cli::{FormatArgs, InstallArgs};
 use crate::client::{Client, segment};
 use crate::failure::Failure;
 use crate::output;
+use crate::progress::{Progress, note};
 
 /// How long to wait before a stream of events that broke off, or had nothing to tell yet, is asked for again.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// How many times in a row that may happen before the plugin's own state is all that is waited for.
+/// How many streams are asked for before the plugin's own state is all that is waited for.
 const MOST_STREAMS: u32 = 1000;
 
 /// Uploads a plugin, and switches it on if that is asked for.
@@ -35,11 +36,11 @@ pub(crate) async fn run(context: &Context<'_>, args: InstallArgs) -> Result<Exit
     let organization = client.organization(&args.org).await?;
     let size =
         archive.metadata().map_err(|error| Failure::caused("failed to read the archive", &error))?.len();
-    let bar = bar(size, "{msg} {wide_bar} {bytes}/{total_bytes}", "uploading");
-    let moved = bar.clone();
+    let progress = Progress::of_bytes(size, "uploading", context.environment);
+    let moved = progress.clone();
     let path = format!("/v1/plugins/upload?allowDowngrade={}", args.allow_downgrade);
-    let uploaded = client.upload(&path, &organization, archive, move |bytes| moved.inc(bytes)).await;
-    bar.finish_and_clear();
+    let uploaded = client.upload(&path, &organization, archive, move |bytes| moved.moved(bytes)).await;
+    progress.end();
     let uploaded = uploaded?;
     for problem in uploaded["problems"].as_array().into_iter().flatten() {
         note(&format!(
@@ -57,7 +58,8 @@ pub(crate) async fn run(context: &Context<'_>, args: InstallArgs) -> Result<Exit
     if !args.enable && !was_enabled {
         return shown(&uploaded["plugin"], &uploaded, args.format);
     }
-    let follower = Follower { client: &client, path: &path };
+    let progress = Progress::of_steps("installing", context.environment);
+    let follower = Follower { client: &client, path: &path, progress };
     // The installation is followed while the server is asked, and further on where its answer does not wait for it.
     let asked = async {
         match args.enable {
@@ -108,6 +110,7 @@ fn shown(plugin: &Value, uploaded: &Value, format: FormatArgs) -> Result<ExitCod
 struct Follower<'a> {
     client: &'a Client,
     path: &'a str,
+    progress: Progress,
 }
 
 impl Follower<'_> {
@@ -117,14 +120,14 @@ impl Follower<'_> {
         asked: impl Future<Output = Result<(), Failure>>,
         version: String,
     ) -> Result<Value, Failure> {
-        let bar = bar(100, "{msg} {wide_bar} {percent}%", "installing");
         let told = async {
             let mut last = None;
             for _ in 0..MOST_STREAMS {
-                self.follow(&bar, &mut last).await?;
+                self.follow(&mut last).await?;
                 tokio::time::sleep(PAUSE).await;
             }
-            Ok::<(), Failure>(())
+            // Without its events an installation can still be waited for.
+            std::future::pending::<Result<Infallible, Failure>>().await
         };
         let asked = async {
             asked.await?;
@@ -141,40 +144,28 @@ impl Follower<'_> {
         };
         let settled = tokio::select! {
             settled = asked => settled,
-            // Without its events an installation can still be waited for.
             failed = told => match failed {
-                Ok(()) => Err(Failure::new("the installation does not come to an end")),
+                Ok(never) => match never {},
                 Err(failure) => Err(failure),
             },
         };
-        bar.finish_and_clear();
+        self.progress.end();
         settled
     }
 
     /// Shows what a stream of events tells, from the last one on that was shown.
-    async fn follow(&self, bar: &ProgressBar, last: &mut Option<String>) -> Result<(), Failure> {
+    async fn follow(&self, last: &mut Option<String>) -> Result<(), Failure> {
         let path = format!("{}/installation/events", self.path);
         let mut events = self.client.listen(&path, last.as_deref()).await?;
         while let Some(event) = events.next().await? {
             *last = Some(event.id);
             match event.name.as_str() {
                 "step" => {
-                    let percent = event.data["percent"].as_u64().unwrap_or_default();
-                    let message = format!(
-                        "{}/{} {}",
-                        event.data["step"],
-                        event.data["steps"],
-                        output::plain(&text(&event.data, "title"))
-                    );
-                    bar.set_position(percent);
-                    bar.set_message(message.clone());
-                    if bar.is_hidden() {
-                        note(&message);
-                    }
+                    let number = |name: &str| event.data[name].as_u64().unwrap_or_default();
+                    let title = text(&event.data, "title");
+                    self.progress.step(number("step"), number("steps"), number("percent"), &title);
                 }
-                "line" if bar.is_hidden() => note(&format!("  {}", text(&event.data, "text"))),
-                "line" => bar.println(format!("  {}", output::plain(&text(&event.data, "text")))),
-                "done" | "failed" => bar.set_position(100),
+                "line" => self.progress.line(&text(&event.data, "text")),
                 _ => {}
             }
         }
@@ -186,22 +177,6 @@ impl Follower<'_> {
 fn is_refused(plugin: &Value) -> bool {
     let mut problems = plugin["problems"].as_array().into_iter().flatten();
     problems.any(|problem| text(problem, "message").starts_with("its newer version is not used"))
-}
-
-/// A bar on the terminal; hidden where there is none.
-fn bar(length: u64, template: &str, message: &'static str) -> ProgressBar {
-    let target = match stderr().is_terminal() {
-        true => ProgressDrawTarget::stderr(),
-        false => ProgressDrawTarget::hidden(),
-    };
-    // The templates are our own; one that did not read would only look plain.
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::with_draw_target(Some(length), target).with_style(style).with_message(message)
-}
-
-/// A line about what goes on, beside what the command prints.
-fn note(line: &str) {
-    eprintln!("{}", output::plain(line));
 }
 
 fn text(value: &Value, name: &str) -> String {

@@ -66,6 +66,7 @@ impl Packages {
                 tasks: settings.count("packages.tasks", defaults.tasks),
                 processor: settings.count("packages.processor", defaults.processor),
                 room: Room { bytes: settings.size("packages.disk", defaults.room.bytes), ..defaults.room },
+                fetch: defaults.fetch,
             },
         }
     }

@@ -32,6 +32,8 @@ pub(crate) struct SummaryBody {
     name: String,
     /// The version that the package gives itself.
     version: Option<String>,
+    /// Which code it is: SHA-256 of its folder's files.
+    content_hash: Option<String>,
     /// The format that it is written in.
     format: Option<String>,
     /// One line about it.
@@ -152,6 +154,8 @@ pub(crate) struct DetailBody {
     revision: Option<u32>,
     /// The revision that its worker runs on.
     active_revision: Option<u32>,
+    /// How urgent its starts are among those of the organization, from -100 to 100. More is earlier.
+    priority: i8,
     /// The saved values by field; secrets are masked. A mask that is sent back keeps the stored value.
     #[schema(value_type = Object)]
     config: IndexMap<String, Value>,
@@ -304,6 +308,7 @@ impl From<PluginSummary> for SummaryBody {
             aliases: summary.aliases.iter().map(ToString::to_string).collect(),
             name: summary.name,
             version: summary.version,
+            content_hash: summary.content_hash.map(|hash| hash.to_string()),
             format: summary.format,
             description: summary.description,
             category: summary.category,
@@ -341,6 +346,7 @@ impl From<PluginDetail> for DetailBody {
             summary: detail.summary.into(),
             revision: detail.revision.map(|revision| revision.0),
             active_revision: detail.active_revision.map(|revision| revision.0),
+            priority: detail.priority.get(),
             config: detail.config,
             config_schema: detail.config_schema,
             auth_methods: detail.auth_methods,

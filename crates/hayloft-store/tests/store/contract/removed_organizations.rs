@@ -26,7 +26,7 @@ async fn nobody_is_let_in_and_nothing_is_left(backend: impl Backend) {
     for _ in 0..2 {
         removed.add(gone.id, &ADMINISTRATOR).await.unwrap();
     }
-    assert_eq!(store.organizations().list().await.unwrap(), [stays.clone()]);
+    assert_eq!(store.organizations().list().await.unwrap(), std::slice::from_ref(&stays));
     assert_eq!(store.organizations().get(gone.id).await.unwrap(), Some(gone.clone()));
     assert_eq!(store.tokens().find_by_secret(secrets[0].expose()).await.unwrap(), None);
     assert!(store.tokens().find_by_secret(secrets[1].expose()).await.unwrap().is_some());

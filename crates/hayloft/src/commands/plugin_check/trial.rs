@@ -13,8 +13,9 @@ use hayloft_packages::{InstallError, InstallEvent, Packages};
 use super::differences;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::progress::Progress;
 use crate::wire::{self, Ports, Trial};
-use crate::{isolation, output, runtime_files};
+use crate::{isolation, runtime_files};
 
 /// What calls get that are in flight when the trial ends. There are none.
 const DRAIN: Duration = Duration::ZERO;
@@ -59,14 +60,18 @@ pub(super) async fn run(
         .map_err(|error| Failure::caused(format!("failed to read `{}`", folder.display()), &error))?;
     let package = Package { root, content_hash, descriptor: descriptor.clone(), start: FastStart::default() };
     let trial = wire::trial(config, scratch.path(), runtime, sandbox, environment, &Ports::default())?;
-    let tried = ask(&trial, &package).await;
+    let tried = ask(&trial, &package, environment).await;
     trial.workers.shutdown(DRAIN).await;
     wire::leave(scratch.path());
     Ok(tried)
 }
 
-async fn ask(Trial { packages, workers }: &Trial, package: &Package) -> Tried {
-    let ready = match install(packages, package).await {
+async fn ask(
+    Trial { packages, workers }: &Trial,
+    package: &Package,
+    environment: &HashMap<String, String>,
+) -> Tried {
+    let ready = match install(packages, package, environment).await {
         Ok(ready) => ready,
         Err(InstallError::Refused { problems, .. }) => return Tried::failed(problems),
         Err(error @ InstallError::Host { .. }) => {
@@ -88,19 +93,25 @@ async fn ask(Trial { packages, workers }: &Trial, package: &Package) -> Tried {
 }
 
 /// Makes the package ready, and tells on standard error how that goes.
-async fn install(packages: &Packages, package: &Package) -> Result<Package, InstallError> {
+async fn install(
+    packages: &Packages,
+    package: &Package,
+    environment: &HashMap<String, String>,
+) -> Result<Package, InstallError> {
+    let progress = Progress::of_steps("making it ready", environment);
     let mut events = Box::pin(packages.follow(package.clone(), None));
     let told = async {
         while let Some((_, event)) = events.next().await {
             match event {
-                InstallEvent::Step { step, steps, title, .. } => {
-                    eprintln!("{}", output::plain(&format!("{step}/{steps} {title}")));
+                InstallEvent::Step { step, steps, percent, title } => {
+                    progress.step(step as u64, steps as u64, percent as u64, &title);
                 }
-                InstallEvent::Line { text } => eprintln!("  {}", output::plain(&text)),
+                InstallEvent::Line { text } => progress.line(&text),
                 InstallEvent::Done {} | InstallEvent::Failed { .. } => {}
             }
         }
     };
     let (outcome, ()) = tokio::join!(packages.install(package), told);
+    progress.end();
     outcome
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Asked, shape};
+use super::{Asked, plugin_id as plugin_id_of, shape};
 use crate::problem::ProblemDetails;
 use crate::trpc::TrpcError;
 
@@ -15,8 +15,13 @@ struct Input {
 
 pub(super) fn answer(asked: Asked<'_>) -> Result<Value, TrpcError> {
     let Input { plugin_id } = asked.optional_input()?;
-    let tools = asked.host.list_tools(asked.caller, asked.organization).map_err(ProblemDetails::from)?;
-    let wanted =
-        tools.iter().filter(|tool| plugin_id.as_deref().is_none_or(|id| tool.plugin_id.as_str() == id));
-    Ok(json!(wanted.map(shape::tool).collect::<Vec<_>>()))
+    let tools = match plugin_id {
+        None => asked.host.list_tools(asked.caller, asked.organization).map_err(ProblemDetails::from)?,
+        Some(id) => {
+            let id = plugin_id_of(&id)?;
+            let tools = asked.host.list_tools_of(asked.caller, asked.organization, &id);
+            tools.map_err(ProblemDetails::from)?.ok_or_else(ProblemDetails::unknown_plugin)?
+        }
+    };
+    Ok(json!(tools.iter().map(shape::tool).collect::<Vec<_>>()))
 }
