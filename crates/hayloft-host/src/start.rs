@@ -11,6 +11,7 @@ use hayloft_model::{InstanceKey, InstanceState, PluginId};
 use hayloft_workers::{LaunchRefused, Workers};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::access::AccessTable;
 use crate::instances::{Instance, InstanceTable};
@@ -194,8 +195,7 @@ impl Host {
         tokio::join!(self.start_activated(), self.ask_unknown());
         // What folders got while the host was down may take long to be made ready, and the older versions run.
         let behind = std::mem::take(&mut *self.behind.lock().unwrap_or_else(PoisonError::into_inner));
-        self.bring_into_service(behind).await;
-        self.tidy_versions().await;
+        self.bring_into_service(behind, Instant::now()).await;
     }
 
     /// Starts what is to run from the beginning.
