@@ -154,7 +154,9 @@ impl Host {
             self.workers.stop(key, "the newer version of its plugin needs no worker").await;
         }
         self.forget_handed_by_others(key, None).await?;
-        self.keep_tools_of(key, &self.listed_remotes(key).into_keys().collect()).await
+        let listed: BTreeSet<ServerId> = self.listed_remotes(key).into_keys().collect();
+        self.forget_items(key, |server| listed.contains(server));
+        self.keep_tools_of(key, &listed).await
     }
 
     /// Begins anew with every server elsewhere of an instance.
