@@ -93,8 +93,14 @@ pub(crate) struct Hayloft {
 }
 
 impl Hayloft {
-    /// Starts it with the sample plugins and the bench's own, none of them enabled.
+    /// Starts it with the sample plugins and the bench's own, none of them enabled. No worker is ready before somebody
+    /// needs one, so that each start is one.
     pub(crate) async fn start(options: &Options) -> anyhow::Result<Self> {
+        Self::start_with(options, "0").await
+    }
+
+    /// The same with workers ready, within so much memory.
+    pub(crate) async fn start_with(options: &Options, warm_pool: &str) -> anyhow::Result<Self> {
         let plugins = PluginFolder::new();
         webhook_plugin(&plugins);
         plugins.hay_package(HOSTILE_PLUGIN, &["mcp"], include_str!("../hostile/plugin.mjs"));
@@ -102,6 +108,7 @@ impl Hayloft {
             .binary(&options.hayloft)
             .plugins(plugins.path())
             .plugins(workspace::example_plugins())
+            .warm_pool(warm_pool)
             // What is measured here is not how organizations make way for each other.
             .environment("HAYLOFT_LIMITS_WORKERS_PER_PLUGIN", "1000")
             .start()

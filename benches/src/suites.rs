@@ -9,6 +9,7 @@ mod packages;
 mod route;
 mod start;
 mod tool_call;
+mod warm;
 
 use crate::metric::Metric;
 use crate::options::{Options, Suite};
@@ -30,6 +31,9 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     }
     if options.wants(Suite::Start) {
         metrics.extend(start::run(options).await?);
+    }
+    if options.wants(Suite::Warm) {
+        metrics.extend(warm::run(options).await?);
     }
     if options.wants(Suite::Jail) {
         metrics.extend(jail::run(options).await?);

@@ -30,3 +30,4 @@ mod settings;
 mod support;
 mod traps;
 mod uploads;
+mod warm;

@@ -53,3 +53,4 @@ mod storms;
 mod supply;
 mod tools;
 mod uploads;
+mod warm;

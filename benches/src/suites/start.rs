@@ -133,7 +133,7 @@ pub(super) async fn start_worker(ground: &Ground, plugin: &Plugin) -> anyhow::Re
 }
 
 /// `node -e 0`, from its start to its end.
-async fn start_nothing(ground: &Ground, empty: &Jail) -> anyhow::Result<Duration> {
+pub(super) async fn start_nothing(ground: &Ground, empty: &Jail) -> anyhow::Result<Duration> {
     let start = Instant::now();
     ground.nothing(empty).await?.wait().await;
     Ok(start.elapsed())

@@ -39,6 +39,7 @@ mod status;
 mod stdio;
 mod throttle;
 mod unit;
+mod warm;
 mod worker;
 mod workers;
 
@@ -63,6 +64,7 @@ pub use settings::{
     RouteLimits, Runtime, Sampling, SamplingSettings, Settings, StartLimits,
 };
 pub use source::{Binding, Launch, LaunchRefused, LaunchSource};
-pub use status::{VitalSigns, WorkerStatus};
+pub use status::{VitalSigns, WarmWorker, WorkerStatus};
+pub use warm::{Pooling, WarmLimits};
 pub use worker::{HookCall, LONGEST_INPUT, Worker};
 pub use workers::Workers;

@@ -67,8 +67,9 @@ pub(crate) struct Birth {
     pub(crate) package: Package,
     /// The file that takes what Node compiled, if somebody wants that.
     pub(crate) compiled: Option<OwnedFd>,
-    /// Absent for one that never serves.
+    /// Absent for one that never serves, and for one of which nobody knows yet for whom it will.
     pub(crate) instance: Option<(InstanceKey, Inlet)>,
+    pub(crate) origin: Origin,
     pub(crate) log: WorkerLog,
     pub(crate) activity: Arc<Activity>,
     pub(crate) facts: watch::Sender<Facts>,
@@ -79,11 +80,20 @@ pub(crate) struct Birth {
     pub(crate) subjects: Subjects,
 }
 
+/// Why a worker was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Somebody waits for it.
+    Demand,
+    /// So that whoever comes next need not wait.
+    Pool,
+}
+
 /// Runs a worker from its start to its end. The last thing it does is to report that nothing is left.
 pub(crate) async fn run(birth: Birth) {
     let begun = Instant::now();
     let (worker, reports) = (birth.worker, birth.reports.clone());
-    let cause = match start(&birth).await {
+    let ending = match start(&birth).await {
         Ok(process) => {
             let (news, inbox) = mpsc::unbounded_channel();
             Unit::new(birth, process, begun, news).live(inbox).await
@@ -95,11 +105,11 @@ pub(crate) async fn run(birth: Birth) {
                 facts.state = WorkerState::Gone;
                 facts.ending = Some(failure.to_string());
             });
-            Cause::NeverServed(failure)
+            Ending { cause: Cause::NeverServed(failure), uptime: begun.elapsed() }
         }
     };
     // Without a dispatcher nobody wants to know any more.
-    let _ = reports.send(Report { worker, event: Event::Gone(Ending { cause, uptime: begun.elapsed() }) });
+    let _ = reports.send(Report { worker, event: Event::Gone(ending) });
 }
 
 /// Whether the unit goes on, or why not.
@@ -112,6 +122,7 @@ struct Unit {
     worker: WorkerId,
     package: Package,
     instance: Option<(InstanceKey, Inlet)>,
+    origin: Origin,
     log: WorkerLog,
     activity: Arc<Activity>,
     facts: watch::Sender<Facts>,
@@ -119,6 +130,7 @@ struct Unit {
     orders: mpsc::UnboundedReceiver<Order>,
     requests: mpsc::Receiver<Request>,
     reports: mpsc::UnboundedSender<Report>,
+    /// When it was started for its organization, or given to it.
     begun: Instant,
 
     life: Life,
@@ -166,6 +178,7 @@ impl Unit {
             package,
             compiled: _,
             instance,
+            origin,
             log,
             activity,
             facts,
@@ -188,6 +201,7 @@ impl Unit {
             worker,
             package,
             instance,
+            origin,
             log,
             activity,
             facts,
@@ -217,10 +231,11 @@ impl Unit {
         }
     }
 
-    async fn live(mut self, news: mpsc::UnboundedReceiver<News>) -> Cause {
+    async fn live(mut self, news: mpsc::UnboundedReceiver<News>) -> Ending {
         let cause = self.turn(news).await.map_texts(|text| self.log.masked(&text));
+        let begun = self.begun;
         self.end(&cause).await;
-        cause
+        Ending { cause, uptime: begun.elapsed() }
     }
 
     async fn turn(&mut self, mut news: mpsc::UnboundedReceiver<News>) -> Cause {
@@ -343,6 +358,7 @@ impl Unit {
     fn obey(&mut self, order: Order) -> Step {
         match order {
             Order::Bind(binding) => self.bind(&binding),
+            Order::Claim(claim) => self.claim(*claim),
             Order::Start => self.run_start(),
             Order::Keep(server, reply) => {
                 // Whoever asked may have gone away.
@@ -369,7 +385,11 @@ impl Unit {
 
     fn started_serving(&self) {
         let plugin = self.package.descriptor.id.to_string();
-        histogram!("hayloft_worker_starts_seconds", "kind" => "cold", "plugin" => plugin)
+        let kind = match self.origin {
+            Origin::Demand => "cold",
+            Origin::Pool => "warm",
+        };
+        histogram!("hayloft_worker_starts_seconds", "kind" => kind, "plugin" => plugin)
             .record(self.begun.elapsed().as_secs_f64());
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hayloft_model::plugin::Package;
-use hayloft_model::{InstanceKey, PluginDescriptor, ServerId, WorkerId};
+use hayloft_model::{InstanceKey, PluginDescriptor, PluginId, ServerId, WorkerId};
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
@@ -18,7 +18,7 @@ use crate::logs::WorkerLog;
 use crate::queue::Queue;
 use crate::{
     Candidate, CandidateError, HookCall, KeepRefused, KeptServer, Launch, LaunchSource, Level, LogLine,
-    Observer, ProbeError, Settings, Unavailable, VitalSigns, Worker, WorkerStatus,
+    Observer, ProbeError, Settings, Unavailable, VitalSigns, WarmWorker, Worker, WorkerStatus,
 };
 
 /// All workers of this host. Clones are the same; when the last one is dropped, every worker is killed.
@@ -230,6 +230,18 @@ impl Workers {
     /// All workers that belong to an organization.
     pub async fn statuses(&self) -> Vec<WorkerStatus> {
         self.ask(Command::Statuses).await.unwrap_or_default()
+    }
+
+    /// All workers that are ready, or are being made so, before it is known for whom.
+    pub async fn warm_workers(&self) -> Vec<WarmWorker> {
+        self.ask(Command::Warm).await.unwrap_or_default()
+    }
+
+    /// Lets the workers of a plugin go that are ready for nobody in particular: what they are ready for has changed, or
+    /// nobody has it switched on any more. Others are made ready once somebody needs the plugin again. No worker is
+    /// given to who wants anything else than what it has loaded, also without this.
+    pub fn cool(&self, plugin: &PluginId, reason: &str) {
+        self.command(Command::Cool(plugin.clone(), reason.to_owned()));
     }
 
     /// Waits until the observer was told of everything that has happened to an instance so far.

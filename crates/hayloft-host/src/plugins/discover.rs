@@ -74,6 +74,7 @@ impl Host {
         self.plugins.replace(now);
         drop(reading);
         for key in gone {
+            self.workers.cool(&key.0, "its plugin is not on this host any more");
             self.stop_all(&key).await;
         }
         newer
@@ -120,6 +121,7 @@ impl Host {
         if !self.plugins.put(&newer) {
             return;
         }
+        self.workers.cool(&newer.id, "the plugin has a newer version");
         for key in self.enabled_instances(&(newer.id.clone(), newer.owner)) {
             if let Some(descriptor) = newer.descriptor() {
                 self.note_pending(&key, descriptor).await;

@@ -31,7 +31,7 @@ impl Dispatcher {
         Some(WorkerStatus {
             key: worker.key().clone(),
             worker_id,
-            content_hash: unit.content_hash,
+            content_hash: unit.package.content_hash,
             revision: worker.revision(),
             instance_state,
             state: facts.state,
