@@ -41,6 +41,11 @@ impl Burst {
         self.elapsed / u32::try_from(self.latencies.len()).unwrap_or(u32::MAX)
     }
 
+    /// How many calls there were. All of them were answered.
+    pub(crate) fn calls(&self) -> usize {
+        self.latencies.len()
+    }
+
     /// Processor time of the subject's process for each call.
     pub(crate) fn cpu_per_call(&self) -> Duration {
         self.cpu / u32::try_from(self.latencies.len()).unwrap_or(u32::MAX)
@@ -67,24 +72,30 @@ pub(crate) async fn interleaved(
         let crowd = try_join_all((0..callers).map(|_| subject.target.connect())).await;
         let mut crowd = crowd.with_context(|| format!("failed to connect to {}", subject.name))?;
         // Nobody pays for what is only done once: compiling, filling caches, growing buffers.
-        burst(subject, &mut crowd, calls.div_ceil(4)).await?;
+        burst(subject.name, subject.pid, &mut crowd, calls.div_ceil(4)).await?;
         crowds.push(crowd);
     }
     let mut bursts = vec![Vec::with_capacity(rounds); subjects.len()];
     for _ in 0..rounds {
         for ((subject, crowd), bursts) in subjects.iter().zip(&mut crowds).zip(&mut bursts) {
-            bursts.push(burst(subject, crowd, calls).await?);
+            bursts.push(burst(subject.name, subject.pid, crowd, calls).await?);
         }
     }
     Ok(bursts)
 }
 
-async fn burst(subject: &Subject, callers: &mut [Caller], calls: usize) -> anyhow::Result<Burst> {
+/// So many calls by these callers at once, who share them equally; `pid` is charged.
+pub(crate) async fn burst(
+    name: &str,
+    pid: Option<u32>,
+    callers: &mut [Caller],
+    calls: usize,
+) -> anyhow::Result<Burst> {
     // While others took their turn, a server may have closed connections that nobody used.
     try_join_all(callers.iter_mut().map(Caller::reopen)).await?;
     let each = calls.div_ceil(callers.len());
     let latencies = RefCell::new(Vec::with_capacity(each * callers.len()));
-    let cpu_time = || subject.pid.map_or(Ok(Duration::ZERO), cpu::time_of);
+    let cpu_time = || pid.map_or(Ok(Duration::ZERO), cpu::time_of);
     let cpu_before = cpu_time()?;
     let start = Instant::now();
     let loops = callers.iter_mut().map(async |caller| {
@@ -95,7 +106,7 @@ async fn burst(subject: &Subject, callers: &mut [Caller], calls: usize) -> anyho
         }
         anyhow::Ok(())
     });
-    try_join_all(loops).await.with_context(|| format!("a call to {} failed", subject.name))?;
+    try_join_all(loops).await.with_context(|| format!("a call to {name} failed"))?;
     let elapsed = start.elapsed();
     let cpu = cpu_time()?.saturating_sub(cpu_before);
     let mut latencies = latencies.into_inner();

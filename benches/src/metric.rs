@@ -34,12 +34,16 @@ pub(crate) enum Unit {
     Microseconds,
     /// Less is better.
     Kibibytes,
+    /// How many. Less is better, where there is a limit.
+    Count,
 }
 
-/// The two sides of a ratio or a difference, each as the median of all rounds: times in microseconds, memory in KiB.
+/// The two sides of a ratio or a difference, each as the median of all rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Sides {
+    /// What both are.
+    pub(crate) unit: Unit,
     pub(crate) hayloft: f64,
     pub(crate) baseline: f64,
 }
@@ -89,9 +93,31 @@ impl Metric {
         baseline: &[f64],
     ) -> Self {
         let rounds = hayloft.iter().zip(baseline).map(|(ours, theirs)| ours - theirs);
-        let median = |side: &[f64]| quantile(&sorted(side.iter().copied()), 0.5);
-        let sides = Sides { hayloft: median(hayloft), baseline: median(baseline) };
-        Self::new(name, title, Unit::Kibibytes, rounds, Some(sides))
+        Self::new(name, title, Unit::Kibibytes, rounds, Some(Sides::new(Unit::Kibibytes, hayloft, baseline)))
+    }
+
+    /// A ratio of what is no time, pair by pair.
+    pub(crate) fn quotient(
+        name: &'static str,
+        title: &'static str,
+        unit: Unit,
+        hayloft: &[f64],
+        baseline: &[f64],
+    ) -> Self {
+        let rounds = hayloft.iter().zip(baseline).map(|(ours, theirs)| ours / theirs);
+        Self::new(name, title, Unit::Ratio, rounds, Some(Sides::new(unit, hayloft, baseline)))
+    }
+
+    /// What each round gave, with nothing beside it.
+    pub(crate) fn plain(name: &'static str, title: &'static str, unit: Unit, rounds: &[f64]) -> Self {
+        Self::new(name, title, unit, rounds.iter().copied(), None)
+    }
+
+    /// How many, over all rounds.
+    pub(crate) fn count(name: &'static str, title: &'static str, count: usize) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "nothing here counts beyond 2^52")]
+        let count = count as f64;
+        Self::plain(name, title, Unit::Count, &[count])
     }
 
     /// A ratio that stands for all rounds at once.
@@ -135,8 +161,13 @@ impl Metric {
 
 impl Sides {
     fn of(hayloft: &[Duration], baseline: &[Duration]) -> Self {
-        let median = |side: &[Duration]| quantile(&sorted(side.iter().copied().map(microseconds)), 0.5);
-        Self { hayloft: median(hayloft), baseline: median(baseline) }
+        let side = |side: &[Duration]| side.iter().copied().map(microseconds).collect::<Vec<_>>();
+        Self::new(Unit::Microseconds, &side(hayloft), &side(baseline))
+    }
+
+    fn new(unit: Unit, hayloft: &[f64], baseline: &[f64]) -> Self {
+        let median = |side: &[f64]| quantile(&sorted(side.iter().copied()), 0.5);
+        Self { unit, hayloft: median(hayloft), baseline: median(baseline) }
     }
 }
 
@@ -169,7 +200,7 @@ mod tests {
         );
         assert_eq!(metric.rounds, [2.0, 4.0, 6.0]);
         assert!((metric.value - 4.0).abs() < f64::EPSILON);
-        assert_eq!(metric.sides, Some(Sides { hayloft: 6.0, baseline: 1.0 }));
+        assert_eq!(metric.sides, Some(Sides { unit: Unit::Microseconds, hayloft: 6.0, baseline: 1.0 }));
     }
 
     #[test]
@@ -181,7 +212,7 @@ mod tests {
             &[4, 9, 10].map(Duration::from_micros),
         );
         assert_eq!(metric.rounds, [-2.0, 1.0, 20.0]);
-        assert_eq!(metric.sides, Some(Sides { hayloft: 7.0, baseline: 9.0 }));
+        assert_eq!(metric.sides, Some(Sides { unit: Unit::Microseconds, hayloft: 7.0, baseline: 9.0 }));
     }
 
     #[test]

@@ -58,17 +58,56 @@ pub(crate) enum Suite {
     Egress,
     /// Starts of a plugin with real dependencies, bundled and from its files.
     Packages,
+    /// Starts of Hayloft itself.
+    Launch,
+    /// What idle workers hold.
+    Idle,
+    /// Many starts at once.
+    Storm,
+    /// What comes back after a worker or the host was killed, and how soon.
+    Recovery,
+    /// Many organizations with many plugins, all running.
+    Tenants,
+    /// Calls and memory as organizations become many.
+    Growth,
+    /// Ten thousand starts and stops. Only when it is asked for: it takes long.
+    Cycles,
+    /// An hour of everything at once. Only when it is asked for.
+    Soak,
+}
+
+impl Suite {
+    /// Whether it takes so long that it is only run when it is asked for.
+    const fn is_long(self) -> bool {
+        matches!(self, Self::Cycles | Self::Soak)
+    }
 }
 
 impl Options {
     /// Whether a suite was asked for.
     pub(crate) fn wants(&self, suite: Suite) -> bool {
-        self.only.is_empty() || self.only.contains(&suite)
+        if self.only.is_empty() { !suite.is_long() } else { self.only.contains(&suite) }
+    }
+
+    /// Whether the figure of this name is measured.
+    pub(crate) fn measures(&self, figure: &str) -> bool {
+        let suite = figure.split_once('.').and_then(|(suite, _)| Suite::from_str(suite, false).ok());
+        suite.is_none_or(|suite| self.wants(suite))
     }
 
     /// How often each subject takes its turn.
     pub(crate) const fn rounds(&self) -> usize {
         if self.quick { 3 } else { 9 }
+    }
+
+    /// How many rounds there are of what takes long.
+    pub(crate) const fn long_rounds(&self) -> usize {
+        if self.quick { 1 } else { 3 }
+    }
+
+    /// A number of things, or few enough of them to see that it works.
+    pub(crate) const fn count(&self, full: usize, quick: usize) -> usize {
+        if self.quick { quick } else { full }
     }
 
     /// A number of calls, or enough of them to see that it works.

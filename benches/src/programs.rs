@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
-use hayloft_testkit::{NodeService, Organization, PluginFiles, PluginFolder, TestServer, workspace};
+use futures::{StreamExt as _, stream};
+use hayloft_testkit::{
+    NodeService, Organization, PluginFiles, PluginFolder, TestServer, TestServerBuilder, workspace,
+};
 use serde_json::json;
 
 use crate::callers::{Target, Tool};
@@ -25,6 +28,13 @@ pub(crate) const HELLO: Tool =
 /// The same by the name that the organization's endpoint gives it.
 pub(crate) const HELLO_THROUGH_HAYLOFT: Tool = Tool { name: "hello_tool__hello", ..HELLO };
 
+/// A call of a tool of the reference server.
+pub(crate) const ECHO: Tool =
+    Tool { name: "echo", arguments: r#"{"message":"hello"}"#, expected: "Echo: hello" };
+
+/// The same by the name that the organization's endpoint gives it.
+pub(crate) const ECHO_THROUGH_HAYLOFT: Tool = Tool { name: "everything__echo", ..ECHO };
+
 /// The smallest plugin as a worker is told of it.
 pub(crate) fn hello_tool() -> Plugin {
     Plugin { root: workspace::example_plugins().join("hello-tool"), entry: "index.js" }
@@ -32,6 +42,11 @@ pub(crate) fn hello_tool() -> Plugin {
 
 /// The id of the plugin that attacks its neighbours.
 pub(crate) const HOSTILE_PLUGIN: &str = "hay-plugin-hostile";
+
+/// The smallest plugin under another id, so that there can be many.
+pub(crate) fn hello_again(folder: &PluginFolder, id: &str) {
+    folder.hay_package(id, &["mcp"], include_str!("../../plugins/examples/hello-tool/index.js"));
+}
 
 /// A file of the baselines.
 pub(crate) fn baseline_file(name: &str) -> PathBuf {
@@ -96,26 +111,34 @@ impl Hayloft {
     /// Starts it with the sample plugins and the bench's own, none of them enabled. No worker is ready before somebody
     /// needs one, so that each start is one.
     pub(crate) async fn start(options: &Options) -> anyhow::Result<Self> {
-        Self::start_with(options, "0").await
+        Self::start_with(options, |server| server).await
     }
 
-    /// The same with workers ready, within so much memory.
-    pub(crate) async fn start_with(options: &Options, warm_pool: &str) -> anyhow::Result<Self> {
+    /// The same with more settings.
+    pub(crate) async fn start_with(
+        options: &Options,
+        configure: impl FnOnce(TestServerBuilder) -> TestServerBuilder,
+    ) -> anyhow::Result<Self> {
         let plugins = PluginFolder::new();
         webhook_plugin(&plugins);
         plugins.hay_package(HOSTILE_PLUGIN, &["mcp"], include_str!("../hostile/plugin.mjs"));
-        let server = TestServer::builder()
+        let builder = TestServer::builder()
             .binary(&options.hayloft)
             .plugins(plugins.path())
             .plugins(workspace::example_plugins())
-            .warm_pool(warm_pool)
             // What is measured here is not how organizations make way for each other.
-            .environment("HAYLOFT_LIMITS_WORKERS_PER_PLUGIN", "1000")
-            .start()
-            .await;
+            .environment("HAYLOFT_LIMITS_WORKERS_PER_PLUGIN", "1000");
+        let server = configure(builder).start().await;
         let organization = server.organization("bench").await;
-        let address = server.url().trim_start_matches("http://").parse()?;
+        let address = address_of(&server)?;
         Ok(Self { organization, address, server, _plugins: plugins })
+    }
+
+    /// Starts it again in order, on the same data. No plugin runs afterwards.
+    pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
+        self.server.restart().await;
+        self.address = address_of(&self.server)?;
+        Ok(())
     }
 
     /// Enables a plugin without settings.
@@ -129,4 +152,40 @@ impl Hayloft {
         let target = Target::Mcp { address: self.address, path: "/v1/mcp".to_owned(), token, tool };
         Subject { name, target, pid: Some(self.server.pid()) }
     }
+}
+
+/// Where a server listens since its last start.
+pub(crate) fn address_of(server: &TestServer) -> anyhow::Result<SocketAddr> {
+    Ok(server.url().trim_start_matches("http://").parse()?)
+}
+
+/// A tool of an organization as something to be called by MCP.
+pub(crate) fn tool_of(
+    server: &TestServer,
+    organization: &Organization,
+    tool: Tool,
+) -> anyhow::Result<Target> {
+    let (address, token) = (address_of(server)?, Some(organization.token.clone()));
+    Ok(Target::Mcp { address, path: "/v1/mcp".to_owned(), token, tool })
+}
+
+/// How many organizations are made at once.
+const MADE_AT_ONCE: usize = 4;
+
+/// So many organizations, each with these plugins switched on and ready.
+pub(crate) async fn organizations(
+    server: &TestServer,
+    count: usize,
+    plugins: &[String],
+) -> anyhow::Result<Vec<Organization>> {
+    let made = stream::iter(0..count).map(async |number| {
+        let organization = server.organization(&format!("organization {number}")).await;
+        for plugin in plugins {
+            let detail = organization.enable(plugin, json!({})).await;
+            ensure!(detail["state"] == "ready", "`{plugin}` is not ready: {detail:#}");
+        }
+        anyhow::Ok(organization)
+    });
+    let made: Vec<_> = made.buffered(MADE_AT_ONCE).collect().await;
+    made.into_iter().collect()
 }

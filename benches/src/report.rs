@@ -9,7 +9,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::budgets::{Budget, Budgets};
-use crate::metric::{Metric, Unit};
+use crate::metric::{Metric, Sides, Unit};
 
 /// All figures with their verdicts.
 #[derive(Debug, Serialize)]
@@ -75,21 +75,18 @@ impl fmt::Display for Report {
         table
             .set_header(["measured", "Hayloft", "baseline", "figure", "rounds", "budget", "goal", "verdict"]);
         for Line { metric, budget, verdict } in &self.metrics {
-            let figure = |value: f64| match metric.unit {
-                Unit::Ratio => format!("{value:.2} ×"),
-                Unit::Microseconds => time(value),
-                Unit::Kibibytes => memory(value),
+            let figure = |value: f64| shown(metric.unit, value);
+            let side = |of: fn(&Sides) -> f64| {
+                metric.sides.as_ref().map(|sides| shown(sides.unit, of(sides))).unwrap_or_default()
             };
-            let shown = if metric.unit == Unit::Kibibytes { memory } else { time };
-            let side = |side: Option<f64>| side.map(shown).unwrap_or_default();
             let range = match metric.rounds.as_slice() {
                 [first, .., last] => format!("{} – {}", figure(*first), figure(*last)),
                 _ => String::new(),
             };
             table.add_row([
                 format!("{} ({})", metric.title, metric.name),
-                side(metric.sides.map(|sides| sides.hayloft)),
-                side(metric.sides.map(|sides| sides.baseline)),
+                side(|sides| sides.hayloft),
+                side(|sides| sides.baseline),
                 figure(metric.value),
                 range,
                 budget.map(|budget| figure(budget.limit)).unwrap_or_default(),
@@ -109,6 +106,15 @@ impl fmt::Display for Report {
             }
         }
         table.fmt(f)
+    }
+}
+
+fn shown(unit: Unit, value: f64) -> String {
+    match unit {
+        Unit::Ratio => format!("{value:.2} ×"),
+        Unit::Microseconds => time(value),
+        Unit::Kibibytes => memory(value),
+        Unit::Count => format!("{value:.0}"),
     }
 }
 

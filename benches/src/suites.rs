@@ -1,13 +1,21 @@
 //! What is measured, suite by suite.
 
 mod crowd;
+mod cycles;
 mod egress;
 mod generator;
+mod growth;
+mod idle;
 mod jail;
+mod launch;
 mod neighbours;
 mod packages;
+mod recovery;
 mod route;
+mod soak;
 mod start;
+mod storm;
+mod tenants;
 mod tool_call;
 mod warm;
 
@@ -44,8 +52,32 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     if options.wants(Suite::Packages) {
         metrics.extend(packages::run(options).await?);
     }
+    if options.wants(Suite::Launch) {
+        metrics.extend(launch::run(options).await?);
+    }
+    if options.wants(Suite::Idle) {
+        metrics.extend(idle::run(options).await?);
+    }
+    if options.wants(Suite::Storm) {
+        metrics.extend(storm::run(options).await?);
+    }
+    if options.wants(Suite::Recovery) {
+        metrics.extend(recovery::run(options).await?);
+    }
+    if options.wants(Suite::Tenants) {
+        metrics.extend(tenants::run(options).await?);
+    }
+    if options.wants(Suite::Growth) {
+        metrics.extend(growth::run(options).await?);
+    }
     if options.wants(Suite::Neighbours) {
         metrics.extend(neighbours::run(options).await?);
+    }
+    if options.wants(Suite::Cycles) {
+        metrics.extend(cycles::run(options).await?);
+    }
+    if options.wants(Suite::Soak) {
+        metrics.extend(soak::run(options).await?);
     }
     Ok(metrics)
 }

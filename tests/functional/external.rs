@@ -11,35 +11,44 @@ use tempfile::TempDir;
 
 use crate::support::{mcp_plugin, one_tool, text_of, until, until_idle, workspace_file};
 
-const PLUGIN: &str = "hay-plugin-far";
+pub(crate) const PLUGIN: &str = "hay-plugin-far";
+
+/// The code of a plugin whose `onStart` has this body.
+pub(crate) fn code(on_start: &str) -> String {
+    format!(
+        "import {{ defineHayPlugin }} from '@hay/plugin-sdk';
+         export default defineHayPlugin(({{ register }}) => ({{
+           name: 'far',
+           onInitialize() {{ register.config({{ key: {{ type: 'string', sensitive: true }} }}); }},
+           async onStart({{ mcp, config, logger }}) {{ {on_start} }},
+         }}));"
+    )
+}
 
 /// The outside, and a server that may reach it for one plugin.
-struct World {
-    acme: Organization,
-    server: TestServer,
+pub(crate) struct World {
+    pub(crate) acme: Organization,
+    pub(crate) server: TestServer,
     outside: NodeService,
-    _plugins: PluginFolder,
+    plugins: PluginFolder,
     _folder: TempDir,
 }
 
 impl World {
     /// With a plugin whose `onStart` has this body, beside a local one with the tool `local__act`.
-    async fn start(on_start: &str) -> Self {
+    pub(crate) async fn start(on_start: &str) -> Self {
         let plugins = PluginFolder::new();
-        let entry = format!(
-            "import {{ defineHayPlugin }} from '@hay/plugin-sdk';
-             export default defineHayPlugin(({{ register }}) => ({{
-               name: 'far',
-               onInitialize() {{ register.config({{ key: {{ type: 'string', sensitive: true }} }}); }},
-               async onStart({{ mcp, config, logger }}) {{ {on_start} }},
-             }}));"
-        );
-        plugins.hay_package(PLUGIN, &["mcp", "config"], &entry);
+        plugins.hay_package(PLUGIN, &["mcp", "config"], &code(on_start));
         Self::with(plugins).await
     }
 
     /// With these plugins.
-    async fn with(plugins: PluginFolder) -> Self {
+    pub(crate) async fn with(plugins: PluginFolder) -> Self {
+        Self::with_settings(plugins, &[]).await
+    }
+
+    /// With these plugins, on a host with these settings in its environment.
+    pub(crate) async fn with_settings(plugins: PluginFolder, settings: &[(&str, &str)]) -> Self {
         let script = workspace_file("tests/functional/fixtures/external.cjs");
         let outside = NodeService::start::<&str>(&script, &[], &[]);
         mcp_plugin(&plugins, "hay-plugin-local", &one_tool("return 'here';"));
@@ -67,21 +76,22 @@ impl World {
             json!(grants)
         );
         std::fs::write(&config, text).expect("a configuration");
-        let server = TestServer::builder()
+        let builder = TestServer::builder()
             .plugins(plugins.path())
             .environment("HAYLOFT_CONFIG", config.to_str().expect("a path in UTF-8"))
-            .environment("HAYLOFT_LIMITS_IDLE", "1s")
-            .start()
-            .await;
+            .environment("HAYLOFT_LIMITS_IDLE", "1s");
+        let settings = settings.iter();
+        let builder = settings.fold(builder, |builder, (name, value)| builder.environment(name, value));
+        let server = builder.start().await;
         let acme = server.organization("Acme").await;
-        Self { acme, server, outside, _plugins: plugins, _folder: folder }
+        Self { acme, server, outside, plugins, _folder: folder }
     }
 
-    async fn enable(&self) -> Value {
+    pub(crate) async fn enable(&self) -> Value {
         self.acme.enable(PLUGIN, json!({})).await
     }
 
-    async fn call(&self, tool: &str, arguments: Value) -> Response {
+    pub(crate) async fn call(&self, tool: &str, arguments: Value) -> Response {
         self.acme.call_tool(&format!("far__{tool}"), arguments).await
     }
 
@@ -91,33 +101,47 @@ impl World {
         tools.map(|tool| tool["name"].as_str().expect("a name").to_owned()).collect()
     }
 
-    async fn until_listed(&self, tool: &str) {
+    pub(crate) async fn until_listed(&self, tool: &str) {
         let name = format!("far__{tool}");
         until("the tools", async || self.tools().await.contains(&name)).await;
     }
 
-    async fn no_worker(&self) {
+    pub(crate) async fn no_worker(&self) {
         until_idle("the worker to end", async || self.workers().await == 0).await;
     }
 
-    async fn workers(&self) -> usize {
+    pub(crate) async fn workers(&self) -> usize {
         let workers = self.server.admin().get("/v1/workers").await.expect(200).json();
         workers["workers"].as_array().expect("a list").len()
     }
 
     /// One MCP server of the plugin, as people see it.
-    async fn shown(&self, id: &str) -> Value {
+    pub(crate) async fn shown(&self, id: &str) -> Value {
         let detail = self.acme.get(&format!("plugins/{PLUGIN}")).await.expect(200).json();
         let servers = detail["mcpServers"].as_array().expect("a list").iter();
         let mut own = servers.filter(|server| server["id"] == id);
         own.next().cloned().unwrap_or_default()
     }
 
+    /// Writes a file of the plugin anew.
+    pub(crate) fn write(&self, file: &str, text: &str) {
+        std::fs::write(self.plugins.path().join(PLUGIN).join(file), text).expect("a file of the plugin");
+    }
+
     /// What the simple server has seen.
-    async fn seen(&self) -> Value {
+    pub(crate) async fn seen(&self) -> Value {
+        self.ask_outside("/seen").await.json()
+    }
+
+    /// From now on the simple server answers with this status at `/fickle`; with 200 as at any other path.
+    pub(crate) async fn make_fickle(&self, status: u16) {
+        self.ask_outside(&format!("/fickle/{status}")).await.expect(200);
+    }
+
+    async fn ask_outside(&self, path: &str) -> Response {
         let port = self.outside.announcement()["simple"].as_u64().expect("a port");
-        let request = Request::get(format!("http://127.0.0.1:{port}/seen")).body(Body::default());
-        HttpClient::new().send(request.expect("a request")).await.json()
+        let request = Request::get(format!("http://127.0.0.1:{port}{path}")).body(Body::default());
+        HttpClient::new().send(request.expect("a request")).await
     }
 
     async fn logs(&self) -> String {

@@ -1,7 +1,7 @@
 //! Plugins that get only the capabilities that they declare: what they keep, what they are told of, what is noted of it.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hayloft_testkit::{Organization, PluginFolder, TestServer};
 use http::Method;
@@ -231,6 +231,40 @@ async fn what_is_used_is_audited_in_sums() {
     assert_eq!(line["detail"]["uses"]["kv"], json!({ "count": 10, "denied": 0 }));
     assert_eq!(line["detail"]["uses"]["logger"], json!({ "count": 5, "denied": 0 }));
     assert_eq!(used(&two).await, [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn what_was_used_is_told_after_a_sudden_end_of_the_host() {
+    let plugins = PluginFolder::new();
+    plugins.link(&examples().join("hatago-hello"));
+    let mut server = TestServer::start(plugins.path()).await;
+    let acme = server.organization("Acme").await;
+    acme.enable(HELLO, json!({})).await;
+    // Counts are kept within two seconds; a busy machine is given twice that.
+    let may_be_lost = Duration::from_secs(4);
+    let mut used_at = Vec::new();
+    let begun = Instant::now();
+    while begun.elapsed() < 2 * may_be_lost {
+        times(&acme, "you").await;
+        used_at.push(Instant::now());
+    }
+    // Nothing is told yet: this is about what would have been told later.
+    assert_eq!(used(&acme).await, [] as [Value; 0]);
+    let killed_at = Instant::now();
+    server.kill_9().await;
+    let kept_for_sure = used_at.iter().filter(|at| killed_at.duration_since(**at) > may_be_lost).count();
+
+    server.configure(|builder| builder.environment("HAYLOFT_LIMITS_AUDIT_PERIOD", "1s"));
+    server.restart().await;
+    until("the line about it", async || !used(&acme).await.is_empty()).await;
+    let lines = used(&acme).await;
+    let [line] = lines.as_slice() else { panic!("{lines:?}") };
+    let greetings = line["detail"]["uses"]["logger"]["count"].as_u64().unwrap();
+    let (least, most) = (kept_for_sure as u64, used_at.len() as u64);
+    assert!(least > 0 && (least..=most).contains(&greetings), "{least} <= {greetings} <= {most}");
+    // What was told is told once.
+    server.restart().await;
+    assert_eq!(used(&acme).await.len(), 1);
 }
 
 #[tokio::test]

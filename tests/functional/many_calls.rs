@@ -5,7 +5,7 @@ use hayloft_testkit::{Organization, PluginFolder, TestServer};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{examples, mcp_plugin, one_tool, until};
+use crate::support::{examples, mcp_plugin, one_tool, unjailed, until};
 
 /// A server whose calls wait for each other: none ends before as many as `count` says run at the same time. What else it
 /// says, it says at once.
@@ -117,6 +117,51 @@ async fn an_organization_with_too_many_calls_waits_alone_and_is_told_when_to_com
     logged(&busy, "hay-plugin-stuck", "let go of three").await;
     logged(&busy, "hay-plugin-stuck", "let go of two").await;
     busy.call_tool("hello_tool__hello", json!({ "name": "Ada" })).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_call_that_is_cancelled_while_its_plugin_starts_gives_its_turn_back() {
+    let (plugins, folder) = (PluginFolder::new(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("go");
+    std::fs::write(&file, "").unwrap();
+    let entry = format!(
+        "import {{ defineHayPlugin }} from '@hay/plugin-sdk';
+         import {{ existsSync }} from 'node:fs';
+         export default defineHayPlugin(() => ({{
+           name: 'slow',
+           async onStart(ctx) {{
+             ctx.logger.info(`start ${{existsSync({file:?})}}`);
+             while (!existsSync({file:?})) await new Promise((go) => setTimeout(go, 10));
+             await ctx.mcp.startLocal('main', () => ({}));
+           }},
+         }}));",
+        one_tool("return 'done';")
+    );
+    plugins.hay_package("hay-plugin-slow", &["mcp"], &entry);
+    let builder = unjailed(TestServer::builder().plugins(plugins.path()).plugins(examples()));
+    let mut server = builder.environment("HAYLOFT_LIMITS_CALLS_AT_ONCE", "1").start().await;
+    let acme = server.organization("Acme").await;
+    acme.enable("hay-plugin-slow", json!({})).await;
+    acme.enable("hay-plugin-hello-tool", json!({})).await;
+    std::fs::remove_file(&file).unwrap();
+    server.restart().await;
+    let mut agent = acme.mcp();
+    agent.open().await;
+    let id = json!("the slow one");
+    let call = agent.request_as(&id, "tools/call", json!({ "name": "slow__act", "arguments": {} }));
+    let cancel = async {
+        logged(&acme, "hay-plugin-slow", "start false").await;
+        agent.notify("notifications/cancelled", json!({ "requestId": id })).await;
+    };
+    tokio::select! {
+        _ = call => panic!("the plugin cannot have started"),
+        () = cancel => {}
+    }
+    let hello = acme.call_tool("hello_tool__hello", json!({ "name": "Ada" }));
+    let hello = tokio::time::timeout(std::time::Duration::from_secs(20), hello).await;
+    hello.expect("a turn while the plugin still starts").expect(200);
+    std::fs::write(&file, "").unwrap();
+    acme.call_tool("slow__act", json!({})).await.expect(200);
 }
 
 #[tokio::test]

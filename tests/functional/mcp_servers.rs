@@ -460,7 +460,7 @@ export default defineHayPlugin(() => ({
         r#"[200,{"success":true,"data":{"serverId":"local"}}]"#,
         r#"[200,{"success":true,"data":{"serverId":"remote"}}]"#,
         r#"[200,{"result":{"data":{"serverId":"second"}}}]"#,
-        r#"[403,{"success":false,"error":"`messages.receive` needs the capability `messages`, which the plugin does not declare"}]"#,
+        r#"[403,{"success":false,"error":"`messages.receive` needs the capability `messages`, which the plugin does not declare: name it in `capabilities`, or in `permissions.api`"}]"#,
         r#"[401,{"success":false,"error":"the request has no `Authorization: Bearer` field"#,
         r#"[401,{"success":false,"error":"the bearer token is not the one of this worker"#,
         r#"[422,{"success":false,"error":"server.serverPath"#,

@@ -453,6 +453,30 @@ module.exports = { Lines };
     for (name, text) in [("package.json", server), ("make.cjs", make), ("index.js", SERVER)] {
         write(&format!("hay-plugin-lines/server/{name}"), text);
     }
+    // A class whose server is a package that it depends on, which is there once it was installed.
+    write(
+        "hay-plugin-words/package.json",
+        r#"{ "name": "hay-plugin-words", "version": "1.0.0", "main": "index.js",
+          "dependencies": { "@hay/plugin-sdk": "*", "words-server": "file:./server", "is-number": "7.0.0" } }"#,
+    );
+    write(
+        "hay-plugin-words/index.js",
+        r#"const { HayPlugin } = require("@hay/plugin-sdk");
+class Words extends HayPlugin {
+  constructor() { super({ id: "hay-plugin-words", name: "Words", version: "1.0.0", capabilities: ["mcp"] }); }
+  async registerMCP() {
+    await this.sdk.mcp.registerLocalMCP({ startCommand: "npx words-server by-words" });
+  }
+}
+module.exports = { Words };
+"#,
+    );
+    let package = server.replace(r#""name": "server""#, r#""name": "words-server""#);
+    for (name, text) in
+        [("package.json", &*package), ("made.cjs", "module.exports = 'shipped';"), ("index.js", SERVER)]
+    {
+        write(&format!("hay-plugin-words/server/{name}"), text);
+    }
     // A manifest whose server is a package that it depends on.
     let manifest = |id: &str, start: &str| {
         json!({
@@ -482,7 +506,9 @@ module.exports = { Lines };
 
     let server = self::server(&folder).start().await;
     let acme = server.organization("Acme").await;
-    for (plugin, expected) in [("lines", "made true by-start"), ("npx", "shipped true by-npx")] {
+    for (plugin, expected) in
+        [("lines", "made true by-start"), ("npx", "shipped true by-npx"), ("words", "shipped true by-words")]
+    {
         let id = format!("hay-plugin-{plugin}");
         let shown = installed(&acme, &id).await;
         let log = acme.get(&format!("plugins/{id}/installation/log")).await.expect(200).json();

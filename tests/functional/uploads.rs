@@ -256,3 +256,29 @@ async fn an_installation_is_followed_and_taken_up_again() {
     let stranger = all(events(Some("1-2-3")).await).await;
     assert_eq!(stranger.len(), 1);
 }
+
+#[tokio::test]
+async fn a_plugin_that_comes_back_begins_anew() {
+    let (folder, made) = (PluginFolder::new(), PluginFolder::new());
+    let server = TestServer::start(folder.path()).await;
+    let acme = server.organization("Acme").await;
+    let packed = |version: &str| {
+        let entry = format!(
+            "import {{ defineHayPlugin }} from '@hay/plugin-sdk';\n\
+             export default defineHayPlugin(() => ({{ name: 'mine', onEnable() {{ console.log('enabled {version}'); }} }}));"
+        );
+        let manifest = json!({
+            "name": ID, "version": version, "type": "module",
+            "hay-plugin": { "entry": "./index.js", "displayName": "Mine", "category": "tool", "capabilities": [] },
+        });
+        packed(&made.plugin(version).file("index.js", entry).manifest(&manifest))
+    };
+    for version in ["1.0.0", "2.0.0"] {
+        upload(&acme, &packed(version)).await.expect(201);
+        acme.enable(ID, json!({})).await;
+        let logs = async || acme.get(&format!("plugins/{ID}/logs")).await.expect(200).text();
+        until("`onEnable`", async || logs().await.contains(&format!("enabled {version}"))).await;
+        assert_eq!(logs().await.matches("enabled ").count(), 1, "nothing is left of an earlier life");
+        acme.delete(&format!("plugins/{ID}/installation")).await.expect(204);
+    }
+}

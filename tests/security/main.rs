@@ -31,6 +31,7 @@ macro_rules! in_setups {
     };
 }
 
+mod assets;
 mod channels;
 mod contents;
 mod controls;
@@ -51,6 +52,7 @@ mod secrets;
 mod servers;
 mod storms;
 mod supply;
+mod tokens;
 mod tools;
 mod uploads;
 mod warm;

@@ -25,6 +25,9 @@ const CALLS: usize = 15;
 /// A call on a busy machine of two cores, and the host's own word, may take so long.
 const BOUND: Duration = Duration::from_secs(5);
 
+/// What the trail says of a worker that took too much memory.
+const OUT_OF_MEMORY: &str = "worker.out-of-memory";
+
 /// How much the host may grow while a plugin misbehaves.
 const GROWTH: u64 = 96 << 20;
 
@@ -156,23 +159,28 @@ async fn memory_by_every_way(setup: Setup) {
         ("temporary files", format!("return await attackLater('memory-tmpfs', {}, 4 * 2 ** 30)", json!(home))),
         ("many processes", "const all = []; for (let i = 0; i < 6; i++) all.push(attackLater('memory-private', 600 << 20)); return await Promise.all(all)".to_owned()),
     ];
+    let mut ends = 0;
     for (name, code) in &bombs {
         let said = beside(&world, &mut verdicts, name, code, json!(null)).await;
         let unlimited = said.contains("touched 4294967296")
             || said.contains("wrote 4294967296")
             || said.matches("touched 629145600").count() == 6;
         verdicts.check(!unlimited, || format!("{name}: there was no limit: {said}"));
-        // The worker ended: then it is said why.
+        // The worker ended: then it is said why, in the trail of this organization.
         if !said.contains("\"isError\":false") && said.contains("\"reason\":\"crashed\"") {
-            let detail = world.attacker.get(&format!("plugins/{HOSTILE}")).await.text();
-            let logs = world.attacker.get(&format!("plugins/{HOSTILE}/logs")).await.text();
-            let told = format!("{detail} {logs}").to_lowercase();
-            verdicts.check(told.contains("out of memory") || told.contains("heap limit"), || {
-                format!("{name}: the reason is not said: {said}\n{detail}")
-            });
+            ends += 1;
+            until(&format!("{name}: an entry in the trail"), PATIENCE, async || {
+                world.attacker.get("audit?limit=1000").await.expect(200).text().matches(OUT_OF_MEMORY).count()
+                    == ends
+            })
+            .await;
         }
         renewed(&world).await;
     }
+    verdicts.check(ends > 0, || "no worker ended for want of memory".to_owned());
+    let others = world.victim.get("audit?limit=1000").await.expect(200).text();
+    verdicts
+        .check(!others.contains(OUT_OF_MEMORY), || format!("the neighbour's trail tells of it: {others}"));
     verdicts.done();
     world.end().await;
 }

@@ -12,10 +12,12 @@ use serde_json::json;
 use crate::callers::mcp::McpCaller;
 use crate::callers::{Caller, Target};
 use crate::load::{Burst, Subject, interleaved};
-use crate::memory::proportional_kib;
+use crate::memory::kib_at_rest;
 use crate::metric::Metric;
 use crate::options::Options;
-use crate::programs::{Baseline, HELLO, HELLO_PLUGIN, HELLO_THROUGH_HAYLOFT, HOSTILE_PLUGIN, Hayloft};
+use crate::programs::{
+    Baseline, ECHO_THROUGH_HAYLOFT, HELLO, HELLO_PLUGIN, HELLO_THROUGH_HAYLOFT, HOSTILE_PLUGIN, Hayloft,
+};
 
 /// How many sessions are open at once when memory is measured.
 const SESSIONS: usize = 100;
@@ -25,9 +27,12 @@ const BLOCKED: Duration = Duration::from_secs(4);
 const WATCHED: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
-    let hayloft = Hayloft::start(options).await?;
+    let mut hayloft = Hayloft::start(options).await?;
     hayloft.enable(HELLO_PLUGIN).await;
-    let idle = kib(&hayloft)?;
+    hayloft.enable("hay-plugin-everything").await;
+    // What it took to make plugins ready is not what it holds when it knows them.
+    hayloft.restart().await?;
+    let idle = kib_at_rest(&[hayloft.server.pid()]).await?;
     let mut metrics =
         vec![Metric::memory_of("crowd.memory-idle", "memory of the host, idle", &[idle], &[0.0])];
     metrics.extend(crowds(options, &hayloft).await?);
@@ -38,11 +43,6 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     Ok(metrics)
 }
 
-fn kib(hayloft: &Hayloft) -> anyhow::Result<f64> {
-    let kib = u32::try_from(proportional_kib(hayloft.server.pid())?)?;
-    Ok(f64::from(kib))
-}
-
 /// A million calls by a hundred callers, a tenth of it quickly, and a tenth of that by a thousand.
 async fn crowds(options: &Options, hayloft: &Hayloft) -> anyhow::Result<Vec<Metric>> {
     let calls = if options.quick { 100_000 } else { 1_000_000 };
@@ -50,7 +50,25 @@ async fn crowds(options: &Options, hayloft: &Hayloft) -> anyhow::Result<Vec<Metr
     let subject = [hayloft.mcp("an in-process server through Hayloft", HELLO_THROUGH_HAYLOFT)];
     let hundred = interleaved(&subject, 100, each, options.rounds()).await?.remove(0);
     let thousand = interleaved(&subject, 1_000, each / 10, options.rounds()).await?.remove(0);
+    let stdio = [hayloft.mcp("a stdio server through Hayloft", ECHO_THROUGH_HAYLOFT)];
+    let stdio = interleaved(&stdio, 100, each / 10, options.rounds()).await?.remove(0);
+    let answered = [&hundred, &thousand, &stdio].into_iter().flatten().map(Burst::calls).sum();
+    let of = |share: f64| hundred.iter().map(|burst| burst.quantile(share)).collect::<Vec<_>>();
     Ok(vec![
+        // A call without its answer ends the run.
+        Metric::count("crowd.answered", "calls by 100 and 1,000 callers, each of them answered", answered),
+        Metric::ratio_of(
+            "crowd.hundred-tail",
+            "100 callers: 99th percentile ÷ median, in-process server",
+            &of(0.99),
+            &of(0.5),
+        ),
+        Metric::time(
+            "crowd.hundred-stdio-p99",
+            "99th percentile, 100 callers: stdio server",
+            &stdio,
+            |burst| burst.quantile(0.99),
+        ),
         Metric::time(
             "crowd.hundred-p99",
             "99th percentile, 100 callers: in-process server",
@@ -77,7 +95,7 @@ async fn held(hayloft: &Hayloft, idle: f64) -> anyhow::Result<Metric> {
     for caller in &mut open {
         caller.call().await?;
     }
-    let now = kib(hayloft)?;
+    let now = kib_at_rest(&[hayloft.server.pid()]).await?;
     let title = "memory of the host after the calls and with 100 sessions, beyond idle";
     Ok(Metric::memory_of("crowd.memory", title, &[now], &[idle]))
 }

@@ -1,5 +1,8 @@
 //! What a jail costs: the same worker in jails of each tier and without one, started, called and weighed in turn.
 //! Two of the grounds are without a jail, so that the noise of the machine is seen as a difference of equals.
+//!
+//! Calls are measured with caller and worker on one core, and on two. Left alone, the scheduler moves them together and
+//! apart, and a call takes 20 µs or 70 by that, in a jail or not.
 
 use std::time::{Duration, Instant};
 
@@ -7,6 +10,7 @@ use anyhow::Context as _;
 use hayloft_sandbox::Tier;
 
 use super::start::start_worker;
+use crate::cores::{self, Cores};
 use crate::direct_worker::{DirectWorker, Plugin};
 use crate::ground::Ground;
 use crate::load::quantile;
@@ -32,11 +36,20 @@ struct Measured {
     /// Medians of each round.
     ready: Vec<Duration>,
     answered: Vec<Duration>,
-    called: Vec<Duration>,
+    called: Called,
     /// Every start until it was ready.
     starts: Vec<Duration>,
     /// The memory of the worker and, where there is a jail, of its first process.
     memory: Vec<f64>,
+}
+
+/// Calls to one worker.
+#[derive(Default)]
+struct Called {
+    /// Caller and worker share a core.
+    together: Vec<Duration>,
+    /// Each has its own. Empty where there is only one.
+    apart: Vec<Duration>,
 }
 
 pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
@@ -105,14 +118,26 @@ async fn calls(
         call(&mut worker, options.calls(4_000)).await?;
         workers.push(worker);
     }
+    let cores = Cores::usable()?;
+    let (core, other) = cores.two();
+    let own = std::process::id();
+    cores::keep(own, core)?;
     for turn in 0..options.rounds() {
         for place in rotated(grounds.len(), turn) {
-            measured[place].called.push(call(&mut workers[place], options.calls(1_000)).await?);
+            let (worker, called) = (&mut workers[place], &mut measured[place].called);
+            let pid = worker.pid().context("the worker ended")?;
+            cores::keep(pid, core)?;
+            called.together.push(call(worker, options.calls(1_000)).await?);
+            if let Some(other) = other {
+                cores::keep(pid, other)?;
+                called.apart.push(call(worker, options.calls(1_000)).await?);
+            }
         }
         for (place, worker) in workers.iter().enumerate() {
             measured[place].memory.push(memory_of(worker, TIERS[place])?);
         }
     }
+    cores.release(own)?;
     for worker in workers {
         worker.stop().await?;
     }
@@ -147,18 +172,8 @@ fn figures(measured: &[Measured]) -> Vec<Metric> {
     let off = &measured[OFF];
     let started =
         |name, title, place: usize| Metric::difference_of(name, title, &measured[place].ready, &off.ready);
-    let called =
-        |name, title, place: usize| Metric::ratio_of(name, title, &measured[place].called, &off.called);
     let last = |place: usize| quantile(&measured[place].starts, 0.99);
-    let equals = called("jail.call-equals", "tool call: unjailed ÷ unjailed (the noise)", OFF_AGAIN);
-    let jailed = called("jail.call", "tool call: jailed ÷ unjailed, strongest tier", STRONGEST);
-    let spread = equals.rounds.iter().map(|ratio| ratio.max(ratio.recip())).fold(1.0, f64::max);
-    let beyond = Metric::share(
-        "jail.call-beyond-noise",
-        "the same ÷ the widest ratio of two that are equal",
-        jailed.value / spread,
-    );
-    vec![
+    let mut metrics = vec![
         started("jail.start", "start until ready: jailed − unjailed, strongest tier", STRONGEST),
         started("jail.start-b", "the same, tier B", B),
         started("jail.start-c", "the same, tier C", C),
@@ -175,11 +190,6 @@ fn figures(measured: &[Measured]) -> Vec<Metric> {
             &measured[STRONGEST].answered,
             &off.answered,
         ),
-        jailed,
-        called("jail.call-b", "the same, tier B", B),
-        called("jail.call-c", "the same, tier C", C),
-        equals,
-        beyond,
         Metric::memory_of(
             "jail.memory",
             "memory of an idle worker with its jail − without one, strongest tier",
@@ -193,5 +203,50 @@ fn figures(measured: &[Measured]) -> Vec<Metric> {
             &off.memory,
         ),
         Metric::memory_of("jail.memory-c", "the same, tier C", &measured[C].memory, &off.memory),
-    ]
+    ];
+    metrics.extend(calls_on(&TOGETHER, measured, |called| &called.together));
+    if !off.called.apart.is_empty() {
+        metrics.extend(calls_on(&APART, measured, |called| &called.apart));
+    }
+    metrics
+}
+
+/// Names and titles of what calls give.
+struct Names {
+    jailed: [(&'static str, &'static str); 3],
+    equals: (&'static str, &'static str),
+    beyond: (&'static str, &'static str),
+}
+
+const TOGETHER: Names = Names {
+    jailed: [
+        ("jail.call", "tool call, caller and worker on one core: jailed ÷ unjailed, strongest tier"),
+        ("jail.call-b", "the same, tier B"),
+        ("jail.call-c", "the same, tier C"),
+    ],
+    equals: ("jail.call-equals", "the same, unjailed ÷ unjailed (the noise)"),
+    beyond: ("jail.call-beyond-noise", "strongest tier ÷ the widest ratio of two that are equal"),
+};
+
+const APART: Names = Names {
+    jailed: [
+        ("jail.call-apart", "tool call, caller and worker on two cores: jailed ÷ unjailed, strongest tier"),
+        ("jail.call-apart-b", "the same, tier B"),
+        ("jail.call-apart-c", "the same, tier C"),
+    ],
+    equals: ("jail.call-apart-equals", "the same, unjailed ÷ unjailed (the noise)"),
+    beyond: ("jail.call-apart-beyond-noise", "strongest tier ÷ the widest ratio of two that are equal"),
+};
+
+fn calls_on(names: &Names, measured: &[Measured], of: fn(&Called) -> &Vec<Duration>) -> Vec<Metric> {
+    let called = |(name, title), place: usize| {
+        Metric::ratio_of(name, title, of(&measured[place].called), of(&measured[OFF].called))
+    };
+    let equals = called(names.equals, OFF_AGAIN);
+    let spread = equals.rounds.iter().map(|ratio| ratio.max(ratio.recip())).fold(1.0, f64::max);
+    let mut metrics: Vec<_> =
+        names.jailed.into_iter().zip([STRONGEST, B, C]).map(|(name, place)| called(name, place)).collect();
+    let beyond = Metric::share(names.beyond.0, names.beyond.1, metrics[0].value / spread);
+    metrics.extend([equals, beyond]);
+    metrics
 }

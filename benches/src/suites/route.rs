@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::callers::Target;
 use crate::direct_worker::{DirectWorker, Plugin};
+use crate::forwarder::{Forwarder, Kind};
 use crate::ground::Ground;
 use crate::load::{Burst, Subject, interleaved};
 use crate::metric::Metric;
@@ -24,6 +25,7 @@ const HAYLOFT: usize = 0;
 const WORKER: usize = 1;
 const NODE_HTTP: usize = 2;
 const EXPRESS: usize = 3;
+const FORWARDER: usize = 4;
 
 pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     let hayloft = Hayloft::start(options).await?;
@@ -34,6 +36,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     worker.bind().await?;
     let node_http = Baseline::start("webhook-node.mjs")?;
     let express = Baseline::start("webhook-express.mjs")?;
+    let forwarder = Forwarder::start(worker.routes).await?;
 
     let body = body();
     let headers = vec![("x-signature", signature(&body)?)];
@@ -75,12 +78,41 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
         },
         baseline("a bare HTTP server", &node_http),
         baseline("Express", &express),
+        Subject {
+            name: "the worker behind another server",
+            target: Target::Route {
+                address: forwarder.address,
+                method: Method::POST,
+                path: "/webhook".to_owned(),
+                headers: headers.clone(),
+                body: body.clone(),
+            },
+            pid: None,
+        },
     ];
     let alone = interleaved(&subjects, 1, options.calls(1_500), options.rounds()).await?;
     let crowd = interleaved(&subjects, 64, options.calls(8_000), options.rounds()).await?;
     worker.stop().await?;
     let half = |burst: &Burst| burst.quantile(0.5);
+    let (alone_title, crowd_title) = match forwarder.kind {
+        Kind::Nginx => (
+            "webhook 2 KiB, 1 caller: ÷ nginx before the same worker",
+            "webhook 2 KiB, 64 callers, time per request: ÷ nginx before the same worker",
+        ),
+        Kind::Bytes => (
+            "webhook 2 KiB, 1 caller: ÷ a forwarder of bytes before the same worker",
+            "webhook 2 KiB, 64 callers, time per request: ÷ a forwarder of bytes before the same worker",
+        ),
+    };
     Ok(vec![
+        Metric::ratio("route.forwarder", alone_title, &alone[HAYLOFT], &alone[FORWARDER], half),
+        Metric::ratio(
+            "route.forwarder-throughput",
+            crowd_title,
+            &crowd[HAYLOFT],
+            &crowd[FORWARDER],
+            Burst::time_per_call,
+        ),
         Metric::ratio(
             "route.worker",
             "webhook 2 KiB, 1 caller: ÷ the same worker directly",

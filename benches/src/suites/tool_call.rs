@@ -1,13 +1,13 @@
 //! Tool calls through the organization's MCP endpoint.
 
+use crate::callers::Target;
 use crate::callers::pipe::Pipe;
-use crate::callers::{Target, Tool};
 use crate::load::{Burst, Subject, interleaved};
 use crate::metric::Metric;
 use crate::options::Options;
-use crate::programs::{Baseline, HELLO, HELLO_THROUGH_HAYLOFT, Hayloft, baseline_file};
-
-const ECHO: Tool = Tool { name: "echo", arguments: r#"{"message":"hello"}"#, expected: "Echo: hello" };
+use crate::programs::{
+    Baseline, ECHO, ECHO_THROUGH_HAYLOFT, HELLO, HELLO_THROUGH_HAYLOFT, Hayloft, baseline_file,
+};
 
 /// Places in the list of subjects.
 const STDIO: usize = 0;
@@ -26,7 +26,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     let pipe = Pipe::start(&baseline_file(script), &["stdio"]).await?;
     let pipe_pid = pipe.pid();
     let subjects = [
-        hayloft.mcp("a stdio server through Hayloft", Tool { name: "everything__echo", ..ECHO }),
+        hayloft.mcp("a stdio server through Hayloft", ECHO_THROUGH_HAYLOFT),
         everything.mcp("the same server over HTTP", ECHO),
         Subject {
             name: "the same server by its pipes",

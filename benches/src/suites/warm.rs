@@ -28,7 +28,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     let unjailed = Ground::start(options, Tier::Off)?;
     let Plugin { root, .. } = hello_tool();
     let empty = unjailed.jail(&root).await?;
-    let mut hayloft = Hayloft::start_with(options, "512MiB").await?;
+    let mut hayloft = Hayloft::start_with(options, |server| server.warm_pool("512MiB")).await?;
     let mut organizations = Vec::new();
     // One more starts the plugin first: what nobody has needed lately is not made ready.
     for number in 0..=CALLS {

@@ -47,9 +47,6 @@ const CPU: usize = 2;
 const ACCOUNT: usize = 3;
 const ACCOUNTANT: &str = "cpuacct";
 
-/// What a group in the split layout weighs beside a thread of the host, which weighs 1024.
-const WEIGHT: &str = "256";
-
 /// The folders of one group: of each of [`CONTROLLERS`] and of what counts; several may be the same.
 type Folders = [PathBuf; 4];
 
@@ -145,7 +142,9 @@ impl Groups {
             for name in names(&folders) {
                 clear(&folders_of(layout, &folders, &name))?;
             }
-            apply(&folders, share(layout))?;
+            if layout == Layout::Unified {
+                write(&at.join("cgroup.subtree_control"), ENABLE)?;
+            }
             let groups = Self { layout, folders, _lock: Arc::new(lock) };
             groups.make_with("trial", settings(layout, 1 << 24, 1, 1))?.remove()?;
             Ok(groups)
@@ -294,22 +293,11 @@ fn names(owner: &Folders) -> BTreeSet<OsString> {
     below.chain(beside).collect()
 }
 
-/// The share of all groups of an owner together, where they have a common parent, is a quarter of the default. Workers
-/// are equal among each other (they keep the default), and because the low share is that of their parent, the host gets
-/// four fifths of a busy core against any number of them. An idle core is theirs. Where they are beside the host, each
-/// has that share ([`WEIGHT`]), and who computes much is an idle group.
-fn share(layout: Layout) -> Vec<Setting> {
-    match layout {
-        Layout::Unified => vec![
-            (MEMORY, "cgroup.subtree_control", ENABLE.to_owned(), None),
-            (CPU, "cpu.weight", "25".to_owned(), None),
-        ],
-        Layout::Split => Vec::new(),
-    }
-}
-
 /// Bytes, tasks, and percent of one core. What a kernel may lack is only what matters where there is swap, and the
 /// joint end of all processes, which the caller then sees to.
+///
+/// A group keeps the weight that every group has: with less of it a worker that shares a core with its caller would
+/// answer later, and who computes much is told apart by its priority.
 fn settings(layout: Layout, memory: u64, tasks: u64, processor: u32) -> Vec<Setting> {
     let memory = memory.to_string();
     let tasks = (PIDS, "pids.max", tasks.to_string(), None);
@@ -328,7 +316,6 @@ fn settings(layout: Layout, memory: u64, tasks: u64, processor: u32) -> Vec<Sett
             (MEMORY, "memory.limit_in_bytes", memory.clone(), None),
             (MEMORY, "memory.memsw.limit_in_bytes", memory, if_there),
             tasks,
-            (CPU, "cpu.shares", WEIGHT.to_owned(), None),
             (CPU, "cpu.cfs_period_us", "100000".to_owned(), None),
             // This layout refuses more than a parent has; then the parent's limit holds.
             (CPU, "cpu.cfs_quota_us", quota.to_string(), Some(ErrorKind::InvalidInput)),

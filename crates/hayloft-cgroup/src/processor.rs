@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::folders::write;
 use crate::processes::any_runnable;
-use crate::{ACCOUNT, CPU, Group, Layout, WEIGHT};
+use crate::{ACCOUNT, CPU, Group, Layout};
 
 /// Who goes first when two groups of the same host want the processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub(crate) fn prioritize(folder: &Path, layout: Layout, priority: Priority) -> i
             let (file, weight) = match (layout, priority) {
                 (Layout::Unified, Priority::Normal) => ("cpu.weight", "100"),
                 (Layout::Unified, Priority::Idle) => ("cpu.weight", "1"),
-                (Layout::Split, Priority::Normal) => ("cpu.shares", WEIGHT),
+                (Layout::Split, Priority::Normal) => ("cpu.shares", "1024"),
                 (Layout::Split, Priority::Idle) => ("cpu.shares", "2"),
             };
             write(&folder.join(file), weight)

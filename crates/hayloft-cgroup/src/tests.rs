@@ -73,7 +73,6 @@ fn each_layout_has_its_files() {
             "memory memory.limit_in_bytes 5 None",
             "memory memory.memsw.limit_in_bytes 5 Some(NotFound)",
             "pids pids.max 6 None",
-            "cpu cpu.shares 256 None",
             "cpu cpu.cfs_period_us 100000 None",
             "cpu cpu.cfs_quota_us 150000 Some(InvalidInput)",
         ]
@@ -336,7 +335,7 @@ fn a_kernel_without_idle_groups_weighs_them() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = |file: &str| fs::read_to_string(folder.path().join(file)).expect("a file");
     for (layout, file, weights) in
-        [(Layout::Unified, "cpu.weight", ["1", "100"]), (Layout::Split, "cpu.shares", ["2", "256"])]
+        [(Layout::Unified, "cpu.weight", ["1", "100"]), (Layout::Split, "cpu.shares", ["2", "1024"])]
     {
         for (priority, weight) in [Priority::Idle, Priority::Normal].into_iter().zip(weights) {
             fs::write(folder.path().join(file), "").expect("a file");

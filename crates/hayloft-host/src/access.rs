@@ -4,14 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use hayloft_model::plugin::Capability;
-use hayloft_model::{Caller, InstanceKey, OrganizationId, Scope, Secret, TokenId};
+use hayloft_model::{Caller, OrganizationId, Scope, Secret, TokenId};
 use hayloft_store::tokens::{Token, TokenHash};
+use tokio::sync::watch;
 
+pub mod change_role;
 pub mod create_organization;
 pub mod create_token;
 pub mod list_organizations;
 pub mod list_tokens;
+pub mod remove_organization;
 pub mod revoke_token;
 
 use crate::Host;
@@ -38,6 +40,8 @@ pub(crate) struct AccessTable {
     administrator: TokenHash,
     organizations: ArcSwap<HashMap<OrganizationId, Arc<str>>>,
     tokens: ArcSwap<HashMap<TokenHash, Caller>>,
+    /// Told whenever somebody may do less than before, or something else.
+    changed: watch::Sender<()>,
 }
 
 impl AccessTable {
@@ -46,6 +50,7 @@ impl AccessTable {
             administrator: TokenHash::of(administrator.expose()),
             organizations: ArcSwap::default(),
             tokens: ArcSwap::default(),
+            changed: watch::Sender::default(),
         }
     }
 
@@ -71,12 +76,14 @@ impl AccessTable {
         });
     }
 
-    pub(crate) fn add_token(&self, token: &Token) {
+    /// Takes a token in, or what became of one that is known.
+    pub(crate) fn put_token(&self, token: &Token) {
         self.tokens.rcu(|known| {
             let mut known = HashMap::clone(known);
             known.insert(token.hash, token.caller());
             known
         });
+        self.changed.send_replace(());
     }
 
     pub(crate) fn remove_token(&self, id: TokenId) {
@@ -85,6 +92,38 @@ impl AccessTable {
             known.retain(|_, caller| !matches!(caller, Caller::Organization { token, .. } if *token == id));
             known
         });
+        self.changed.send_replace(());
+    }
+
+    /// Nobody is let into an organization any more. Gives the tokens that opened it.
+    pub(crate) fn remove_organization(&self, organization: OrganizationId) -> Vec<TokenId> {
+        let is_theirs = |caller: &Caller| matches!(caller, Caller::Organization { organization: own, .. } if *own == organization);
+        self.organizations.rcu(|known| {
+            let mut known = HashMap::clone(known);
+            known.remove(&organization);
+            known
+        });
+        let before = self.tokens.rcu(|known| {
+            let mut known = HashMap::clone(known);
+            known.retain(|_, caller| !is_theirs(caller));
+            known
+        });
+        self.changed.send_replace(());
+        let tokens = before.values().filter_map(|caller| match caller {
+            Caller::Organization { token, .. } if is_theirs(caller) => Some(*token),
+            Caller::Organization { .. } | Caller::Administrator => None,
+        });
+        tokens.collect()
+    }
+
+    /// What a caller of some moment ago is now, if anybody.
+    fn current(&self, caller: &Caller) -> Option<Caller> {
+        let Caller::Organization { token, .. } = caller else { return Some(caller.clone()) };
+        let tokens = self.tokens.load();
+        let mut own = tokens
+            .values()
+            .filter(|known| matches!(known, Caller::Organization { token: other, .. } if other == token));
+        own.next().cloned()
     }
 
     /// Everything at once, at start.
@@ -105,15 +144,6 @@ impl Host {
         self.access.authenticate(bearer)
     }
 
-    /// Whether the plugin of an instance declared a capability.
-    #[must_use]
-    pub fn plugin_declares(&self, key: &InstanceKey, capability: Capability) -> bool {
-        let plugin = self.plugins.get(key.organization, &key.plugin);
-        plugin.is_some_and(|plugin| {
-            plugin.descriptor().is_some_and(|descriptor| descriptor.declares(capability))
-        })
-    }
-
     /// Whether the organization exists. For callers that may know: the web face asks after authentication.
     #[must_use]
     pub fn organization_exists(&self, organization: &OrganizationId) -> bool {
@@ -131,6 +161,31 @@ impl Host {
             return Err(Denied::UnknownOrganization);
         }
         if caller.may(organization, scope) { Ok(()) } else { Err(Denied::Forbidden { scope }) }
+    }
+}
+
+impl Host {
+    /// Comes to its end when a caller may not do any more what it could do: its token was taken back or got another role.
+    /// What is told over a long time ends with it.
+    pub(crate) fn until_denied(
+        &self,
+        caller: &Caller,
+        organization: OrganizationId,
+        scope: Scope,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let mut changed = self.access.changed.subscribe();
+        let (host, caller) = (self.weak(), caller.clone());
+        async move {
+            loop {
+                let may = host.upgrade().is_some_and(|host| {
+                    let current = host.access.current(&caller);
+                    current.is_some_and(|caller| host.authorize(&caller, organization, scope).is_ok())
+                });
+                if !may || changed.changed().await.is_err() {
+                    return;
+                }
+            }
+        }
     }
 }
 
@@ -160,7 +215,7 @@ mod tests {
             created_at: chrono::DateTime::UNIX_EPOCH,
             revoked_at: None,
         };
-        table.add_token(&token);
+        table.put_token(&token);
 
         assert_eq!(table.authenticate("root"), Some(Caller::Administrator));
         assert_eq!(table.authenticate("hlt_a"), Some(token.caller()));

@@ -1,3 +1,4 @@
 //! What was done, by whom.
 
 pub mod list;
+mod note;

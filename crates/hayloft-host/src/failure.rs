@@ -27,4 +27,5 @@ from!(
     hayloft_store::packages::PackageError,
     hayloft_store::remote_servers::RemoteServerError,
     hayloft_store::tokens::TokenError,
+    std::io::Error,
 );

@@ -41,6 +41,12 @@ impl InstanceTable {
         Self { rows: RwLock::new(rows), recorder }
     }
 
+    /// An organization is no more, and its rows are not either.
+    pub(crate) fn forget(&self, organization: OrganizationId) {
+        let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+        rows.retain(|key, _| key.organization != organization);
+    }
+
     pub(crate) fn get(&self, key: &InstanceKey) -> Option<Arc<Instance>> {
         self.rows.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }

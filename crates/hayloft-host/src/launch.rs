@@ -13,6 +13,7 @@ use hayloft_workers::{Binding, Launch, LaunchRefused, LaunchSource, Pooling};
 use crate::config::credentials;
 use crate::config::secrets::secrets;
 use crate::plugins::known::Preparing;
+use crate::plugins::trial::Version;
 use crate::{Host, HostInner};
 
 /// The host as the workers ask it. Weak, since the host owns the workers.
@@ -45,7 +46,8 @@ impl Host {
             let reason = instance.hold_reason.clone().unwrap_or_default();
             return Err(LaunchRefused::Quarantined { reason });
         }
-        self.launch_revision(key, instance.active_revision.or(instance.desired_revision)).await
+        let revision = instance.active_revision.or(instance.desired_revision);
+        self.launch_revision(key, revision, Version::Proven).await
     }
 
     /// What to start for one revision of an instance's configuration.
@@ -53,9 +55,10 @@ impl Host {
         &self,
         key: &InstanceKey,
         revision: Option<Revision>,
+        version: Version,
     ) -> Result<Launch, LaunchRefused> {
         let failed = |reason: String| LaunchRefused::Failed { reason };
-        let Some(plugin) = self.plugins.get(key.organization, &key.plugin) else {
+        let Some(plugin) = self.version(key, version) else {
             return Err(failed(format!("the plugin `{}` is not on this host any more", key.plugin)));
         };
         if plugin.package.is_none() {

@@ -60,10 +60,12 @@ mod values;
 mod workers;
 
 pub use access::Denied;
+pub use access::change_role::ChangeRoleError;
 pub use access::create_organization::CreateOrganizationError;
 pub use access::create_token::{CreateToken, CreateTokenError, NewToken};
 pub use access::list_organizations::ListOrganizationsError;
 pub use access::list_tokens::ListTokensError;
+pub use access::remove_organization::RemoveOrganizationError;
 pub use access::revoke_token::RevokeTokenError;
 pub use audit::list::ListAuditError;
 pub use config::environment::HostEnvironment;
@@ -84,6 +86,7 @@ pub use hayloft_workers::{
     Gate, GateCaller, GateLimits, GatePace, GateStream, HookError, LogLine, ProxyError, ResponseBody,
     Unavailable, Verdict, WarmWorker, WorkerStatus,
 };
+pub use permissions::CapabilityDenied;
 pub use permissions::grant::GrantPermissionsError;
 pub use plugins::disable::DisablePluginError;
 pub use plugins::get::GetPluginError;
@@ -100,6 +103,7 @@ pub use plugins::purge::PurgeConfigurationError;
 pub use plugins::restart::RestartPluginError;
 pub use plugins::save::{SaveOutcome, SavePlugin, SavePluginError};
 pub use plugins::statistics::{Calls as CallStatistics, PluginStatistics, StatisticsError};
+pub use plugins::ui_file::UiFileError;
 pub use plugins::uninstall::{SavedData, UninstallPluginError};
 pub use plugins::upload::{Downgrade, UploadPlugin, UploadPluginError, UploadedPlugin};
 pub use plugins::validate_auth::{AuthTrial, ValidateAuthError};
@@ -207,6 +211,8 @@ pub struct HostInner {
     pub(crate) turns: Arc<turns::Turns>,
     /// Orders what is written of an instance. Who holds a turn of the processes may take one of these, never the other way.
     pub(crate) writing: turns::Turns,
+    /// Orders what is wished for an instance and kept until it comes true. Whoever has such a turn takes no other one.
+    pub(crate) wishing: turns::Turns,
     pub(crate) applied: reconcile::Applied,
     /// Orders what is told of an instance's tools.
     pub(crate) publishing: turns::Turns,
@@ -227,10 +233,12 @@ pub struct HostInner {
     /// One at a time puts newer versions of plugins into service, or removes old ones.
     pub(crate) changing_versions: Semaphore,
     pub(crate) outdated: plugins::tidy::Outdated,
+    /// Where the newest version of a plugin has still to come up, or did not.
+    pub(crate) trials: plugins::trial::Trials,
     /// What an earlier run of the host was asked for and did not come to, until it is taken up.
     pub(crate) left_over: Mutex<Vec<KeptWish>>,
     /// Plugins that are switched on as soon as they are installed.
-    pub(crate) enabling: plugins::prepare::Enabling,
+    pub(crate) enabling: plugins::enabling::Enabling,
     pub(crate) clock: Arc<dyn Clock>,
     /// When this run of the host began, in milliseconds: what was numbered in another run means nothing in this one.
     pub(crate) began: i64,

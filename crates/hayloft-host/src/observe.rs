@@ -14,6 +14,7 @@ use hayloft_workers::protocol::{CapabilityUse, FailureReason, KvOperation, Regis
 use hayloft_workers::{
     GateCaller, Level, McpTransport, NetworkRefusal, Observer, Refusal, StateChange, WorkerStatus,
 };
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::instances::Instance;
@@ -162,14 +163,17 @@ impl Host {
         match change {
             StateChange::Starting => self.instances.step(key, InstanceState::Starting, |_| {}),
             StateChange::Ready => {
+                let wrong = self.came_up(key, worker, status.content_hash);
                 self.instances.step(key, InstanceState::Ready, |instance| {
-                    instance.last_error = None;
+                    instance.last_error = wrong;
                     instance.content_hash = Some(status.content_hash);
                 });
                 self.publish_in_background(key, worker, status.revision, Others::Forget);
                 self.learn_in_background(key, worker, Others::Forget);
             }
             StateChange::Degraded { error } => {
+                // What it says of itself is the nearer word.
+                let _ = self.came_up(key, worker, status.content_hash);
                 self.instances.step(key, InstanceState::Degraded, |instance| {
                     instance.last_error = Some(error);
                     instance.content_hash = Some(status.content_hash);
@@ -183,22 +187,42 @@ impl Host {
                 }
             }
             StateChange::Stopped => self.worker_ended(key, InstanceState::Stopped, |_| {}),
-            StateChange::Crashed { quarantine: Some(reason), .. } => {
-                metrics::counter!("hayloft_worker_crashes_total").increment(1);
-                metrics::counter!("hayloft_quarantines_total").increment(1);
-                tracing::error!(instance = %key, reason, "a plugin is held back until somebody releases it");
-                self.worker_ended(key, InstanceState::Quarantined, |instance| {
-                    instance.last_error = Some(reason.clone());
-                    instance.hold_reason = Some(reason);
-                    // Other code than this is not held back.
-                    instance.content_hash = Some(status.content_hash);
-                });
-            }
-            StateChange::Crashed { error, .. } => {
-                metrics::counter!("hayloft_worker_crashes_total").increment(1);
-                self.worker_ended(key, InstanceState::Backoff, |instance| instance.last_error = Some(error));
+            StateChange::Crashed { error, out_of_memory, failure, quarantine, .. } => {
+                if failure.is_some() {
+                    let said = quarantine.as_ref().unwrap_or(&error);
+                    self.did_not_come_up(key, status.content_hash, said);
+                }
+                self.worker_crashed(key, status, error, out_of_memory, quarantine);
             }
         }
+    }
+
+    fn worker_crashed(
+        &self,
+        key: &InstanceKey,
+        status: &WorkerStatus,
+        error: String,
+        out_of_memory: bool,
+        quarantine: Option<String>,
+    ) {
+        metrics::counter!("hayloft_worker_crashes_total").increment(1);
+        if out_of_memory {
+            let (host, key) = (self.clone(), key.clone());
+            let detail = json!({ "worker": status.worker_id, "error": error });
+            tokio::spawn(async move { host.note(&key, "worker.out-of-memory", detail).await });
+        }
+        let Some(reason) = quarantine else {
+            return self
+                .worker_ended(key, InstanceState::Backoff, |instance| instance.last_error = Some(error));
+        };
+        metrics::counter!("hayloft_quarantines_total").increment(1);
+        tracing::error!(instance = %key, reason, "a plugin is held back until somebody releases it");
+        self.worker_ended(key, InstanceState::Quarantined, |instance| {
+            instance.last_error = Some(reason.clone());
+            instance.hold_reason = Some(reason);
+            // Other code than this is not held back.
+            instance.content_hash = Some(status.content_hash);
+        });
     }
 
     /// The end of the serving worker, unless what told it to end has said a better word of the instance already.
@@ -351,12 +375,20 @@ impl Host {
             let sessions = host.sessions.of(worker);
             if others == Others::Forget {
                 let lasting = host.lasting_servers(&key, worker);
-                host.forget_items(&key, |server| sessions.contains_key(server) || lasting.contains(server));
+                let elsewhere = host.remotes.of(&key);
+                host.forget_items(&key, |server| {
+                    sessions.contains_key(server)
+                        || lasting.contains(server)
+                        || elsewhere.contains_key(server)
+                });
             }
             for (server, Session { upstream, .. }) in sessions {
                 if upstream.offers_items() {
                     host.learn_items(&key, worker, &server, &upstream).await;
                 }
+            }
+            if host.workers.serving(&key).is_some_and(|serving| serving.id() == worker) {
+                host.items.asked(&key);
             }
         });
     }

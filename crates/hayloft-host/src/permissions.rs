@@ -6,9 +6,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use hayloft_model::plugin::Permissions;
+use hayloft_model::plugin::{Capability, Permissions};
 use hayloft_model::{Caller, InstanceKey, PluginDescriptor};
-use hayloft_store::audit::NewAuditEntry;
 use serde_json::json;
 
 use crate::{Host, StoreError};
@@ -37,12 +36,37 @@ impl GrantTable {
         all.insert(key.clone(), Arc::new(granted));
     }
 
-    fn remove(&self, key: &InstanceKey) {
+    pub(crate) fn remove(&self, key: &InstanceKey) {
         self.granted.write().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 }
 
+/// Why a plugin may not use a capability for an organization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CapabilityDenied {
+    /// Its folder does not ask for it.
+    #[error("the plugin does not declare it")]
+    NotDeclared,
+    /// A newer version asks for it, and nobody has granted that.
+    #[error("the organization has not granted it to this version of the plugin")]
+    NotGranted,
+}
+
 impl Host {
+    /// Whether a plugin may use a capability for the organization of an instance.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn may_use(&self, key: &InstanceKey, capability: Capability) -> Result<(), CapabilityDenied> {
+        let plugin = self.plugins.get(key.organization, &key.plugin);
+        let declares = |descriptor: &PluginDescriptor| descriptor.declares(capability);
+        match plugin.as_ref().and_then(|plugin| plugin.descriptor()) {
+            Some(descriptor) if declares(&self.permitted(key, descriptor)) => Ok(()),
+            Some(descriptor) if declares(descriptor) => Err(CapabilityDenied::NotGranted),
+            Some(_) | None => Err(CapabilityDenied::NotDeclared),
+        }
+    }
+
     /// What a plugin says of itself, without what it is not granted in an organization. One that was never switched on
     /// has all that it asks for, since that is what it will get.
     pub(crate) fn permitted(&self, key: &InstanceKey, descriptor: &PluginDescriptor) -> PluginDescriptor {
@@ -131,14 +155,7 @@ impl Host {
             return;
         }
         tracing::warn!(instance = %key, "the newer version of the plugin asks for more than it was granted");
-        let entry = NewAuditEntry {
-            actor: String::from("host"),
-            action: String::from("permissions.asked"),
-            subject: Some(key.plugin.to_string()),
-            detail: json!({ "version": descriptor.version, "permissions": pending }),
-        };
-        if let Err(error) = self.store.audit().append(key.organization, entry).await {
-            tracing::error!(instance = %key, %error, "failed to note in the audit trail what a plugin asks for");
-        }
+        let detail = json!({ "version": descriptor.version, "permissions": pending });
+        self.note(key, "permissions.asked", detail).await;
     }
 }

@@ -5,6 +5,7 @@ use hayloft_model::{InstanceKey, WorkerId};
 use hayloft_workers::{CandidateError, Level};
 
 use crate::Host;
+use crate::plugins::trial::Version;
 use crate::tools::publish::Others;
 
 impl Host {
@@ -28,10 +29,10 @@ impl Host {
             return Ok(());
         };
         self.workers.note(key, worker, Level::Warn, &format!("the worker is being replaced: {reason}"));
-        let launch = self.launch_revision(key, Some(serving.revision())).await;
+        let launch = self.launch_revision(key, Some(serving.revision()), Version::Proven).await;
         let launch = launch.map_err(|refused| refused.to_string())?;
         let text = |error: CandidateError| error.to_string();
-        let fresh = self.workers.candidate(key, launch).await.map_err(text)?;
+        let fresh = self.workers.replacement(key, launch).await.map_err(text)?;
         let fresh = fresh.relieve(reason.to_owned()).await.map_err(text)?;
         tracing::info!(instance = %key, %worker, fresh = %fresh.id(), reason, "a worker was recycled");
         if let Err(error) = self.publish_tools(key, fresh.id(), fresh.revision(), Others::Keep).await {

@@ -21,6 +21,7 @@ use crate::plugins::known::Preparing;
 use crate::plugins::limits::AllowedLimits;
 use crate::plugins::own::OwnRegistrations;
 use crate::plugins::registry::PluginRegistry;
+use crate::plugins::trial::Version;
 use crate::tools::results::{ResultCache, ResultCaching};
 use crate::tools::shares::Shares;
 use crate::uses::{self, Uses};
@@ -73,6 +74,7 @@ impl Host {
         // Before anybody can wish anything of this run.
         let left_over = options.store.wishes().all().await.map_err(StoreError::from)?;
         let uses = Arc::new(Uses::default());
+        uses.recall(&options.store).await.map_err(StoreError::from)?;
         let (store, clock) = (options.store, options.clock);
         let counted =
             uses::run(Arc::clone(&uses), store.clone(), Arc::clone(&clock), options.deadlines.audit_period);
@@ -95,6 +97,7 @@ impl Host {
             results,
             turns: Default::default(),
             writing: Default::default(),
+            wishing: Default::default(),
             applied: Default::default(),
             publishing: Default::default(),
             registering: Default::default(),
@@ -121,6 +124,7 @@ impl Host {
             enabling: Default::default(),
             changing_versions: Semaphore::new(1),
             outdated: Default::default(),
+            trials: Default::default(),
             left_over: Mutex::new(left_over),
             began: clock.now().timestamp_millis(),
             clock,
@@ -168,6 +172,7 @@ impl Host {
     /// Asks the code of every plugin that is new to this host what it registers, and starts what is to run from the
     /// beginning. Meant to go on while the host serves already.
     pub async fn warm_up(&self) {
+        self.finish_removals().await;
         if let Err(error) = self.remember_packages().await {
             tracing::error!(%error, "failed to remember the plugins of this host");
         }
@@ -223,8 +228,16 @@ impl Host {
     async fn settle_requirements(&self, key: &InstanceKey) {
         let _turn = self.turns.take(key).await;
         let Some(instance) = self.instances.get(key).filter(|instance| instance.enabled) else { return };
+        // Nobody is served before this has ended, so nothing is built or asked for it. What is not at hand stays as it was,
+        // and is looked at when somebody needs it.
+        let plugin = self.plugins.get(key.organization, &key.plugin);
+        let Some(plugin) = plugin.filter(|plugin| plugin.registered().is_some()) else { return };
+        let Some(package) = &plugin.package else { return };
+        if !matches!(self.packages.ready(package).await, Ok(Some(_))) {
+            return;
+        }
         let revision = instance.active_revision.or(instance.desired_revision);
-        match self.launch_revision(key, revision).await {
+        match self.launch_revision(key, revision, Version::Proven).await {
             Ok(_) if instance.state == InstanceState::Unconfigured => {
                 self.instances
                     .step(&instance.key, InstanceState::Stopped, |instance| instance.last_error = None);

@@ -2,6 +2,8 @@
 //!
 //! Workers count for themselves and may lie. What a lie can lead to is bounded: a line has the names of known services
 //! and two numbers each, and there is at most one of them per instance and period however much is reported.
+//!
+//! What is in no line yet is kept in the store every [`KEPT_EVERY`], so a sudden end of the host takes no more than that.
 
 use std::collections::HashMap;
 use std::mem;
@@ -10,15 +12,20 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use hayloft_model::plugin::Service;
-use hayloft_model::{Clock, InstanceKey};
-use hayloft_store::Store;
+use hayloft_model::{Clock, InstanceKey, OrganizationId};
 use hayloft_store::audit::NewAuditEntry;
+use hayloft_store::capability_uses::KeptUses;
+use hayloft_store::{DatabaseError, Store, WriteError};
 use hayloft_workers::Refusal;
 use hayloft_workers::protocol::{CapabilityUse, FailureReason};
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::Host;
+
+/// How often what is in no line yet is kept: one transaction for all instances, while any of them uses something.
+const KEPT_EVERY: Duration = Duration::from_secs(1);
 
 /// What was reported and is in no line yet.
 #[derive(Default)]
@@ -32,6 +39,8 @@ struct Tally {
     since: DateTime<Utc>,
     /// By service: allowed, refused.
     counts: HashMap<Service, (u64, u64)>,
+    /// Whether the store does not know all of this.
+    is_new: bool,
 }
 
 impl Tally {
@@ -47,6 +56,11 @@ impl Tally {
             detail: json!({ "since": self.since, "until": until, "uses": used.collect::<Map<_, Value>>() }),
         }
     }
+
+    fn kept(&self, key: &InstanceKey) -> KeptUses {
+        let counts = self.counts.iter().map(|(service, counts)| (service.to_string(), json!(counts)));
+        KeptUses::new(key.clone(), self.since, counts.collect::<Map<_, Value>>().into())
+    }
 }
 
 impl Uses {
@@ -57,7 +71,12 @@ impl Uses {
         since: DateTime<Utc>,
     ) {
         let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
-        let tally = tallies.entry(key.clone()).or_insert_with(|| Tally { since, counts: HashMap::new() });
+        let tally = tallies.entry(key.clone()).or_insert_with(|| Tally {
+            since,
+            counts: HashMap::new(),
+            is_new: true,
+        });
+        tally.is_new = true;
         tally.since = tally.since.min(since);
         for (service, count, denied) in uses {
             let counts = tally.counts.entry(service).or_default();
@@ -68,25 +87,83 @@ impl Uses {
         self.reported.notify_one();
     }
 
+    /// Takes up what an earlier run of the host kept and told nobody.
+    pub(crate) async fn recall(&self, store: &Store) -> Result<(), DatabaseError> {
+        for KeptUses { key, since, counts } in store.capability_uses().all().await? {
+            let of = |service: Service| {
+                let counts = &counts[service.as_str()];
+                Some((service, counts[0].as_u64()?, counts[1].as_u64()?))
+            };
+            self.add(&key, Service::ALL.into_iter().filter_map(of), since);
+        }
+        Ok(())
+    }
+
+    /// Keeps what the store does not know yet.
+    async fn keep(&self, store: &Store) {
+        let new: Vec<KeptUses> = {
+            let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+            let new = |(key, tally): (&InstanceKey, &mut Tally)| {
+                mem::take(&mut tally.is_new).then(|| tally.kept(key))
+            };
+            tallies.iter_mut().filter_map(new).collect()
+        };
+        if new.is_empty() {
+            return;
+        }
+        let Err(error) = store.capability_uses().keep(&new).await else { return };
+        tracing::error!(%error, "what plugins used could not be kept; it is tried again");
+        if let WriteError::UnknownOrganization(unknown) = error {
+            self.forget(unknown.0);
+        }
+        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        for KeptUses { key, .. } in new {
+            if let Some(tally) = tallies.get_mut(&key) {
+                tally.is_new = true;
+            }
+        }
+    }
+
+    /// Nobody is left to tell it to.
+    fn forget(&self, organization: OrganizationId) {
+        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        tallies.retain(|key, _| key.organization != organization);
+    }
+
     /// Writes a line for each instance that has something to tell.
     pub(crate) async fn write(&self, store: &Store, now: DateTime<Utc>) {
         let tallies = mem::take(&mut *self.tallies.lock().unwrap_or_else(PoisonError::into_inner));
         for (key, tally) in tallies {
-            if let Err(error) = store.audit().append(key.organization, tally.line(&key, now)).await {
-                tracing::error!(instance = %key, %error, "what a plugin used could not be audited; it is told later");
-                let Tally { since, counts } = tally;
-                let counts = counts.into_iter().map(|(service, (count, denied))| (service, count, denied));
-                self.add(&key, counts, since);
+            match store.capability_uses().tell(&key, tally.line(&key, now)).await {
+                Ok(()) => {}
+                Err(error @ WriteError::UnknownOrganization(_)) => {
+                    tracing::error!(instance = %key, %error, "what a plugin used could not be audited");
+                }
+                Err(error @ WriteError::Database(_)) => {
+                    tracing::error!(instance = %key, %error, "what a plugin used could not be audited; it is told later");
+                    let Tally { since, counts, .. } = tally;
+                    let counts =
+                        counts.into_iter().map(|(service, (count, denied))| (service, count, denied));
+                    self.add(&key, counts, since);
+                }
             }
         }
     }
 }
 
-/// Writes what is reported, a period after the first report of it, until it is aborted.
+/// Keeps what is reported, and writes it a period after the first report of it, until it is aborted.
 pub(crate) async fn run(uses: Arc<Uses>, store: Store, clock: Arc<dyn Clock>, period: Duration) {
     loop {
         uses.reported.notified().await;
-        tokio::time::sleep(period).await;
+        let told_at = Instant::now() + period;
+        loop {
+            let left = told_at.saturating_duration_since(Instant::now());
+            tokio::time::sleep(left.min(KEPT_EVERY)).await;
+            if Instant::now() >= told_at {
+                break;
+            }
+            uses.keep(&store).await;
+        }
         uses.write(&store, clock.now()).await;
     }
 }

@@ -46,6 +46,10 @@ pub(crate) fn usable(
     match endpoint {
         McpEndpoint::Process { .. } if named.is_empty() => vec![McpTransport::Stdio],
         McpEndpoint::Process { .. } => named,
+        // The address says it already (RFC 6455, section 3).
+        McpEndpoint::Remote { url } if named.is_empty() && url.starts_with("ws") => {
+            vec![McpTransport::Websocket]
+        }
         McpEndpoint::Remote { .. } if named.is_empty() => vec![McpTransport::Http, McpTransport::Sse],
         McpEndpoint::Remote { .. } => {
             named.retain(|transport| *transport != McpTransport::Stdio);

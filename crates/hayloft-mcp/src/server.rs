@@ -9,6 +9,7 @@ mod endpoint;
 mod negotiate;
 mod notify;
 mod session;
+mod sessions;
 mod sse;
 
 pub use body::ResponseBody;

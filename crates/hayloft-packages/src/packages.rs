@@ -211,6 +211,12 @@ impl Packages {
         looked.unwrap_or_else(|_| Err(Tampered { at: PathBuf::new() }))
     }
 
+    /// Where a package lies that is ready. What lies there is not compared with its seal.
+    #[must_use]
+    pub fn place(&self, package: &Package) -> Option<PathBuf> {
+        self.0.shelf.find(&package.descriptor.id, package.content_hash)
+    }
+
     /// Makes a package ready, unless it is. However many ask at the same time, it is done once, and goes on when they
     /// go away.
     ///

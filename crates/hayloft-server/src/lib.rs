@@ -11,7 +11,6 @@ use std::sync::Arc;
 use hayloft_host::Host;
 use hayloft_mcp::{EndpointOptions, McpEndpoint};
 use hayloft_model::Entropy;
-use tokio::sync::Semaphore;
 
 mod address;
 mod auth;
@@ -23,6 +22,7 @@ mod mcp;
 mod metrics;
 mod middleware;
 mod openapi;
+mod places;
 mod plugin_api;
 mod problem;
 mod query;
@@ -95,8 +95,8 @@ impl App {
             metrics: options.metrics,
             isolation: options.isolation,
             limits: options.limits,
-            listeners: Arc::new(Semaphore::new(endpoints::plugins::install_events::AT_ONCE)),
-            uploads: Semaphore::new(endpoints::plugins::upload::AT_ONCE),
+            listeners: endpoints::plugins::install_events::places(),
+            uploads: endpoints::plugins::upload::places(),
             draining: shutdown.draining(),
             version: hayloft_host::VERSION,
         });

@@ -35,8 +35,7 @@ impl ToolService for HostTools {
     fn principal(&self, caller: &McpCaller) -> Principal {
         match &caller.caller {
             Caller::Organization { token, .. } => principal_of(*token),
-            // The administrator has one set of sessions for each organization.
-            Caller::Administrator => Principal::new(format!("administrator/{}", caller.organization)),
+            Caller::Administrator => administrator_of(caller.organization),
         }
     }
 
@@ -88,4 +87,9 @@ impl ToolService for HostTools {
 /// Whose the sessions are that a token opened.
 pub(crate) fn principal_of(token: TokenId) -> Principal {
     Principal::new(token.to_string())
+}
+
+/// Whose the sessions are that the administrator has for an organization: one set for each.
+pub(crate) fn administrator_of(organization: OrganizationId) -> Principal {
+    Principal::new(format!("administrator/{organization}"))
 }

@@ -28,11 +28,12 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         // /v1/workers /v1/audit
         .routes(routes!(operations::workers::list))
         .routes(routes!(audit::list::list_of_host))
-        // /v1/orgs
+        // /v1/orgs /v1/orgs/{org}
         .routes(routes!(organizations::create::create, organizations::list::list))
+        .routes(routes!(organizations::remove::remove))
         // /v1/orgs/{org}/tokens /v1/orgs/{org}/tokens/{token}
         .routes(routes!(tokens::create::create, tokens::list::list))
-        .routes(routes!(tokens::revoke::revoke))
+        .routes(routes!(tokens::change_role::change_role, tokens::revoke::revoke))
         // /v1/orgs/{org}/audit
         .routes(routes!(audit::list::list))
         // /v1/orgs/{org}/plugins /v1/orgs/{org}/plugins/{plugin}
@@ -71,6 +72,7 @@ fn of_plugins() -> Router<AppState> {
         .route("/v1/plugins/{plugin}/", any(plugin_routes::proxy::proxy))
         .route("/v1/plugins/{plugin}/{*path}", any(plugin_routes::proxy::proxy))
         .route("/plugins/public/{plugin}/{*path}", get(plugins::public_file::public_file))
+        .route("/plugins/ui/{plugin}/{*path}", get(plugins::ui_file::ui_file))
         // Names of procedures, which plugins bring along. Every other route of this length comes first.
         .route("/v1/{names}", any(procedures::call::call))
 }

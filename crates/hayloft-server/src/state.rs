@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hayloft_host::Host;
 use hayloft_mcp::McpEndpoint;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::address::ExternalAddress;
@@ -16,6 +15,7 @@ use crate::mcp::HostTools;
 use crate::metrics::Metrics;
 use crate::middleware::observe::RequestIds;
 use crate::middleware::origin::Origins;
+use crate::places::Places;
 
 /// The handles, shared by all requests. Cheap to clone.
 #[derive(Clone)]
@@ -38,9 +38,9 @@ pub(crate) struct Handles {
     /// What keeps plugins from the host and from each other.
     pub(crate) isolation: IsolationBody,
     /// How many archives may arrive at once.
-    pub(crate) uploads: Semaphore,
+    pub(crate) uploads: Places,
     /// How many may follow installations at once.
-    pub(crate) listeners: Arc<Semaphore>,
+    pub(crate) listeners: Places,
     /// Bounds on what the outside may send.
     pub(crate) limits: ServerLimits,
     /// Names for requests.

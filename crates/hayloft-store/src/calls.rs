@@ -31,7 +31,7 @@ pub struct CallRecord {
     /// The MCP server, for a tool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<ServerId>,
-    /// The tool as its server calls it, or the route's method and pattern. Never what was sent.
+    /// The tool, prompt or listed resource as its server calls it, or the route's method and pattern. Never what was sent.
     pub name: String,
     /// Who called, as a `Caller` prints itself; `public` for a webhook.
     pub caller: String,
@@ -74,6 +74,10 @@ pub enum CallKind {
     Cron,
     /// A procedure of a plugin's own router.
     Procedure,
+    /// A resource of an MCP server.
+    Resource,
+    /// A prompt of an MCP server.
+    Prompt,
 }
 
 /// How a call ended.
@@ -120,7 +124,15 @@ macro_rules! stored_name {
     };
 }
 
-stored_name!(CallKind, "a kind of call", Tool => "tool", Route => "route", Cron => "cron", Procedure => "procedure");
+stored_name!(
+    CallKind, "a kind of call",
+    Tool => "tool",
+    Route => "route",
+    Cron => "cron",
+    Procedure => "procedure",
+    Resource => "resource",
+    Prompt => "prompt",
+);
 stored_name!(
     CallOutcome, "an outcome of a call",
     Done => "done",

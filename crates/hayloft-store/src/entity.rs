@@ -4,6 +4,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod calls;
+pub(crate) mod capability_uses;
 pub(crate) mod configurations;
 pub(crate) mod current_packages;
 pub(crate) mod host_audit;
@@ -18,6 +19,7 @@ pub(crate) mod permissions;
 pub(crate) mod plugin_values;
 pub(crate) mod registrations;
 pub(crate) mod remote_servers;
+pub(crate) mod removed_organizations;
 pub(crate) mod result_caching;
 pub(crate) mod tokens;
 pub(crate) mod tool_names;

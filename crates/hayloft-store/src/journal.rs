@@ -134,7 +134,8 @@ impl Journal {
         answer.await.map_err(|_| JournalError::Closed)?
     }
 
-    /// Takes a call down without waiting. The line is written a moment later.
+    /// Takes a call down without waiting. The line is written some milliseconds later, together with those of the calls
+    /// that came meanwhile; a sudden end of the process before that takes it along.
     ///
     /// # Errors
     /// When there is no room or the journal is closed; the call is not taken down then.

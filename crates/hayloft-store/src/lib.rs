@@ -34,6 +34,7 @@ use tokio::sync::watch;
 
 pub mod audit;
 pub mod calls;
+pub mod capability_uses;
 mod column;
 pub mod configurations;
 mod data_keys;
@@ -53,6 +54,7 @@ pub mod permissions;
 pub mod plugin_values;
 pub mod registrations;
 pub mod remote_servers;
+pub mod removed_organizations;
 pub mod result_caching;
 pub mod tokens;
 pub mod tool_names;
@@ -71,6 +73,7 @@ pub use write::WriteError;
 
 use audit::AuditTrail;
 use calls::Calls;
+use capability_uses::CapabilityUses;
 use configurations::Configurations;
 use database::Database;
 use instance_registrations::InstanceRegistrations;
@@ -82,6 +85,7 @@ use permissions::GrantedPermissions;
 use plugin_values::PluginValues;
 use registrations::Registrations;
 use remote_servers::RemoteServers;
+use removed_organizations::RemovedOrganizations;
 use result_caching::ResultCaching;
 use tokens::Tokens;
 use tool_names::ToolNames;
@@ -298,6 +302,12 @@ impl Store {
         ToolNames { store: self }
     }
 
+    /// Organizations that are removed.
+    #[must_use]
+    pub const fn removed_organizations(&self) -> RemovedOrganizations<'_> {
+        RemovedOrganizations { store: self }
+    }
+
     /// Whether organizations keep results of tools.
     #[must_use]
     pub const fn result_caching(&self) -> ResultCaching<'_> {
@@ -314,6 +324,12 @@ impl Store {
     #[must_use]
     pub const fn audit(&self) -> AuditTrail<'_> {
         AuditTrail { store: self }
+    }
+
+    /// What plugins used and is in no line of the audit trail yet.
+    #[must_use]
+    pub const fn capability_uses(&self) -> CapabilityUses<'_> {
+        CapabilityUses { store: self }
     }
 
     /// Single calls and their sums, as far as the journal was replayed.

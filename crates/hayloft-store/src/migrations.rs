@@ -18,6 +18,8 @@ mod m0009_remote_servers;
 mod m0010_result_caching;
 mod m0011_wishes;
 mod m0012_uploads_and_grants;
+mod m0013_capability_uses;
+mod m0014_removed_organizations;
 
 pub(crate) struct Migrator;
 
@@ -36,6 +38,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_result_caching::Migration),
             Box::new(m0011_wishes::Migration),
             Box::new(m0012_uploads_and_grants::Migration),
+            Box::new(m0013_capability_uses::Migration),
+            Box::new(m0014_removed_organizations::Migration),
         ]
     }
 }

@@ -76,22 +76,23 @@ impl Organizations<'_> {
         Ok(organization)
     }
 
-    /// All organizations, oldest first.
+    /// All organizations that are not removed, oldest first.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn list(self) -> Result<Vec<Organization>, DatabaseError> {
-        organizations::Entity::find()
+        let rows = organizations::Entity::find()
             .order_by_asc(organizations::Column::Id)
             .all(&self.store.database().reader)
             .await
-            .map_err(DatabaseError::doing("list the organizations"))?
-            .into_iter()
-            .map(TryInto::try_into)
+            .map_err(DatabaseError::doing("list the organizations"))?;
+        let removed = self.store.removed_organizations().all().await?;
+        let all = rows.into_iter().map(Organization::try_from);
+        all.filter(|read| read.as_ref().map_or(true, |organization| !removed.contains(&organization.id)))
             .collect()
     }
 
-    /// One organization.
+    /// One organization, removed or not.
     ///
     /// # Errors
     /// When the database fails.

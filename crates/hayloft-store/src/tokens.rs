@@ -221,6 +221,48 @@ impl Tokens<'_> {
         Ok(row.try_into()?)
     }
 
+    /// Gives a token another role. One that was revoked has none.
+    ///
+    /// # Errors
+    /// When the organization has no such token or the database fails.
+    pub async fn change_role(
+        self,
+        organization: OrganizationId,
+        id: TokenId,
+        role: Role,
+        author: &Caller,
+    ) -> Result<Token, TokenError> {
+        let write = self.store.begin("change the role of the token").await?;
+        let row = tokens::Entity::find_by_id(id.to_string())
+            .filter(tokens::Column::OrganizationId.eq(organization.to_string()))
+            .filter(tokens::Column::RevokedAt.is_null())
+            .lock_exclusive()
+            .one(&write.transaction)
+            .await
+            .map_err(write.failed())?
+            .ok_or(TokenError::NotFound(id))?;
+        let before = Token::try_from(row.clone())?;
+        if before.role == role {
+            return Ok(before);
+        }
+        let row = tokens::Model { role: role.to_string(), ..row };
+        tokens::Entity::update(row.clone().into_active_model().reset_all())
+            .exec_without_returning(&write.transaction)
+            .await
+            .map_err(write.failed())?;
+        write
+            .record(Act {
+                organization,
+                author: Some(author),
+                action: "token.role_changed",
+                subject: id.to_string(),
+                detail: json!({ "from": before.role, "to": role }),
+            })
+            .await?;
+        write.commit().await?;
+        Ok(row.try_into()?)
+    }
+
     async fn read(self, query: sea_orm::Select<tokens::Entity>) -> Result<Vec<Token>, DatabaseError> {
         query
             .order_by_asc(tokens::Column::Id)

@@ -156,6 +156,11 @@ impl Vault {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).get(&organization).cloned()
     }
 
+    /// Lets go of an organization's data key.
+    pub(crate) fn forget(&self, organization: OrganizationId) {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).remove(&organization);
+    }
+
     /// Opens an organization's data key and keeps it at hand.
     pub(crate) fn open_data_key(
         &self,

@@ -31,7 +31,7 @@ use crate::slots::Slots;
 use crate::warm::{Pooling, WarmPool};
 use crate::{
     CandidateError, KeepRefused, KeptServer, Launch, LaunchRefused, LaunchSource, Observer, ProbeError,
-    StartFailure, StateChange, Unavailable, WarmWorker, Worker, WorkerStatus, home,
+    StartFailure, StateChange, Unavailable, WarmWorker, Worker, WorkerCode, WorkerStatus, home,
 };
 
 mod admission;
@@ -71,6 +71,7 @@ pub(crate) enum Command {
     Warm(oneshot::Sender<Vec<WarmWorker>>),
     /// Nothing of this plugin is to be kept ready that was started before now.
     Cool(PluginId, String),
+    CodeOf(WorkerId, oneshot::Sender<Option<WorkerCode>>),
     Told(InstanceKey, oneshot::Sender<()>),
     Shutdown(Duration, oneshot::Sender<()>),
 }
@@ -297,6 +298,7 @@ impl Dispatcher {
             Command::Statuses(reply) => drop(reply.send(self.statuses())),
             Command::Warm(reply) => drop(reply.send(self.warm_workers())),
             Command::Cool(plugin, reason) => self.cool(&plugin, &reason),
+            Command::CodeOf(worker, reply) => drop(reply.send(self.code_of(worker))),
             Command::Told(key, reply) => {
                 self.instance(&key).notices.told(reply);
                 self.drop_if_unused(&key);

@@ -83,6 +83,8 @@ pub(crate) enum Event {
 #[derive(Clone, Debug)]
 pub(crate) struct Ending {
     pub(crate) cause: Cause,
+    /// It was killed, or gave up, for want of memory.
+    pub(crate) out_of_memory: bool,
     /// How long the process lived.
     pub(crate) uptime: Duration,
 }

@@ -64,7 +64,7 @@ pub use settings::{
     RouteLimits, Runtime, Sampling, SamplingSettings, Settings, StartLimits,
 };
 pub use source::{Binding, Launch, LaunchRefused, LaunchSource};
-pub use status::{VitalSigns, WarmWorker, WorkerStatus};
+pub use status::{VitalSigns, WarmWorker, WorkerCode, WorkerStatus};
 pub use warm::{Pooling, WarmLimits};
 pub use worker::{HookCall, LONGEST_INPUT, Worker};
 pub use workers::Workers;

@@ -142,6 +142,8 @@ pub enum StateChange {
     Crashed {
         /// What happened, for people.
         error: String,
+        /// It ended for want of memory.
+        out_of_memory: bool,
         /// What kept it from starting, if it never served.
         failure: Option<StartFailure>,
         /// How long calls are refused from now on.

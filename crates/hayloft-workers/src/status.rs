@@ -1,6 +1,7 @@
 //! What is known of a worker, for people.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -11,6 +12,15 @@ use hayloft_sandbox::Tier;
 use metrics::{Gauge, gauge};
 
 use crate::ServerHealth;
+
+/// The code that a worker runs, which may be older than the one that its plugin has by now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerCode {
+    /// Which.
+    pub content_hash: ContentHash,
+    /// Where it lies.
+    pub root: PathBuf,
+}
 
 /// A worker at one moment.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,7 +3,7 @@
 //! It obeys the dispatcher's orders, answers the worker's requests, keeps deadlines, and when the process ends, for
 //! whatever reason, leaves nothing of it behind.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -105,7 +105,7 @@ pub(crate) async fn run(birth: Birth) {
                 facts.state = WorkerState::Gone;
                 facts.ending = Some(failure.to_string());
             });
-            Ending { cause: Cause::NeverServed(failure), uptime: begun.elapsed() }
+            Ending { cause: Cause::NeverServed(failure), out_of_memory: false, uptime: begun.elapsed() }
         }
     };
     // Without a dispatcher nobody wants to know any more.
@@ -143,6 +143,8 @@ struct Unit {
     registration: Option<Box<RawValue>>,
     /// What the worker gave as the reason of its own end.
     fatal: Option<StartFailure>,
+    /// Its process ended for want of memory.
+    out_of_memory: bool,
     drain: Option<Drain>,
     health: Health,
     idleness: Idleness,
@@ -151,7 +153,8 @@ struct Unit {
     pending: HashMap<u64, Pending>,
     servers: HashMap<ServerId, Server>,
     /// Servers that the worker said are elsewhere. The host has them.
-    elsewhere: BTreeSet<ServerId>,
+    /// With the request that is still to be agreed to.
+    elsewhere: BTreeMap<ServerId, Option<u64>>,
     /// Servers that the plugin's folder lists, until they are started.
     listed: Vec<KeptServer>,
     /// The organization's settings as variables of servers.
@@ -214,11 +217,12 @@ impl Unit {
             last_words: None,
             registration: None,
             fatal: None,
+            out_of_memory: false,
             drain: None,
             next_request: 1,
             pending: HashMap::new(),
             servers: HashMap::new(),
-            elsewhere: BTreeSet::new(),
+            elsewhere: BTreeMap::new(),
             listed: Vec::new(),
             server_environment: Vec::new(),
             kept: BTreeMap::new(),
@@ -233,9 +237,9 @@ impl Unit {
 
     async fn live(mut self, news: mpsc::UnboundedReceiver<News>) -> Ending {
         let cause = self.turn(news).await.map_texts(|text| self.log.masked(&text));
-        let begun = self.begun;
-        self.end(&cause).await;
-        Ending { cause, uptime: begun.elapsed() }
+        let ending = Ending { cause, out_of_memory: self.out_of_memory, uptime: self.begun.elapsed() };
+        self.end(&ending).await;
+        ending
     }
 
     async fn turn(&mut self, mut news: mpsc::UnboundedReceiver<News>) -> Cause {

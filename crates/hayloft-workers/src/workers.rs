@@ -18,8 +18,11 @@ use crate::logs::WorkerLog;
 use crate::queue::Queue;
 use crate::{
     Candidate, CandidateError, HookCall, KeepRefused, KeptServer, Launch, LaunchSource, Level, LogLine,
-    Observer, ProbeError, Settings, Unavailable, VitalSigns, WarmWorker, Worker, WorkerStatus,
+    Observer, ProbeError, Settings, Unavailable, VitalSigns, WarmWorker, Worker, WorkerCode, WorkerStatus,
 };
+
+/// How long clearing away what has ended may take on a slow machine.
+const CLEARING: Duration = Duration::from_secs(20);
 
 /// All workers of this host. Clones are the same; when the last one is dropped, every worker is killed.
 #[derive(Clone)]
@@ -54,7 +57,7 @@ impl Workers {
     /// # Errors
     /// When there is none and none can be had now.
     pub async fn ensure(&self, key: &InstanceKey) -> Result<Worker, Unavailable> {
-        if let Some(worker) = self.serving(key) {
+        if let Some(worker) = self.engage(key) {
             return Ok(worker);
         }
         let _place = self.queue.enter(key.organization)?;
@@ -67,10 +70,17 @@ impl Workers {
         }
     }
 
-    /// The serving worker of an instance, if there is one.
+    /// The serving worker of an instance, if there is one, for somebody who begins something on it now: it counts as used.
+    #[must_use]
+    pub fn engage(&self, key: &InstanceKey) -> Option<Worker> {
+        self.shared.directory.serving(key)
+    }
+
+    /// The serving worker of an instance, if there is one, for somebody who only looks: that keeps no worker from being
+    /// idle.
     #[must_use]
     pub fn serving(&self, key: &InstanceKey) -> Option<Worker> {
-        self.shared.directory.serving(key)
+        self.shared.directory.look(key)
     }
 
     /// What is known of the serving worker of an instance, if there is one. Nobody is asked and nothing is waited for, so
@@ -139,6 +149,23 @@ impl Workers {
     /// # Errors
     /// When it does not start, or the hook fails. Nothing of it is left then.
     pub async fn candidate(&self, key: &InstanceKey, launch: Launch) -> Result<Candidate, CandidateError> {
+        self.beside(key, launch, Some(HookCall::ConfigUpdate)).await
+    }
+
+    /// Starts a worker beside the serving one on the values that this has already: it is told of no new ones.
+    ///
+    /// # Errors
+    /// When it does not start. Nothing of it is left then.
+    pub async fn replacement(&self, key: &InstanceKey, launch: Launch) -> Result<Candidate, CandidateError> {
+        self.beside(key, launch, None).await
+    }
+
+    async fn beside(
+        &self,
+        key: &InstanceKey,
+        launch: Launch,
+        hook: Option<HookCall>,
+    ) -> Result<Candidate, CandidateError> {
         let (workers, key, launch) = (self.clone(), key.clone(), Box::new(launch));
         // A task of its own: if the caller goes away, what it gives is dropped, and that ends the worker.
         let work = tokio::spawn(async move {
@@ -147,10 +174,12 @@ impl Workers {
                 .await
                 .unwrap_or(Err(CandidateError::ShuttingDown))?;
             let candidate = Candidate::new(workers.clone(), worker.clone());
-            match worker.call_hook(HookCall::ConfigUpdate).await {
-                Ok(_) => Ok(candidate),
-                Err(error) => Err(CandidateError::Hook { hook: "onConfigUpdate", error }),
+            if let Some(hook) = hook
+                && let Err(error) = worker.call_hook(hook).await
+            {
+                return Err(CandidateError::Hook { hook: "onConfigUpdate", error });
             }
+            Ok(candidate)
         });
         work.await.unwrap_or(Err(CandidateError::ShuttingDown))
     }
@@ -244,6 +273,11 @@ impl Workers {
         self.command(Command::Cool(plugin.clone(), reason.to_owned()));
     }
 
+    /// The code that a worker runs; nothing for one that is no more.
+    pub async fn code_of(&self, worker: WorkerId) -> Option<WorkerCode> {
+        self.ask(|reply| Command::CodeOf(worker, reply)).await.flatten()
+    }
+
     /// Waits until the observer was told of everything that has happened to an instance so far.
     pub async fn told(&self, key: &InstanceKey) {
         self.ask(|reply| Command::Told(key.clone(), reply)).await;
@@ -255,9 +289,15 @@ impl Workers {
         self.shared.logs.find(key).map(|logs| logs.tail(tail)).unwrap_or_default()
     }
 
-    /// Ends all workers: calls in flight have so long to end. Returns when nothing is left; nothing starts any more.
+    /// Ends all workers: calls in flight have so long to end. Returns when nothing is left, or when something is although
+    /// it has had its time; nothing starts any more.
     pub async fn shutdown(&self, calls: Duration) {
-        self.ask(|reply| Command::Shutdown(calls, reply)).await;
+        let within = calls + self.shared.settings.deadlines.stop + CLEARING;
+        let ended = self.ask(|reply| Command::Shutdown(calls, reply));
+        if tokio::time::timeout(within, ended).await.is_err() {
+            // What is left ends with the host: the kernel sees to that.
+            tracing::error!(within = within.as_secs_f64(), "not all workers have ended in time");
+        }
     }
 
     pub(crate) fn command(&self, command: Command) {

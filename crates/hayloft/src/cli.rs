@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use hayloft_model::{PluginId, TokenId};
+use hayloft_model::{OrganizationId, PluginId, TokenId};
 use hayloft_sandbox::Tier;
 use hayloft_server::{AddressRange, PublicUrl};
 
@@ -160,6 +160,13 @@ pub(crate) enum OrgCommand {
         #[command(flatten)]
         format: FormatArgs,
     },
+    /// Remove an organization for good, with all that it gave. Only its audit trail stays.
+    Remove {
+        /// The organization's id, `org_…`.
+        org_id: OrganizationId,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+    },
     /// List the organizations that the token can see.
     List {
         #[command(flatten)]
@@ -195,6 +202,18 @@ pub(crate) enum TokenCommand {
         connection: ConnectionArgs,
         #[command(flatten)]
         format: FormatArgs,
+    },
+    /// Give a token another role.
+    Role {
+        /// The token's public name, `tok_…`.
+        token_id: TokenId,
+        /// What it may do from now on.
+        #[arg(value_enum)]
+        role: RoleArg,
+        #[command(flatten)]
+        org: OrgArgs,
+        #[command(flatten)]
+        connection: ConnectionArgs,
     },
     /// Take a token back.
     Revoke {

@@ -20,6 +20,7 @@ mod offline;
 mod openapi;
 mod org_create;
 mod org_list;
+mod org_remove;
 mod plugin_call;
 mod plugin_check;
 mod plugin_disable;
@@ -38,6 +39,7 @@ mod serve;
 mod token_create;
 mod token_list;
 mod token_revoke;
+mod token_role;
 mod workers;
 
 /// What every command can reach.
@@ -108,10 +110,17 @@ impl Context<'_> {
 pub(crate) fn run(cli: Cli, environment: &HashMap<String, String>) -> Result<ExitCode, Failure> {
     let context = Context { environment, config_file: cli.config };
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads())
         .enable_all()
         .build()
         .map_err(|error| Failure::caused("failed to start", &error))?;
     runtime.block_on(dispatch(&context, cli.command))
+}
+
+/// How many threads answer requests: half of the machine's processors, since workers need the others. A call goes through
+/// several tasks; where there are more threads than work, most of what a call costs is waking them for each other.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
 }
 
 async fn dispatch(context: &Context<'_>, command: Command) -> Result<ExitCode, Failure> {
@@ -128,6 +137,9 @@ async fn dispatch(context: &Context<'_>, command: Command) -> Result<ExitCode, F
         Command::Org(OrgCommand::Create { name, connection, format }) => {
             org_create::run(context, &name, &connection, format).await?;
         }
+        Command::Org(OrgCommand::Remove { org_id, connection }) => {
+            org_remove::run(context, org_id, &connection).await?;
+        }
         Command::Org(OrgCommand::List { connection, format }) => {
             org_list::run(context, &connection, format).await?
         }
@@ -136,6 +148,9 @@ async fn dispatch(context: &Context<'_>, command: Command) -> Result<ExitCode, F
         }
         Command::Token(TokenCommand::List { org, connection, format }) => {
             token_list::run(context, &org, &connection, format).await?;
+        }
+        Command::Token(TokenCommand::Role { token_id, role, org, connection }) => {
+            token_role::run(context, token_id, role, &org, &connection).await?;
         }
         Command::Token(TokenCommand::Revoke { token_id, org, connection }) => {
             token_revoke::run(context, token_id, &org, &connection).await?;

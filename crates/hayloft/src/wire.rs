@@ -148,7 +148,9 @@ fn reserved_ids(config: &Config) -> BTreeSet<PluginId> {
     let environment = config.plugins.environment_grants.keys();
     let limits = config.plugins.limits.keys().chain(config.plugins.soft_memory.keys());
     let network = config.network.grants.keys().chain(config.network.private.keys());
-    environment.chain(limits).chain(network).chain(&config.packages.script_grants).cloned().collect()
+    let workers = config.plugins.workers.keys().chain(&config.plugins.keep_alive);
+    let scripts = &config.packages.script_grants;
+    environment.chain(limits).chain(network).chain(workers).chain(scripts).cloned().collect()
 }
 
 /// How workers are run.
@@ -439,6 +441,45 @@ mod tests {
         let environment =
             ["HAYLOFT_ADMIN_TOKEN", "SHOPIFY_API_KEY"].map(|name| (name.to_owned(), "x".to_owned())).into();
         assert_eq!(for_plugins(&environment).into_keys().collect::<Vec<_>>(), ["SHOPIFY_API_KEY"]);
+    }
+
+    #[test]
+    fn whatever_an_operator_gives_by_id_keeps_the_id_from_strangers() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hayloft.toml");
+        let settings = r#"
+            [plugins]
+            keep_alive = ["by-keep-alive"]
+            [plugins.environment_grants]
+            by-environment = ["DB_URL"]
+            [plugins.limits]
+            by-limits = { memory = "256MiB" }
+            [plugins.workers]
+            by-workers = 3
+            [plugins.soft_memory]
+            by-soft-memory = "128MiB"
+            [network.grants]
+            by-network = ["api.example.com"]
+            [network.private]
+            by-private = ["db.internal:5432=10.0.0.5"]
+            [packages]
+            script_grants = ["by-scripts"]
+        "#;
+        std::fs::write(&file, settings).unwrap();
+        let sources = config::Sources { file: Some(&file), environment: &HashMap::new(), flags: Vec::new() };
+        let loaded = config::load(sources).unwrap();
+        let reserved: Vec<_> = reserved_ids(&loaded.config).iter().map(ToString::to_string).collect();
+        let all = [
+            "environment",
+            "keep-alive",
+            "limits",
+            "network",
+            "private",
+            "scripts",
+            "soft-memory",
+            "workers",
+        ];
+        assert_eq!(reserved, all.map(|by| format!("by-{by}")));
     }
 
     #[test]

@@ -33,6 +33,8 @@ const _app = t.router({
     getMCPTools: query,
     refreshMCPTools: mutation,
     getInstances: query,
+    statistics: query,
+    metrics: query,
     oauth: t.router({ isAvailable: query, status: query, initiate: mutation, revoke: mutation }),
   }),
   sources: t.router({ list: query }),
@@ -284,6 +286,10 @@ test("a plugin goes through its life in the shapes of the documents", async () =
     { pluginId, enabled: true, state: "ready", running: true },
   ]);
 
+  const statistics = { totalInvocations: expect.any(Number), tools: expect.any(Array) };
+  expect(await plugins.statistics.query({ pluginId })).toMatchObject(statistics);
+  expect(await plugins.metrics.query({ pluginId })).toMatchObject(statistics);
+
   const available = await plugins.oauth.isAvailable.query({ pluginId });
   expect(available.available).toBe(false);
   expect(available.reason).toContain("SHOP_CLIENT_ID");
@@ -299,7 +305,7 @@ test("a plugin goes through its life in the shapes of the documents", async () =
   expect(await plugins.disable.mutate({ pluginId })).toEqual({ success: true });
   expect((await plugins.get.query({ pluginId })).enabled).toBe(false);
   await expect(plugins.restart.mutate({ pluginId })).rejects.toMatchObject({
-    data: { code: "UNPROCESSABLE_CONTENT" },
+    data: { code: "CONFLICT" },
   });
 });
 
@@ -344,7 +350,7 @@ test("rights and organizations are kept apart", async () => {
     expect(outcome).toMatchObject({ reason: { data: { code: "FORBIDDEN" } } });
   }
   await expect(client("nobody").plugins.getAll.query(undefined)).rejects.toMatchObject({
-    data: { code: "BAD_REQUEST" },
+    data: { code: "UNAUTHORIZED" },
   });
   expect(await client(await two.admin()).plugins.getInstances.query(undefined)).toEqual([]);
   const admin = client(await one.admin()).plugins;

@@ -617,6 +617,47 @@ describe("the plugins of the master plan", { timeout: 60_000 }, () => {
     ]);
   });
 
+  it("WhatsApp tells in its log what fails, and answers its provider all the same", async () => {
+    const api = createServer((req, res) => {
+      req.resume();
+      res.setHeader("content-type", "application/json");
+      const refused = req.url?.endsWith("/receive") === true;
+      res.statusCode = refused ? 501 : 200;
+      const error = "`messages.receive` is not available: this host keeps no conversations";
+      res.end(JSON.stringify(refused ? { success: false, error } : { success: true, data: {} }));
+    });
+    await new Promise<void>((resolve) => api.listen(0, "127.0.0.1", resolve));
+    onTestFinished(() => void api.close());
+    const { worker, ask } = await started(
+      {
+        format: "hay-class",
+        root: fixtureFolder("whatsapp", { compile: "commonjs" }),
+        entry: "dist/index.js",
+      },
+      {
+        config: {
+          accessToken: "t",
+          phoneNumberId: "1",
+          webhookVerifyToken: "v",
+          businessAccountId: "2",
+        },
+        api: { url: `http://127.0.0.1:${(api.address() as AddressInfo).port}`, token: "worker" },
+      },
+    );
+    const query = "hub.mode=subscribe&hub.verify_token=wrong&hub.challenge=1";
+    expect((await ask(`/webhook?${query}`)).status).toBe(403);
+    await worker.log(
+      ({ level, message }) => level === "error" && message === "Webhook verification failed",
+    );
+
+    const message = { from: "+1", id: "m", type: "text", timestamp: "1", text: { body: "Hi" } };
+    const change = { field: "messages", value: { messages: [message] } };
+    const payload = { object: "whatsapp_business_account", entry: [{ changes: [change] }] };
+    expect((await ask("/webhook", "POST", JSON.stringify(payload))).status).toBe(200);
+    const line = await worker.log(({ message }) => message.startsWith("Error processing message"));
+    expect(JSON.stringify(line)).toContain("this host keeps no conversations");
+  });
+
   it("HubSpot: a remote server with OAuth", async () => {
     const root = fixtureFolder("hubspot", { compile: "commonjs" });
     const { asked } = await started({ format: "hay-class", root, entry: "dist/index.js" });

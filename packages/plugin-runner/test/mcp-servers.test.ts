@@ -116,11 +116,13 @@ describe("the servers of a worker", () => {
       files: {
         "index.cjs": `module.exports = () => ({ name: "MCP", async onStart({ mcp }) {
           await mcp.startLocalStdio({ id: "a", command: "node", args: ["server.js"], cwd: "./mcp/", env: { KEY: "1", NONE: undefined }, timeout: 5000 });
-          await mcp.startLocalStdio({ id: "b", command: "npx" });
+          await mcp.startLocalStdio({ id: "b", command: "npx", args: ["-y", "thing@1", "on"], cwd: "mcp" });
           await mcp.startExternal({ id: "c", url: "https://mcp.example/x?y=1", authHeaders: { Authorization: "Bearer t" } });
           await mcp.startExternal({ id: "c", url: "https://mcp.example/" });
         } });`,
         "mcp/server.js": "",
+        "mcp/node_modules/thing/package.json": '{ "name": "thing", "bin": "cli.js" }',
+        "mcp/node_modules/thing/cli.js": "#!/usr/bin/env node",
       },
     });
     await worker.hook("start");
@@ -143,9 +145,9 @@ describe("the servers of a worker", () => {
         server: {
           id: "b",
           kind: "stdio",
-          command: "npx",
-          args: [],
-          cwd: ".",
+          command: "node",
+          args: ["node_modules/thing/cli.js", "on"],
+          cwd: "mcp",
           env: {},
           timeoutMs: 30_000,
         },

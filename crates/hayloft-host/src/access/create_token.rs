@@ -67,7 +67,7 @@ impl Host {
             let created =
                 host.store.tokens().create(organization, wish.role, wish.name.as_deref(), &caller).await;
             let (record, token) = created.map_err(StoreError::from)?;
-            host.access.add_token(&record);
+            host.access.put_token(&record);
             Ok(NewToken { id: record.id, role: record.role, token })
         })
         .await

@@ -20,15 +20,17 @@ impl HostEnvironment {
         &'a self,
         descriptor: &'a PluginDescriptor,
     ) -> impl Iterator<Item = (&'a str, &'a Secret<String>)> {
-        let granted = |name: &str| {
-            !hayloft_manifest::needs_grant(name)
-                || self.grants.get(&descriptor.id).is_some_and(|names| names.contains(name))
-        };
         descriptor
             .env
             .iter()
-            .filter(move |name| granted(name))
+            .filter(|name| self.is_granted(&descriptor.id, name))
             .filter_map(|name| Some((name.as_str(), self.variables.get(name)?)))
+    }
+
+    /// Whether the operator lets a plugin have a variable of this name, if it asks for it.
+    pub(crate) fn is_granted(&self, plugin: &PluginId, name: &str) -> bool {
+        !hayloft_manifest::needs_grant(name)
+            || self.grants.get(plugin).is_some_and(|names| names.contains(name))
     }
 
     /// The value of one variable, if the plugin may read it.

@@ -1,18 +1,23 @@
 //! Read a resource or get a prompt of an organization, whichever plugin and server has it.
 
+use std::time::Instant;
+
 use hayloft_mcp::client::UpstreamGet;
 use hayloft_mcp::{GetItem, ItemKind, ToolFailure, with_addresses};
 use hayloft_model::{Caller, InstanceKey, OrganizationId, PluginId, Scope, ServerId};
+use hayloft_store::calls::{CallKind, CallRecord};
 use serde_json::value::RawValue;
 
+use super::table::{ItemsByServer, ServerItems};
 use crate::Host;
-use crate::tools::call::{CallToolError, Reached, server_down};
+use crate::tools::call::{CallToolError, Reached, no_turn, server_down, told};
 
 /// What every public address begins with.
 const SCHEME: &str = "hayloft://";
 
 impl Host {
-    /// Reads a resource or gets a prompt. The result is the server's own, with public addresses in place of its own ones.
+    /// Reads a resource or gets a prompt. The result is the server's own, with public addresses of the contents that were
+    /// read. What a prompt, like a tool's result, has inside keeps the address that its server gives it.
     ///
     /// # Errors
     /// See [`CallToolError`].
@@ -24,57 +29,132 @@ impl Host {
     ) -> Result<Box<RawValue>, CallToolError> {
         self.authorize(caller, organization, Scope::ToolsCall)?;
         let found = match request.kind {
-            ItemKind::Prompt => self.prompt(organization, &request.identity),
+            ItemKind::Prompt => self.prompt(organization, &request.identity).await,
             ItemKind::Resource | ItemKind::Template => place(organization, &request.identity),
         };
+        let found = found.filter(|(key, ..)| self.instances.get(key).is_some_and(|found| found.enabled));
         let unknown = || ToolFailure::UnknownItem { kind: request.kind, identity: request.identity.clone() };
         let (key, server, own) = found.ok_or_else(unknown)?;
-        if !self.instances.get(&key).is_some_and(|instance| instance.enabled) {
-            return Err(unknown().into());
-        }
-        self.check_callable(&key)?;
-        let reached = match self.remote_link(&key, &server) {
-            Some(link) => Reached::Elsewhere(link),
-            None => self.session(&key, &server).await?,
+        let (at, begun) = (self.clock.now(), Instant::now());
+        let kind = match request.kind {
+            ItemKind::Prompt => CallKind::Prompt,
+            ItemKind::Resource | ItemKind::Template => CallKind::Resource,
         };
-        let (_in_flight, upstream) = match reached {
-            Reached::InWorker(worker, upstream) => (Some(worker.activity()), upstream),
+        let name = self.item_name(&key, &server, kind, &own);
+        let outcome = self.get_known_item(&key, &server, &own, request).await;
+        let (told, reason) = told(&outcome);
+        self.take_down(CallRecord {
+            organization,
+            plugin: key.plugin,
+            kind,
+            server: Some(server),
+            name,
+            caller: caller.to_string(),
+            at,
+            duration: begun.elapsed(),
+            outcome: told,
+            reason: reason.map(str::to_owned),
+        });
+        outcome
+    }
+
+    /// What is taken down of an address: one that no list has was put together by whoever asks.
+    fn item_name(&self, key: &InstanceKey, server: &ServerId, kind: CallKind, own: &str) -> String {
+        let listed = self.items.of(key).remove(server);
+        let lists = |items: &ServerItems| items.resources.iter().any(|resource| resource.own == own);
+        let is_known = kind != CallKind::Resource || listed.is_some_and(|items| lists(&items));
+        if is_known { own.to_owned() } else { String::from("unlisted") }
+    }
+
+    async fn get_known_item(
+        &self,
+        key: &InstanceKey,
+        server: &ServerId,
+        own: &str,
+        request: GetItem,
+    ) -> Result<Box<RawValue>, CallToolError> {
+        self.check_callable(key)?;
+        let _turn = self.shares.take(key.organization, &request.cancelled).await.map_err(no_turn)?;
+        let reached = async {
+            match self.remote_link(key, server) {
+                Some(link) => Ok(Reached::Elsewhere(link)),
+                None => self.session(key, server).await,
+            }
+        };
+        let reached = tokio::select! {
+            reached = reached => reached?,
+            () = request.cancelled.cancelled() => return Err(ToolFailure::Cancelled.into()),
+        };
+        let (_in_flight, link, upstream) = match reached {
+            Reached::InWorker(worker, upstream) => (Some(worker.activity()), None, upstream),
             Reached::Elsewhere(link) => {
-                let session = link.session().await;
-                (None, session.map_err(|down| server_down(&key, &server, &down.error, None))?)
+                let session = tokio::select! {
+                    session = link.session() => session,
+                    () = request.cancelled.cancelled() => return Err(ToolFailure::Cancelled.into()),
+                };
+                let upstream = session.map_err(|down| {
+                    let left = down.until.saturating_duration_since(tokio::time::Instant::now());
+                    server_down(key, server, &down.error, Some(left))
+                })?;
+                (None, Some(link), upstream)
             }
         };
         let get = UpstreamGet {
             kind: request.kind,
-            identity: &own,
+            identity: own,
             arguments: request.arguments.as_deref(),
             meta: request.meta.as_deref(),
             progress: request.progress,
             deadline: self.tool_deadline(),
             cancelled: &request.cancelled,
         };
-        let result = upstream.get_item(get).await.map_err(ToolFailure::from)?;
+        let result = upstream.get_item(get).await;
+        if let Some(link) = link {
+            match &result {
+                Ok(_) => link.answered(),
+                Err(error) => {
+                    link.told(error);
+                }
+            }
+        }
+        let result = result.map_err(ToolFailure::from)?;
         Ok(match request.kind {
             ItemKind::Prompt => result,
             ItemKind::Resource | ItemKind::Template => {
-                with_addresses(&result, |own| public_address(&key, &server, own))
+                with_addresses(&result, |own| public_address(key, server, own))
             }
         })
     }
 
-    /// Where the prompt of a public name is.
-    fn prompt(&self, organization: OrganizationId, name: &str) -> Option<(InstanceKey, ServerId, String)> {
-        let own =
-            self.instances.all().into_iter().filter(|instance| instance.key.organization == organization);
-        own.filter_map(|instance| Some((instance.key.clone(), self.items.of(&instance.key)?))).find_map(
-            |(key, servers)| {
-                servers.into_iter().find_map(|(server, items)| {
-                    let prompt = items.prompts.iter().find(|prompt| prompt.public == name)?;
-                    Some((key.clone(), server, prompt.own.clone()))
-                })
-            },
-        )
+    /// Where the prompt of a public name is. Whoever knows the name may ask before anybody asked for a list.
+    async fn prompt(
+        &self,
+        organization: OrganizationId,
+        name: &str,
+    ) -> Option<(InstanceKey, ServerId, String)> {
+        let own = self.instances.all().into_iter().map(|instance| instance.key.clone());
+        let own = own.filter(|key| key.organization == organization);
+        let known = own.map(|key| {
+            let items = self.items.of(&key);
+            (key, items)
+        });
+        match find_prompt(known.collect(), name) {
+            Some(found) => Some(found),
+            None => find_prompt(self.all_items(organization).await, name),
+        }
     }
+}
+
+fn find_prompt(
+    known: Vec<(InstanceKey, ItemsByServer)>,
+    name: &str,
+) -> Option<(InstanceKey, ServerId, String)> {
+    known.into_iter().find_map(|(key, servers)| {
+        servers.into_iter().find_map(|(server, items)| {
+            let prompt = items.prompts.iter().find(|prompt| prompt.public == name)?;
+            Some((key.clone(), server, prompt.own.clone()))
+        })
+    })
 }
 
 /// The public address of what a server calls by its own.

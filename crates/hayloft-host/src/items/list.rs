@@ -34,12 +34,18 @@ impl Host {
         cursor: Option<&str>,
     ) -> Result<Result<ItemPage, ListFailure>, Denied> {
         self.authorize(caller, organization, Scope::ToolsRead)?;
+        let known = self.all_items(organization).await;
+        let servers: Vec<_> = known.into_iter().flat_map(|(_, servers)| servers.into_values()).collect();
+        let items: Vec<&PublicItem> = servers.iter().flat_map(|server| server.of(kind)).collect();
+        Ok(page(&items, cursor))
+    }
+
+    /// What every server of the organization has, by plugin. Those that were never asked are asked for it.
+    pub(super) async fn all_items(&self, organization: OrganizationId) -> Vec<(InstanceKey, ItemsByServer)> {
         let mut keys = self.offering(organization);
         keys.sort_by(|one, other| one.plugin.cmp(&other.plugin));
         let known = join_all(keys.iter().map(|key| self.items_of(key))).await;
-        let servers: Vec<_> = known.into_iter().flat_map(ItemsByServer::into_values).collect();
-        let items: Vec<&PublicItem> = servers.iter().flat_map(|server| server.of(kind)).collect();
-        Ok(page(&items, cursor))
+        keys.into_iter().zip(known).collect()
     }
 
     /// The instances whose plugins may offer something.
@@ -58,18 +64,24 @@ impl Host {
         .collect()
     }
 
-    /// What the servers of an instance have. One that was never asked is started for it.
+    /// What the servers of an instance have. A worker is started for it if its servers were never asked, and servers
+    /// elsewhere are reached.
     async fn items_of(&self, key: &InstanceKey) -> ItemsByServer {
-        if self.items.of(key).is_none() {
-            // A plugin that does not come up hides nobody else's things, and is asked again the next time.
-            if tokio::time::timeout(PATIENCE, self.ask_for_items(key)).await.is_err() {
-                tracing::info!(instance = %key, "the plugin's resources and prompts are not known in time");
-            }
+        // A plugin that does not come up hides nobody else's things, and is asked again the next time.
+        let asked = async { tokio::join!(self.ask_worker_for_items(key), self.ask_elsewhere_for_items(key)) };
+        if tokio::time::timeout(PATIENCE, asked).await.is_err() {
+            tracing::info!(instance = %key, "the plugin's resources and prompts are not known in time");
         }
-        self.items.of(key).unwrap_or_default()
+        self.items.of(key)
     }
 
-    async fn ask_for_items(&self, key: &InstanceKey) {
+    async fn ask_worker_for_items(&self, key: &InstanceKey) {
+        if self.items.was_asked(key)
+            || self.is_all_elsewhere(key)
+            || self.has_servers_elsewhere_only(key).await
+        {
+            return;
+        }
         let worker = match self.workers.ensure(key).await {
             Ok(worker) => worker,
             Err(error) => {
@@ -86,7 +98,37 @@ impl Host {
         self.items.asked(key);
     }
 
-    /// Asks a server what it has, and tells those who listen where that is new.
+    /// Whether every server that the plugin's code ever started or handed over is elsewhere.
+    async fn has_servers_elsewhere_only(&self, key: &InstanceKey) -> bool {
+        let elsewhere = self.remotes.of(key);
+        match self.store.tools().of(key).await {
+            Ok(known) => !known.is_empty() && known.iter().all(|known| elsewhere.contains_key(&known.server)),
+            Err(error) => {
+                tracing::error!(instance = %key, %error, "failed to read which servers a plugin has");
+                false
+            }
+        }
+    }
+
+    async fn ask_elsewhere_for_items(&self, key: &InstanceKey) {
+        let known = self.items.of(key);
+        let unknown = self.remotes.of(key).into_iter().filter(|(server, _)| !known.contains_key(server));
+        join_all(unknown.map(async |(server, link)| {
+            match link.session().await {
+                // Reaching it has told what it has, unless that took too long.
+                Ok(upstream) if !self.items.of(key).contains_key(&server) => {
+                    self.learn_remote_items(key, &server, &upstream).await;
+                }
+                Ok(_) => {}
+                Err(down) => {
+                    tracing::info!(instance = %key, %server, error = down.error, "the server's resources and prompts are not known");
+                }
+            }
+        }))
+        .await;
+    }
+
+    /// Asks a server of a worker what it has, and tells those who listen where that is new.
     pub(crate) async fn learn_items(
         &self,
         key: &InstanceKey,
@@ -94,20 +136,41 @@ impl Host {
         server: &ServerId,
         upstream: &Upstream,
     ) {
-        let items = match self.listed_items(key, server, upstream).await {
-            Ok(items) => items,
-            Err(error) => {
-                tracing::warn!(instance = %key, %worker, %server, error, "failed to list a server's resources and prompts");
-                return;
-            }
-        };
+        let Some(items) = self.heard_items(key, server, upstream).await else { return };
         // Asked last: what is off, or did not come to serve, is never shown.
-        let is_on = self.instances.get(key).is_some_and(|instance| instance.enabled);
-        if !is_on || self.workers.serving(key).is_none_or(|serving| serving.id() != worker) {
-            return;
+        if self.workers.serving(key).is_some_and(|serving| serving.id() == worker) {
+            self.show_items(key, server, items);
+            self.items.asked(key);
         }
-        let before = self.items.put(key, server, items.clone()).unwrap_or_default();
-        self.tell_items(key, &before, &items);
+    }
+
+    /// The same of a server elsewhere, as long as it is one of the instance.
+    pub(crate) async fn learn_remote_items(&self, key: &InstanceKey, server: &ServerId, upstream: &Upstream) {
+        let Some(items) = self.heard_items(key, server, upstream).await else { return };
+        if self.remotes.of(key).contains_key(server) {
+            self.show_items(key, server, items);
+        }
+    }
+
+    fn show_items(&self, key: &InstanceKey, server: &ServerId, items: ServerItems) {
+        if self.instances.get(key).is_some_and(|instance| instance.enabled) {
+            let before = self.items.put(key, server, items.clone()).unwrap_or_default();
+            self.tell_items(key, &before, &items);
+        }
+    }
+
+    async fn heard_items(
+        &self,
+        key: &InstanceKey,
+        server: &ServerId,
+        upstream: &Upstream,
+    ) -> Option<ServerItems> {
+        let listed = self.listed_items(key, server, upstream).await;
+        listed
+            .inspect_err(|error| {
+                tracing::warn!(instance = %key, %server, error, "failed to list a server's resources and prompts");
+            })
+            .ok()
     }
 
     async fn listed_items(
@@ -116,10 +179,12 @@ impl Host {
         server: &ServerId,
         upstream: &Upstream,
     ) -> Result<ServerItems, String> {
+        if !upstream.offers_items() {
+            return Ok(ServerItems::default());
+        }
         let list = async |kind| upstream.list_items(kind).await.map_err(|error| error.to_string());
         let resources = list(ItemKind::Resource).await?;
-        // Some servers have resources and know nothing of templates: those answer with an error, and have none.
-        let templates = list(ItemKind::Template).await.unwrap_or_default();
+        let templates = list(ItemKind::Template).await?;
         let prompts = list(ItemKind::Prompt).await?;
         let names = self.prompt_names(key, server, &prompts).await.map_err(|error| error.to_string())?;
         let addressed = |items: &[Item]| {

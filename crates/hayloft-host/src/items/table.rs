@@ -53,21 +53,37 @@ impl ServerItems {
 /// An instance's servers.
 pub(crate) type ItemsByServer = BTreeMap<ServerId, Arc<ServerItems>>;
 
+/// What is known of one instance.
+#[derive(Default)]
+struct Known {
+    servers: ItemsByServer,
+    /// Whether the servers of its worker were asked.
+    was_asked: bool,
+}
+
 /// All that is known, by instance.
 #[derive(Default)]
 pub(crate) struct ItemTable {
-    known: RwLock<HashMap<InstanceKey, ItemsByServer>>,
+    known: RwLock<HashMap<InstanceKey, Known>>,
 }
 
 impl ItemTable {
-    /// What is known of an instance; nothing before its servers were asked.
-    pub(crate) fn of(&self, key: &InstanceKey) -> Option<ItemsByServer> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    /// What is known of an instance.
+    pub(crate) fn of(&self, key: &InstanceKey) -> ItemsByServer {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(key).map(|known| known.servers.clone()).unwrap_or_default()
     }
 
-    /// The servers of an instance were asked, whatever came of it.
+    /// Whether the servers of the instance's worker were asked since the host started.
+    pub(crate) fn was_asked(&self, key: &InstanceKey) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(key).is_some_and(|known| known.was_asked)
+    }
+
+    /// The servers of the instance's worker were asked, whatever came of it.
     pub(crate) fn asked(&self, key: &InstanceKey) {
-        self.known.write().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default();
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.entry(key.clone()).or_default().was_asked = true;
     }
 
     /// A server listed what it has. Gives what it had listed before.
@@ -78,7 +94,7 @@ impl ItemTable {
         items: ServerItems,
     ) -> Option<Arc<ServerItems>> {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        known.entry(key.clone()).or_default().insert(server.clone(), Arc::new(items))
+        known.entry(key.clone()).or_default().servers.insert(server.clone(), Arc::new(items))
     }
 
     /// Only these servers of an instance are still there. Gives what the others had.
@@ -88,7 +104,7 @@ impl ItemTable {
         is_there: impl Fn(&ServerId) -> bool,
     ) -> Vec<Arc<ServerItems>> {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(servers) = known.get_mut(key) else { return Vec::new() };
+        let Some(Known { servers, .. }) = known.get_mut(key) else { return Vec::new() };
         servers.extract_if(.., |server, _| !is_there(server)).map(|(_, items)| items).collect()
     }
 

@@ -42,21 +42,27 @@ impl Host {
         let key = InstanceKey { organization, plugin: plugin.id.clone() };
         let (host, caller) = (self.clone(), caller.clone());
         uninterrupted(async move {
-            // What was wished before does not come true any more.
-            host.forget_wish(&key).await;
-            let writing = host.writing.take(&key).await;
-            if host.instances.get(&key).is_some_and(|instance| instance.enabled) {
-                let off = InstanceChange::new().enabled(false);
-                let changed = host.store.instances().change(&key, off, Some(&caller)).await;
-                host.applied.before(&key, true);
-                host.instances.saved(changed.map_err(StoreError::from)?);
-            }
-            drop(writing);
-            host.reconcile(&key).await;
+            host.switch_off_for(&caller, &key).await?;
             let instance = host.instances.get(&key);
             Ok(host.plugin_detail(organization, &plugin, instance.as_deref()).await?)
         })
         .await
+    }
+
+    /// Writes down that an instance is off, and makes its processes agree.
+    pub(crate) async fn switch_off_for(&self, caller: &Caller, key: &InstanceKey) -> Result<(), StoreError> {
+        // What was wished before does not come true any more.
+        self.drop_wish(key).await;
+        let writing = self.writing.take(key).await;
+        if self.instances.get(key).is_some_and(|instance| instance.enabled) {
+            let off = InstanceChange::new().enabled(false);
+            let changed = self.store.instances().change(key, off, Some(caller)).await;
+            self.applied.before(key, true);
+            self.instances.saved(changed?);
+        }
+        drop(writing);
+        self.reconcile(key).await;
+        Ok(())
     }
 
     /// What follows once the row says that an instance is off.

@@ -109,7 +109,7 @@ impl Host {
     }
 
     /// Replaces a plugin by its newer content, if that can be used.
-    pub(crate) async fn upgrade(&self, known: &KnownPlugin, newer: Arc<KnownPlugin>) {
+    pub(crate) async fn upgrade(&self, known: &Arc<KnownPlugin>, newer: Arc<KnownPlugin>) {
         let upgrading = self.plugins.begin_upgrade(&newer);
         if newer.is_readable() && upgrading.is_none() {
             return;
@@ -123,6 +123,7 @@ impl Host {
         }
         self.workers.cool(&newer.id, "the plugin has a newer version");
         for key in self.enabled_instances(&(newer.id.clone(), newer.owner)) {
+            self.trials.begin(&key, known);
             if let Some(descriptor) = newer.descriptor() {
                 self.note_pending(&key, descriptor).await;
             }
@@ -133,9 +134,18 @@ impl Host {
             // From now on its workers start from the newer content, and from nothing else.
             let hash = newer.content_hash();
             self.instances.change(&key, |instance| instance.content_hash = hash.or(instance.content_hash));
-            // What does not run at the moment is started from it the next time.
-            let Some(serving) = self.workers.serving(&key) else { continue };
-            self.outdated.note(serving.id());
+            match self.workers.serving(&key) {
+                Some(serving) => self.outdated.note(serving.id()),
+                None if self.is_all_elsewhere(&key) => {}
+                None => {
+                    // What does not run at the moment is started from it the next time, which is the next call also of
+                    // what the older code handed over. What is being started is looked at when it serves.
+                    if let Err(error) = self.forget_handed_by_others(&key, hash).await {
+                        tracing::error!(instance = %key, %error, "failed to forget servers of a plugin's older version");
+                    }
+                    continue;
+                }
+            }
             let _turn = self.turns.take(&key).await;
             let Some(instance) = self.instances.get(&key).filter(|instance| instance.enabled) else {
                 continue;

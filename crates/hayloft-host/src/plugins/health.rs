@@ -2,8 +2,10 @@
 //!
 //! The worker is not asked and nothing is started: the answer comes at once, also while a hook blocks the worker.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
-use hayloft_model::{Caller, InstanceKey, InstanceState, OrganizationId, PluginId, Scope};
+use hayloft_model::{Caller, InstanceKey, InstanceState, OrganizationId, PluginId, Scope, ServerId};
 use hayloft_workers::{ServerHealth, VitalSigns};
 
 use crate::Host;
@@ -70,13 +72,27 @@ impl Host {
         let plugin = self.plugins.named(organization, id);
         let plugin = plugin.ok_or_else(|| CheckHealthError::UnknownPlugin(id.clone()))?;
         let key = InstanceKey { organization, plugin: plugin.id.clone() };
-        let instance = self.instances.get(&key);
-        let (status, message) = judge(instance.as_deref(), self.workers.vital_signs(&key).as_ref());
-        Ok(PluginHealth { status, message, tested_at: self.clock.now() })
+        Ok(self.health_of(&key))
+    }
+
+    pub(super) fn health_of(&self, key: &InstanceKey) -> PluginHealth {
+        let instance = self.instances.get(key);
+        let links = self.remotes.of(key).into_iter();
+        let elsewhere = links.filter_map(|(server, link)| Some((server, link.last_error()?))).collect();
+        let (status, message) =
+            judge(instance.as_deref(), self.workers.vital_signs(key).as_ref(), &elsewhere);
+        PluginHealth { status, message, tested_at: self.clock.now() }
     }
 }
 
-fn judge(instance: Option<&Instance>, signs: Option<&VitalSigns>) -> (HealthStatus, String) {
+/// Servers elsewhere that could not be reached when they were tried last, and why.
+type Unreached = BTreeMap<ServerId, String>;
+
+fn judge(
+    instance: Option<&Instance>,
+    signs: Option<&VitalSigns>,
+    elsewhere: &Unreached,
+) -> (HealthStatus, String) {
     use HealthStatus::{Healthy, Unconfigured, Unhealthy};
     use InstanceState as S;
     let Some(instance) = instance.filter(|instance| instance.enabled) else {
@@ -99,7 +115,7 @@ fn judge(instance: Option<&Instance>, signs: Option<&VitalSigns>) -> (HealthStat
             (Unhealthy, format!("the plugin is held back: {reason}"))
         }
         S::Failed => (Unhealthy, with_error("the plugin cannot be used")),
-        S::Stopped | S::Ready | S::Draining => match ailment(instance, signs) {
+        S::Stopped | S::Ready | S::Draining => match ailment(instance, signs, elsewhere) {
             Some(ailment) => (Unhealthy, ailment),
             None if instance.state == S::Ready => (Healthy, String::from("the plugin serves")),
             None => (Healthy, String::from("the plugin does not run at the moment; the next call starts it")),
@@ -108,26 +124,25 @@ fn judge(instance: Option<&Instance>, signs: Option<&VitalSigns>) -> (HealthStat
 }
 
 /// What is wrong with an instance whose state says nothing bad.
-fn ailment(instance: &Instance, signs: Option<&VitalSigns>) -> Option<String> {
+fn ailment(instance: &Instance, signs: Option<&VitalSigns>, elsewhere: &Unreached) -> Option<String> {
     if let Some(verdict) = instance.auth_verdict.as_ref().filter(|verdict| !verdict.valid) {
         let why = verdict.message.as_deref().unwrap_or("the plugin does not accept the credentials");
         return Some(format!("auth failed: {why}"));
     }
-    let signs = signs?;
-    if let Some(since) = signs.stalled_since {
+    if let Some(since) = signs.and_then(|signs| signs.stalled_since) {
         let since = since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
         return Some(format!("the event loop of its worker has not answered since {since}"));
     }
-    signs.kept.iter().find_map(|(server, health)| match health {
-        ServerHealth::Down { error, .. } => Some(format!("its MCP server `{server}` is down: {error}")),
+    let kept = signs.into_iter().flat_map(|signs| &signs.kept).filter_map(|(server, health)| match health {
+        ServerHealth::Down { error, .. } => Some((server, error)),
         ServerHealth::Ready | ServerHealth::Starting => None,
-    })
+    });
+    let (server, error) = kept.chain(elsewhere).next()?;
+    Some(format!("its MCP server `{server}` is down: {error}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use hayloft_store::instances::AuthVerdict;
 
     use super::*;
@@ -154,7 +169,7 @@ mod tests {
     #[test]
     fn each_state_has_its_health_and_says_what_went_wrong() {
         let told = |state| {
-            let (status, message) = judge(Some(&instance(state, Some("E42"))), None);
+            let (status, message) = judge(Some(&instance(state, Some("E42"))), None, &Unreached::new());
             assert_eq!(message.contains("E42"), SHOWS_ERROR.contains(&state), "{state}: {message}");
             status
         };
@@ -176,31 +191,37 @@ mod tests {
             };
             assert_eq!(told(state), expected, "{state}");
         }
-        assert_eq!(judge(None, None).0, HealthStatus::Unconfigured);
+        assert_eq!(judge(None, None, &Unreached::new()).0, HealthStatus::Unconfigured);
     }
 
     #[test]
     fn a_ready_plugin_is_unhealthy_when_something_of_it_is() {
         let ready = instance(InstanceState::Ready, None);
         let well = VitalSigns { stalled_since: None, kept: BTreeMap::new() };
-        assert_eq!(judge(Some(&ready), Some(&well)).0, HealthStatus::Healthy);
+        let none = Unreached::new();
+        assert_eq!(judge(Some(&ready), Some(&well), &none).0, HealthStatus::Healthy);
 
         let stalled = VitalSigns { stalled_since: Some(DateTime::UNIX_EPOCH), ..well.clone() };
-        let (status, message) = judge(Some(&ready), Some(&stalled));
+        let (status, message) = judge(Some(&ready), Some(&stalled), &none);
         assert_eq!(status, HealthStatus::Unhealthy);
         assert!(message.contains("since 1970-01-01T00:00:00Z"), "{message}");
 
         let down = ServerHealth::Down { error: "exit 3".into(), until: tokio::time::Instant::now() };
         let servers =
             BTreeMap::from([("a".parse().unwrap(), ServerHealth::Ready), ("b".parse().unwrap(), down)]);
-        let (status, message) = judge(Some(&ready), Some(&VitalSigns { kept: servers, ..well }));
+        let (status, message) = judge(Some(&ready), Some(&VitalSigns { kept: servers, ..well }), &none);
         assert_eq!(
             (status, message.as_str()),
             (HealthStatus::Unhealthy, "its MCP server `b` is down: exit 3")
         );
 
         let verdict = AuthVerdict { valid: false, message: Some("401".into()), at: DateTime::UNIX_EPOCH };
-        let refused = Instance { auth_verdict: Some(verdict), ..ready };
-        assert_eq!(judge(Some(&refused), None), (HealthStatus::Unhealthy, "auth failed: 401".to_owned()));
+        let refused = Instance { auth_verdict: Some(verdict), ..ready.clone() };
+        let told = (HealthStatus::Unhealthy, "auth failed: 401".to_owned());
+        assert_eq!(judge(Some(&refused), None, &none), told);
+
+        let unreached = Unreached::from([("c".parse().unwrap(), "HTTP 401".to_owned())]);
+        let told = (HealthStatus::Unhealthy, "its MCP server `c` is down: HTTP 401".to_owned());
+        assert_eq!(judge(Some(&ready), None, &unreached), told);
     }
 }

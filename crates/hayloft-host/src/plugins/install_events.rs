@@ -78,6 +78,8 @@ impl Host {
         let began = self.began;
         let after = after.filter(|after| after.began == began).map(|after| after.position);
         let events = self.packages.follow(package, after);
+        let denied = Box::pin(self.until_denied(caller, organization, Scope::PluginsRead));
+        let events = events.take_until(denied);
         Ok(events.map(move |(position, event)| (EventId { began, position }, event)).boxed())
     }
 }

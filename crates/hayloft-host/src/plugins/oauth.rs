@@ -71,6 +71,10 @@ impl Host {
         credential: &ClientCredential,
     ) -> Result<Option<String>, GetPluginError> {
         Ok(match credential {
+            // The name is the plugin's word: whether the host has such a variable is not for everybody to know.
+            ClientCredential::Host { env } if !self.environment.is_granted(&plugin.id, env) => Some(format!(
+                "the {what} is not known: the operator has not granted the variable `{env}` to the plugin"
+            )),
             ClientCredential::Host { env } => {
                 let is_set =
                     self.environment.variables.get(env).is_some_and(|value| !value.expose().is_empty());

@@ -1,82 +1,13 @@
 //! Make a plugin ready to run: its package installed, built and unchanged since.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
 use hayloft_model::plugin::Package;
 use hayloft_model::{InstanceKey, InstanceState, Problem, Problems};
 use hayloft_packages::{InstallError, Tampered};
-use hayloft_store::audit::NewAuditEntry;
 use serde_json::json;
 
 use super::fast_start;
 use super::known::{Asked, KnownPlugin};
 use crate::Host;
-
-/// Instances that are switched on as soon as their plugin is ready, and those for which that failed.
-#[derive(Clone, Default)]
-pub(crate) struct Enabling(Arc<Mutex<HashMap<InstanceKey, Attempt>>>);
-
-/// How switching on goes, while the plugin is made ready first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Attempt {
-    /// The plugin is being made ready.
-    Running,
-    /// It is ready, and what was wished for is being saved.
-    Saving,
-    /// It failed, in words for a person. Nothing was stored.
-    Failed(String),
-}
-
-/// An attempt that goes on. One that is dropped without its end is forgotten.
-pub(crate) struct RunningAttempt {
-    enabling: Enabling,
-    key: InstanceKey,
-}
-
-impl Enabling {
-    /// How it goes, if somebody tries.
-    pub(crate) fn of(&self, key: &InstanceKey) -> Option<Attempt> {
-        self.attempts().get(key).cloned()
-    }
-
-    pub(crate) fn begin(&self, key: &InstanceKey) -> RunningAttempt {
-        self.attempts().insert(key.clone(), Attempt::Running);
-        RunningAttempt { enabling: self.clone(), key: key.clone() }
-    }
-
-    /// Nobody asks any more how it went.
-    pub(crate) fn forget(&self, key: &InstanceKey) {
-        self.attempts().remove(key);
-    }
-
-    fn attempts(&self) -> MutexGuard<'_, HashMap<InstanceKey, Attempt>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl RunningAttempt {
-    /// The plugin is ready; what follows is what follows for every plugin.
-    pub(crate) fn prepared(&self) {
-        self.enabling.attempts().insert(self.key.clone(), Attempt::Saving);
-    }
-
-    /// It is over, and why it failed if it did.
-    pub(crate) fn end(self, failed: Option<String>) {
-        if let Some(reason) = failed {
-            self.enabling.attempts().insert(self.key.clone(), Attempt::Failed(reason));
-        }
-    }
-}
-
-impl Drop for RunningAttempt {
-    fn drop(&mut self) {
-        let mut attempts = self.enabling.attempts();
-        if matches!(attempts.get(&self.key), Some(Attempt::Running | Attempt::Saving)) {
-            attempts.remove(&self.key);
-        }
-    }
-}
 
 impl Host {
     /// Whom a plugin's registration is asked for.
@@ -141,15 +72,7 @@ impl Host {
         tracing::error!(instance = %key, %tampered, "a plugin that was installed has been changed; it is not started");
         let reason = tampered.to_string();
         self.instances.step(key, InstanceState::Failed, |instance| instance.last_error = Some(reason));
-        let entry = NewAuditEntry {
-            actor: String::from("host"),
-            action: String::from("package.tampered"),
-            subject: Some(key.plugin.to_string()),
-            detail: json!({ "path": tampered.at }),
-        };
-        if let Err(error) = self.store.audit().append(key.organization, entry).await {
-            tracing::error!(instance = %key, %error, "failed to note in the audit trail that a package was changed");
-        }
+        self.note(key, "package.tampered", json!({ "path": tampered.at })).await;
     }
 }
 

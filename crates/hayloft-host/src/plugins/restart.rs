@@ -1,6 +1,6 @@
 //! Start a plugin anew in an organization: what a person does with one that hangs, or that is held back.
 
-use hayloft_model::{Caller, InstanceKey, InstanceState, OrganizationId, PluginId, Scope};
+use hayloft_model::{Caller, InstanceKey, InstanceState, OrganizationId, PluginId, Revision, Scope};
 use hayloft_store::instances::InstanceChange;
 use hayloft_workers::Unavailable;
 
@@ -32,6 +32,7 @@ pub enum RestartPluginError {
 
 impl Host {
     /// Ends the plugin's worker once its calls have ended, forgets its crashes, and starts it anew on the same settings.
+    /// Its servers elsewhere are reached anew as well; a plugin that is nothing but those has no worker.
     ///
     /// # Errors
     /// See [`RestartPluginError`].
@@ -48,16 +49,21 @@ impl Host {
         let (host, caller) = (self.clone(), caller.clone());
         uninterrupted(async move {
             let _turn = host.turns.take(&key).await;
-            if !host.instances.get(&key).is_some_and(|instance| instance.enabled) {
-                return Err(RestartPluginError::NotEnabled(key.plugin));
-            }
+            let instance = host.instances.get(&key).filter(|instance| instance.enabled);
+            let Some(instance) = instance else { return Err(RestartPluginError::NotEnabled(key.plugin)) };
             // Who released it is taken down with the row, and the row is changed after all that came before.
             host.instances.flush().await;
             let released = InstanceChange::new().hold_reason(None);
             let changed = host.store.instances().change(&key, released, Some(&caller)).await;
             changed.map_err(StoreError::from)?;
             host.release(&key, "a person starts it anew").await;
-            let started = host.workers.ensure(&key).await;
+            let started = if host.is_all_elsewhere(&key) {
+                let revision = instance.active_revision.or(instance.desired_revision).unwrap_or(Revision(0));
+                host.begin_elsewhere(&key, revision).await.map_err(Unavailable::Refused)
+            } else {
+                host.reach_anew(&key);
+                host.workers.ensure(&key).await.map(drop)
+            };
             // The answer shows what came of it.
             host.workers.told(&key).await;
             host.instances.flush().await;

@@ -4,6 +4,7 @@
 //! and a candidate worker shows whether they work: it takes over, or it is thrown away and the old one stays.
 
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,11 @@ use hayloft_store::configurations::{Current, NewConfiguration, SaveError};
 use hayloft_store::instances::{AuthVerdict, InstanceChange};
 use hayloft_workers::LaunchRefused;
 use serde_json::Value;
+use tokio::sync::oneshot;
 
+use super::enabling::RunningAttempt;
 use super::known::{KnownPlugin, Preparing};
+use super::trial::Version;
 use super::view::PluginDetail;
 use crate::access::Denied;
 use crate::config::credentials;
@@ -92,12 +96,16 @@ impl Host {
     ) -> Result<SaveOutcome, SavePluginError> {
         let (host, caller) = (self.clone(), caller.clone());
         // Whatever came of an earlier attempt: this one counts.
-        self.enabling.forget(&key);
-        if self.must_be_prepared(&key, &plugin, wish.enabled).await {
+        self.enabling.forget_failure(&key);
+        if wish.enabled == Some(false) {
+            self.drop_wish(&key).await;
+        }
+        // What is still to be saved is saved together with this, so that neither passes the other.
+        if self.enabling.is_pending(&key) || self.must_be_prepared(&key, &plugin, wish.enabled).await {
             return self.save_once_prepared(caller, plugin, key, wish, wait).await;
         }
         uninterrupted(async move {
-            let outcome = host.save_in_turn(&caller, &plugin, &key, wish, wait).await;
+            let outcome = host.save_in_turn(&caller, &plugin, &key, wish, wait, None).await;
             host.forget_wish(&key).await;
             outcome
         })
@@ -113,37 +121,41 @@ impl Host {
         wish: SavePlugin,
         wait: Duration,
     ) -> Result<SaveOutcome, SavePluginError> {
-        let enabling = self.enabling.begin(&key);
-        // Before anybody is told that it goes on: it does, even if this host ends meanwhile.
-        self.keep_wish(&key, &caller, &wish).await?;
         let host = self.clone();
+        let (kept, is_kept) = oneshot::channel();
         let work = {
             let (plugin, key) = (Arc::clone(&plugin), key.clone());
             async move {
+                let (attempt, wish) = host.begin_wish(&key, &caller, wish).await?;
+                // Whoever went away needs no word.
+                let _ = kept.send(());
                 let outcome = match host.prepare(&plugin).await {
                     Ok(()) => {
-                        enabling.prepared();
-                        host.save_in_turn(&caller, &plugin, &key, wish, wait).await
+                        attempt.prepared();
+                        host.save_in_turn(&caller, &plugin, &key, wish, wait, Some(&attempt)).await
                     }
                     Err(problems) => Err(SavePluginError::Invalid(problems)),
                 };
-                host.forget_wish(&key).await;
-                enabling.end(outcome.as_ref().err().map(|error| match error {
+                let failed = outcome.as_ref().err().map(|error| match error {
                     SavePluginError::Invalid(problems) => problems.to_string(),
                     other => other.to_string(),
-                }));
+                });
+                host.end_wish(attempt, failed).await;
                 // Nobody waits for that.
                 tokio::spawn(async move { host.tidy_versions().await });
                 outcome
             }
         };
-        match tokio::time::timeout(wait, uninterrupted(work)).await {
+        let mut work = pin!(uninterrupted(work));
+        // Before anybody is told that it goes on it is kept, so that it does even if this host ends meanwhile.
+        tokio::select! {
+            biased;
+            outcome = &mut work => return outcome,
+            _ = is_kept => {}
+        }
+        match tokio::time::timeout(wait, work).await {
             Ok(outcome) => outcome,
-            Err(_) => {
-                let instance = self.instances.get(&key);
-                let detail = self.plugin_detail(key.organization, &plugin, instance.as_deref()).await?;
-                Ok(SaveOutcome { detail, pending: true })
-            }
+            Err(_) => self.outcome(&plugin, &key, true).await,
         }
     }
 
@@ -155,8 +167,14 @@ impl Host {
         key: &InstanceKey,
         wish: SavePlugin,
         wait: Duration,
+        attempt: Option<&RunningAttempt>,
     ) -> Result<SaveOutcome, SavePluginError> {
         let writing = self.writing.take(key).await;
+        if attempt.is_some_and(|attempt| !attempt.counts()) {
+            drop(writing);
+            tracing::info!(instance = %key, "what was wished for a plugin was overtaken while it was made ready");
+            return self.outcome(plugin, key, self.enabling.is_pending(key)).await;
+        }
         // It may have been removed while it was made ready.
         if self.plugins.get(key.organization, &key.plugin).is_none() {
             return Err(SavePluginError::UnknownPlugin(key.plugin.clone()));
@@ -187,6 +205,9 @@ impl Host {
                 SaveError::Configuration(error) => StoreError::from(error).into(),
                 SaveError::Instance(error) => StoreError::from(error).into(),
             })?;
+        if let Some(attempt) = attempt {
+            attempt.saved();
+        }
         self.applied.before(key, was_enabled);
         self.instances.saved(saved.instance);
         if enabled
@@ -205,11 +226,18 @@ impl Host {
         // What is off is told when it is off; a plugin that is on has so long to show whether it works.
         let wait = enabled.then_some(wait);
         let pending = self.follow(key.clone(), wait).await;
+        self.outcome(plugin, key, pending).await
+    }
+
+    async fn outcome(
+        &self,
+        plugin: &KnownPlugin,
+        key: &InstanceKey,
+        pending: bool,
+    ) -> Result<SaveOutcome, SavePluginError> {
         let instance = self.instances.get(key);
-        Ok(SaveOutcome {
-            detail: self.plugin_detail(key.organization, plugin, instance.as_deref()).await?,
-            pending,
-        })
+        let detail = self.plugin_detail(key.organization, plugin, instance.as_deref()).await?;
+        Ok(SaveOutcome { detail, pending })
     }
 
     /// Has the processes follow the row. Gives whether that is still open after the waiting time, if there is one.
@@ -247,17 +275,11 @@ impl Host {
             given_up == Swap::ForNewer && desired > Some(revision)
         };
         if self.is_all_elsewhere(key) {
-            if let Err(LaunchRefused::Unconfigured { missing }) =
-                self.launch_revision(key, Some(revision)).await
-            {
-                self.unconfigure(key, revision, missing).await;
-            } else {
-                self.instances.step(key, InstanceState::Starting, |_| {});
-                self.serve_elsewhere(key, revision);
-            }
+            // The instance tells why, if it was refused.
+            let _ = self.begin_elsewhere(key, revision).await;
             return DECIDED;
         }
-        let launch = match self.launch_revision(key, Some(revision)).await {
+        let launch = match self.launch_revision(key, Some(revision), Version::Newest).await {
             Ok(launch) => launch,
             Err(LaunchRefused::Unconfigured { missing }) => {
                 self.unconfigure(key, revision, missing).await;
@@ -297,6 +319,7 @@ impl Host {
         match candidate.promote().await {
             Ok(worker) => {
                 let (id, revision) = (worker.id(), worker.revision());
+                self.trials.end(key);
                 self.instances.change(key, |instance| {
                     instance.active_revision = Some(revision);
                     instance.hold_reason = None;
@@ -319,9 +342,27 @@ impl Host {
         DECIDED
     }
 
+    /// Serves a plugin that is nothing but servers elsewhere, which needs no candidate.
+    pub(super) async fn begin_elsewhere(
+        &self,
+        key: &InstanceKey,
+        revision: Revision,
+    ) -> Result<(), LaunchRefused> {
+        let begun = self.launch_elsewhere(key, revision).await;
+        match &begun {
+            Ok(()) => {}
+            Err(LaunchRefused::Unconfigured { missing }) => {
+                self.unconfigure(key, revision, missing.clone()).await;
+            }
+            Err(refused) => self.reject(key, refused.to_string()),
+        }
+        begun
+    }
+
     /// The candidate did not come up. What served goes on serving.
     fn reject(&self, key: &InstanceKey, reason: String) {
         tracing::warn!(instance = %key, reason, "a configuration was rejected");
+        self.fail_trial(key, &reason);
         if self.workers.serving(key).is_some() {
             self.instances.change(key, |instance| instance.last_error = Some(reason));
         } else {

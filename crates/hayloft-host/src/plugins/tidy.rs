@@ -35,6 +35,7 @@ impl Host {
         let Ok(_turn) = self.changing_versions.acquire().await else { return };
         // What is known of a version that failed is kept with it, as long as its folder holds it.
         let mut used = self.plugins.versions();
+        used.extend(self.trials.versions());
         for instance in self.instances.all().into_iter().filter(|instance| instance.enabled) {
             used.extend(instance.content_hash.map(|hash| (instance.key.plugin.clone(), hash)));
         }

@@ -64,7 +64,8 @@ impl Host {
         uninterrupted(async move { host.remove_own(&caller, &key, data).await }).await
     }
 
-    async fn remove_own(
+    /// The same for a plugin that is known, without asking who may.
+    pub(crate) async fn remove_own(
         &self,
         caller: &Caller,
         key: &InstanceKey,
@@ -95,7 +96,12 @@ impl Host {
             // From here on its name leads nowhere, so that whoever waits for the turn finds nothing to switch on.
             drop(self.read_plugins().await);
         }
-        self.enabling.forget(key);
+        self.drop_wish(key).await;
+        self.trials.end(key);
+        // Nobody can ask for any of this any more, and what comes back under the name begins anew.
+        self.applied.forget(key);
+        self.results.forget(key);
+        self.workers.forget(key);
         self.withdraw_grants(key).await?;
         self.store.uploaded_versions().removed(key, caller).await.map_err(StoreError::from)?;
         self.remove_versions(key, plugin.content_hash()).await?;

@@ -17,8 +17,8 @@ use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::enabling::Attempt;
 use super::known::KnownPlugin;
-use super::prepare::Attempt;
 use crate::instances::Instance;
 use crate::{Host, StoreError};
 

@@ -6,23 +6,52 @@ use std::sync::PoisonError;
 use hayloft_model::{Caller, InstanceKey, OrganizationId};
 use hayloft_store::wishes::{KeptWish, Wish};
 
+use super::enabling::RunningAttempt;
 use super::save::SavePlugin;
 use crate::{Host, StoreError};
 
 impl Host {
-    pub(crate) async fn keep_wish(
+    /// Begins to make a plugin ready for what is wished, and keeps that until it is over. Gives all that is wished by now.
+    pub(crate) async fn begin_wish(
         &self,
         key: &InstanceKey,
         author: &Caller,
-        wish: &SavePlugin,
-    ) -> Result<(), StoreError> {
+        wish: SavePlugin,
+    ) -> Result<(RunningAttempt, SavePlugin), StoreError> {
+        let _turn = self.wishing.take(key).await;
         self.supersede(key);
+        let (attempt, wish) = self.enabling.begin(key, wish);
         let SavePlugin { enabled, config, auth } = wish.clone();
-        Ok(self.store.wishes().keep(key, author, &Wish { enabled, config, auth }).await?)
+        self.store.wishes().keep(key, author, &Wish { enabled, config, auth }).await?;
+        Ok((attempt, wish))
     }
 
-    /// It came true, it could not, or something else is wished now.
+    /// It came true or it could not, unless something else is wished by now, which is kept.
+    pub(crate) async fn end_wish(&self, attempt: RunningAttempt, failed: Option<String>) {
+        let key = attempt.key().clone();
+        let _turn = self.wishing.take(&key).await;
+        if attempt.counts() {
+            self.forget_kept(&key).await;
+        }
+        attempt.end(failed);
+    }
+
+    /// Something was saved that needed no making ready. What is wished meanwhile is kept.
     pub(crate) async fn forget_wish(&self, key: &InstanceKey) {
+        let _turn = self.wishing.take(key).await;
+        if !self.enabling.is_pending(key) {
+            self.forget_kept(key).await;
+        }
+    }
+
+    /// Nothing that was wished before comes true any more.
+    pub(crate) async fn drop_wish(&self, key: &InstanceKey) {
+        let _turn = self.wishing.take(key).await;
+        self.enabling.forget(key);
+        self.forget_kept(key).await;
+    }
+
+    async fn forget_kept(&self, key: &InstanceKey) {
         self.supersede(key);
         if let Err(error) = self.store.wishes().forget(key).await {
             tracing::error!(instance = %key, %error, "failed to forget a wish that is over; it is tried again when the host starts");
@@ -41,7 +70,14 @@ impl Host {
         for KeptWish { key, author, wish } in kept {
             let Wish { enabled, config, auth } = wish;
             let plugin = self.plugins.get(key.organization, &key.plugin);
-            let (Some(plugin), Some(caller)) = (plugin, self.author(key.organization, &author).await) else {
+            let caller = match self.author(key.organization, &author).await {
+                Ok(caller) => caller,
+                Err(error) => {
+                    tracing::error!(instance = %key, author, %error, "failed to find out who wished something for a plugin; it is tried again when the host starts");
+                    continue;
+                }
+            };
+            let (Some(plugin), Some(caller)) = (plugin, caller) else {
                 tracing::warn!(instance = %key, author, "what was wished for a plugin is dropped: the plugin or the right to it is gone");
                 self.forget_wish(&key).await;
                 continue;
@@ -60,13 +96,14 @@ impl Host {
     }
 
     /// Who wished it, if that one may still wish it.
-    async fn author(&self, organization: OrganizationId, author: &str) -> Option<Caller> {
+    async fn author(&self, organization: OrganizationId, author: &str) -> Result<Option<Caller>, StoreError> {
         if author == Caller::Administrator.to_string() {
-            return Some(Caller::Administrator);
+            return Ok(Some(Caller::Administrator));
         }
-        let tokens = self.store.tokens().all_active().await.ok()?;
-        let caller = tokens.iter().map(|token| token.caller()).find(|caller| caller.to_string() == author)?;
-        self.authorize(&caller, organization, hayloft_model::Scope::PluginsWrite).ok()?;
-        Some(caller)
+        let tokens = self.store.tokens().all_active().await?;
+        let caller = tokens.iter().map(|token| token.caller()).find(|caller| caller.to_string() == author);
+        Ok(caller.filter(|caller| {
+            self.authorize(caller, organization, hayloft_model::Scope::PluginsWrite).is_ok()
+        }))
     }
 }

@@ -105,6 +105,9 @@ impl Host {
         namespace: &str,
     ) -> Option<(Arc<KnownPlugin>, InstanceKey)> {
         let plugin = self.plugins.with_procedures(organization, namespace)?;
+        if !self.organization_exists(&organization) {
+            return None;
+        }
         let key = InstanceKey { organization, plugin: plugin.id.clone() };
         self.instances.get(&key).filter(|instance| instance.enabled)?;
         Some((plugin, key))

@@ -84,7 +84,10 @@ impl Host {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let known = self.plugins.named(organization, plugin).ok_or(ProxyRouteError::UnknownPlugin)?;
+        let known = self.plugins.named(organization, plugin);
+        // An organization that is being removed has none, although its plugins still end.
+        let known = known.filter(|_| self.organization_exists(&organization));
+        let known = known.ok_or(ProxyRouteError::UnknownPlugin)?;
         let key = InstanceKey { organization, plugin: known.id.clone() };
         if !self.instances.get(&key).is_some_and(|instance| instance.enabled) {
             return Err(ProxyRouteError::UnknownPlugin);

@@ -1,7 +1,5 @@
 //! Take over an MCP server that a plugin's code hands to the host.
 
-use std::path::Path;
-
 use hayloft_manifest::registration::server::{self, RegisteredServer};
 use hayloft_mcp::client::remote::SecretHeaders;
 use hayloft_mcp::tools_array;
@@ -58,8 +56,9 @@ impl Host {
     ) -> Result<ServerId, RegisterServerError> {
         let plugin = self.plugins.get(key.organization, &key.plugin);
         let package = plugin.as_ref().and_then(|plugin| plugin.package.as_ref());
-        let root = package.map(|package| package.root.as_path()).unwrap_or(Path::new(""));
-        let (registered, problems) = server::read(message, place, root);
+        // What it depends on was installed there, and not where the plugin was read first.
+        let code = self.workers.code_of(worker).await.ok_or(RegisterServerError::NotBound)?;
+        let (registered, problems) = server::read(message, place, &code.root);
         let Some(registered) = registered else { return Err(RegisterServerError::Invalid(problems)) };
         for problem in &problems {
             self.workers.note(key, worker, Level::Warn, &format!("{}: {}", problem.at, problem.message));

@@ -4,19 +4,22 @@
 //! Who lists them is the plugin's folder, or its code while a worker of it serves. What code said is remembered sealed,
 //! and is forgotten when a later start of the same plugin does not say it again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use futures::future::join_all;
 use hayloft_model::plugin::{McpEndpoint, Runtime, ServerAuth};
-use hayloft_model::{InstanceKey, InstanceState, Revision, ServerId, WorkerId};
-use hayloft_store::instances::AuthVerdict;
-use hayloft_workers::NetworkRefusal;
+use hayloft_model::{ContentHash, InstanceKey, InstanceState, Revision, ServerId, WorkerId};
+use hayloft_workers::{LaunchRefused, NetworkRefusal, WorkerCode};
+use tokio::time::timeout;
 
 use super::handed::RemoteServer;
+use crate::plugins::trial::Version;
 use crate::tools::publish::Others;
 use crate::{Host, StoreError};
 
 mod breaker;
+pub(crate) mod fate;
 pub(crate) mod link;
 pub(crate) mod reach;
 mod sealed;
@@ -64,9 +67,18 @@ impl Remotes {
 }
 
 impl RemoteServer {
-    /// Whether what is sent to it depends on what the organization gave.
-    pub(crate) const fn asks_organization(&self) -> bool {
-        !matches!(self.auth, ServerAuth::Nothing)
+    /// Whether what is sent to it depends on what the organization gave. A header that the plugin gave itself is the one
+    /// that it means.
+    pub(crate) fn asks_organization(&self) -> bool {
+        let header = match &self.auth {
+            ServerAuth::Nothing => return false,
+            ServerAuth::Key { header, .. } => header.as_str(),
+            ServerAuth::Organization
+            | ServerAuth::Bearer(_)
+            | ServerAuth::Basic { .. }
+            | ServerAuth::Connection => "Authorization",
+        };
+        self.headers.iter().all(|(own, _)| !own.eq_ignore_ascii_case(header))
     }
 }
 
@@ -74,7 +86,7 @@ impl Host {
     /// The line to a server of an instance, if it is one elsewhere that is known by now.
     pub(crate) fn remote_link(&self, key: &InstanceKey, server: &ServerId) -> Option<Arc<Link>> {
         match self.remotes.get(key, server) {
-            Some(link) if link.origin == Origin::Handed => Some(link),
+            Some(link) if link.is_handed() => Some(link),
             known => {
                 let listed = self.listed_remotes(key).remove(server)?;
                 known
@@ -112,21 +124,84 @@ impl Host {
         })
     }
 
-    /// Puts a revision into force for a plugin that is nothing but servers elsewhere.
-    pub(crate) fn serve_elsewhere(&self, key: &InstanceKey, revision: Revision) {
-        let verdict = AuthVerdict { valid: true, message: None, at: self.clock.now() };
+    /// Puts a revision into force for a plugin that is nothing but servers elsewhere, if it may run at all.
+    pub(crate) async fn launch_elsewhere(
+        &self,
+        key: &InstanceKey,
+        revision: Revision,
+    ) -> Result<(), LaunchRefused> {
+        self.launch_revision(key, Some(revision), Version::Newest).await?;
+        // There is no worker whose start could be tried.
+        self.trials.end(key);
+        self.instances.step(key, InstanceState::Starting, |_| {});
+        if let Err(error) = self.end_code(key).await {
+            tracing::error!(instance = %key, %error, "failed to forget what an older version of a plugin had");
+        }
         self.instances.change(key, |instance| {
             instance.active_revision = Some(revision);
             instance.hold_reason = None;
-            instance.auth_verdict = Some(verdict);
+            // Nobody has judged the credentials: the servers do that, and each tells for itself.
+            instance.auth_verdict = None;
         });
         self.instances.step(key, InstanceState::Ready, |instance| instance.last_error = None);
         self.reach_listed(key);
+        Ok(())
+    }
+
+    /// Ends what an older version of a plugin had that is nothing but servers elsewhere by now.
+    async fn end_code(&self, key: &InstanceKey) -> Result<(), StoreError> {
+        if self.workers.serving(key).is_some() {
+            self.workers.stop(key, "the newer version of its plugin needs no worker").await;
+        }
+        self.forget_handed_by_others(key, None).await?;
+        self.keep_tools_of(key, &self.listed_remotes(key).into_keys().collect()).await
+    }
+
+    /// Begins anew with every server elsewhere of an instance.
+    pub(crate) fn reach_anew(&self, key: &InstanceKey) {
+        for (server, link) in self.remotes.of(key) {
+            self.link(key, server, link.server.clone(), link.origin, Begin::Now);
+        }
+    }
+
+    /// Has every server elsewhere of an instance list its tools anew, those that are down included. Gives why one did
+    /// not.
+    pub(crate) async fn list_elsewhere(&self, key: &InstanceKey) -> BTreeMap<ServerId, String> {
+        let mut servers: BTreeSet<ServerId> = self.remotes.of(key).into_keys().collect();
+        servers.extend(self.listed_remotes(key).into_keys());
+        let asked = servers.into_iter().map(async |server| {
+            let failure = self.list_one_elsewhere(key, &server).await.err()?;
+            tracing::warn!(instance = %key, %server, failure, "failed to list the server's tools anew");
+            Some((server, failure))
+        });
+        join_all(asked).await.into_iter().flatten().collect()
+    }
+
+    async fn list_one_elsewhere(&self, key: &InstanceKey, server: &ServerId) -> Result<(), String> {
+        let Some(mut link) = self.remote_link(key, server) else { return Ok(()) };
+        if link.is_down() {
+            // Somebody asks for it, so what it was like before does not count.
+            link = self.link(key, server.clone(), link.server.clone(), link.origin, Begin::Now);
+        }
+        let listed = async {
+            let upstream = link.session().await.map_err(|down| down.error)?;
+            upstream.list_tools().await.map_err(|error| error.to_string())
+        };
+        let listed = timeout(self.deadlines.tool_call, listed).await;
+        let listing = listed.map_err(|_| String::from("it was not reached in time"))??;
+        self.publish_remote(key, server, &listing).await;
+        Ok(())
     }
 
     /// Begins anew with the servers that the plugin's folder lists: what is sent to them may be another thing by now.
     pub(crate) fn reach_listed(&self, key: &InstanceKey) {
-        for (server, remote) in self.listed_remotes(key) {
+        let listed = self.listed_remotes(key);
+        for (server, link) in self.remotes.of(key) {
+            if link.origin == Origin::Listed && !listed.contains_key(&server) {
+                self.remotes.remove(key, &server);
+            }
+        }
+        for (server, remote) in listed {
             self.link(key, server, remote, Origin::Listed, Begin::Now);
         }
     }
@@ -156,36 +231,36 @@ impl Host {
         if !is_enabled || self.workers.serving(key).is_none_or(|serving| serving.id() != worker) {
             return Ok(());
         }
-        let plugin = self.plugins.get(key.organization, &key.plugin);
-        let Some(hash) =
-            plugin.as_ref().and_then(|plugin| plugin.package.as_ref()).map(|package| package.content_hash)
-        else {
-            return Ok(());
-        };
+        // It may be older than what the plugin is by now.
+        let Some(WorkerCode { content_hash, .. }) = self.workers.code_of(worker).await else { return Ok(()) };
+        let origin = Origin::Handed(content_hash);
         let known = self.remotes.of(key);
         let handed = self.handed.remotes_of(worker);
         for (server, remote) in &handed {
-            let same = |link: &&Arc<Link>| link.origin == Origin::Handed && link.server == *remote;
+            let same = |link: &&Arc<Link>| link.origin == origin && link.server == *remote;
             let is_known = known.get(server).filter(same).is_some();
             if !is_known {
                 match sealed::write(remote) {
-                    Ok(said) => self.store.remote_servers().put(key, server, hash, &said).await?,
+                    Ok(said) => self.store.remote_servers().put(key, server, content_hash, &said).await?,
                     Err(error) => {
                         tracing::error!(instance = %key, %server, %error, "failed to write a server down")
                     }
                 }
             }
-            // What a start of the plugin says anew may come with other credentials.
-            if !is_known || others == Others::Forget && remote.asks_organization() {
-                self.link(key, server.clone(), remote.clone(), Origin::Handed, Begin::Now);
+            // What a start of the plugin says anew may come with other credentials, or be granted by now.
+            let is_anew =
+                || remote.asks_organization() || known.get(server).is_some_and(|link| link.is_down());
+            if !is_known || others == Others::Forget && is_anew() {
+                self.link(key, server.clone(), remote.clone(), origin, Begin::Now);
             }
         }
         let is_local = |server: &ServerId| self.handed.get(worker, server).is_some();
         for (server, link) in known {
             let is_stale = others == Others::Forget || is_local(&server);
-            if link.origin == Origin::Handed && !handed.contains_key(&server) && is_stale {
+            if link.is_handed() && !handed.contains_key(&server) && is_stale {
                 self.store.remote_servers().forget(key, &server).await?;
                 self.remotes.remove(key, &server);
+                self.forget_items(key, |other| *other != server);
             }
         }
         Ok(())
@@ -201,9 +276,10 @@ impl Host {
         let _turn = self.adopting.take(key).await;
         self.handed.take_back(worker, server);
         let serves = self.workers.serving(key).is_some_and(|serving| serving.id() == worker);
-        if serves && self.remotes.get(key, server).is_some_and(|link| link.origin == Origin::Handed) {
+        if serves && self.remotes.get(key, server).is_some_and(|link| link.is_handed()) {
             self.store.remote_servers().forget(key, server).await?;
             self.remotes.remove(key, server);
+            self.forget_items(key, |other| other != server);
         }
         Ok(())
     }
@@ -212,11 +288,28 @@ impl Host {
     pub(crate) async fn forget_remotes(&self, key: &InstanceKey) -> Result<(), StoreError> {
         let _turn = self.adopting.take(key).await;
         for (server, link) in self.remotes.of(key) {
-            if link.origin == Origin::Handed {
+            if link.is_handed() {
                 self.store.remote_servers().forget(key, &server).await?;
             }
         }
         self.remotes.forget(key);
+        Ok(())
+    }
+
+    /// Lets go of the servers elsewhere that other code than this handed over. What the plugin is by now says for itself
+    /// which ones it wants, when it starts.
+    pub(crate) async fn forget_handed_by_others(
+        &self,
+        key: &InstanceKey,
+        code: Option<ContentHash>,
+    ) -> Result<(), StoreError> {
+        let _turn = self.adopting.take(key).await;
+        for (server, link) in self.remotes.of(key) {
+            if matches!(link.origin, Origin::Handed(by) if Some(by) != code) {
+                self.store.remote_servers().forget(key, &server).await?;
+                self.remotes.remove(key, &server);
+            }
+        }
         Ok(())
     }
 
@@ -237,7 +330,7 @@ impl Host {
             match sealed::read(&stored.said) {
                 Ok(remote) => {
                     let begin = self.begin(key, server);
-                    self.link(key, server.clone(), remote, Origin::Handed, begin);
+                    self.link(key, server.clone(), remote, Origin::Handed(stored.content_hash), begin);
                 }
                 Err(error) => {
                     tracing::warn!(instance = %key, %server, %error, "a remembered MCP server is not readable");

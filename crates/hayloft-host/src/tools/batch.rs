@@ -28,7 +28,8 @@ impl Host {
     ) -> Vec<Result<Box<RawValue>, CallToolError>> {
         let held = AtomicUsize::new(0);
         let calls = calls.into_iter().map(async |call| {
-            let result = self.call_tool(caller, organization, call).await?;
+            let name = self.find_tool(caller, organization, None, &call.name)?;
+            let result = self.call_tool(caller, organization, CallTool { name, ..call }).await?;
             let size = result.get().len();
             if held.fetch_add(size, Ordering::Relaxed) + size > MOST_BYTES {
                 let message = format!("the results of all calls together are longer than {MOST_BYTES} bytes");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hayloft_mcp::client::{CallDeadline, CallError, TransportError, UpstreamCall};
+use hayloft_mcp::client::{CallDeadline, UpstreamCall};
 use hayloft_mcp::service::BreakReason;
 use hayloft_mcp::{CallTool, ToolFailure, Upstream};
 use hayloft_model::{Caller, InstanceKey, InstanceState, OrganizationId, Revision, Scope, ServerId};
@@ -20,6 +20,7 @@ use super::results::{Holds, Looked, ResultCaching, ResultKey};
 use super::shares::NoTurn;
 use crate::Host;
 use crate::access::Denied;
+use crate::servers::remote::fate::Fate;
 use crate::servers::remote::link::Link;
 use crate::workers::told_to_people;
 
@@ -126,7 +127,7 @@ impl Host {
     ) -> Result<(Option<Revision>, Box<RawValue>), CallToolError> {
         let reached = match self.remote_link(&tool.key, &tool.server) {
             Some(link) => Reached::Elsewhere(link),
-            None => self.session(&tool.key, &tool.server).await?,
+            None => self.session_for(tool, &call).await?,
         };
         let (worker, upstream) = match reached {
             Reached::InWorker(worker, upstream) => (worker, upstream),
@@ -143,7 +144,7 @@ impl Host {
                 if tool.repeats == Repeats::Safely && !call.cancelled.is_cancelled() =>
             {
                 metrics::counter!("hayloft_tool_calls_repeated_total").increment(1);
-                let Reached::InWorker(worker, upstream) = self.session(&tool.key, &tool.server).await? else {
+                let Reached::InWorker(worker, upstream) = self.session_for(tool, &call).await? else {
                     return Ok((Some(worker.revision()), answered?));
                 };
                 let result = self.call_in_worker(&worker, &upstream, tool, &call, begun.elapsed()).await?;
@@ -163,13 +164,12 @@ impl Host {
         spent: Duration,
     ) -> Result<Box<RawValue>, ToolFailure> {
         let _in_flight = worker.activity();
-        let deadline = self.tool_deadline();
         let call = UpstreamCall {
             name: &tool.tool,
             arguments: call.arguments.as_deref(),
             meta: call.meta.as_deref(),
             progress: call.progress.clone(),
-            deadline: CallDeadline { total: deadline.total.saturating_sub(spent), ..deadline },
+            deadline: self.tool_deadline_after(spent),
             cancelled: &call.cancelled,
         };
         upstream.call_tool(call).await.map_err(ToolFailure::from)
@@ -198,8 +198,13 @@ impl Host {
 
     /// Whether the plugin asks for the right to have its servers called.
     pub(crate) fn check_callable(&self, key: &InstanceKey) -> Result<(), ToolFailure> {
-        let descriptor = self.permitted_of(key);
-        if descriptor.is_none_or(|descriptor| descriptor.requirements.lets_tools_be_called()) {
+        let plugin = self.plugins.get(key.organization, &key.plugin);
+        let Some(descriptor) = plugin.as_ref().and_then(|plugin| plugin.descriptor()) else { return Ok(()) };
+        let may = match self.grants.get(key) {
+            Some(granted) => granted.lets_tools_be_called(&descriptor.requirements),
+            None => descriptor.requirements.lets_tools_be_called(),
+        };
+        if may {
             return Ok(());
         }
         let message = format!(
@@ -210,13 +215,21 @@ impl Host {
         Err(ToolFailure::NotCallable { message })
     }
 
+    /// The session for a call, for as long as anybody waits for the call.
+    async fn session_for(&self, tool: &ToolEntry, call: &CallTool) -> Result<Reached, CallToolError> {
+        tokio::select! {
+            reached = self.session(&tool.key, &tool.server) => reached,
+            () = call.cancelled.cancelled() => Err(ToolFailure::Cancelled.into()),
+        }
+    }
+
     /// The session with a server of an instance. The worker is started when it does not run.
     pub(crate) async fn session(
         &self,
         key: &InstanceKey,
         server: &ServerId,
     ) -> Result<Reached, CallToolError> {
-        if let Some(worker) = self.workers.serving(key)
+        if let Some(worker) = self.workers.engage(key)
             && let Some(upstream) = self.sessions.upstream(worker.id(), server)
         {
             return Ok(Reached::InWorker(worker, upstream));
@@ -290,7 +303,7 @@ impl Host {
         call: CallTool,
     ) -> Result<Box<RawValue>, CallToolError> {
         self.check_instance(tool)?;
-        let mut attempts = 0;
+        let (mut attempts, mut begun) = (0, None);
         loop {
             attempts += 1;
             let upstream = tokio::select! {
@@ -304,12 +317,13 @@ impl Host {
                 },
                 () = call.cancelled.cancelled() => return Err(ToolFailure::Cancelled.into()),
             };
+            let spent = begun.get_or_insert_with(Instant::now).elapsed();
             let called = upstream.call_tool(UpstreamCall {
                 name: &tool.tool,
                 arguments: call.arguments.as_deref(),
                 meta: call.meta.as_deref(),
                 progress: call.progress.clone(),
-                deadline: self.tool_deadline(),
+                deadline: self.tool_deadline_after(spent),
                 cancelled: &call.cancelled,
             });
             let error = match called.await {
@@ -319,17 +333,10 @@ impl Host {
                 }
                 Err(error) => error,
             };
-            match fate(&error) {
-                Fate::Answered => link.answered(),
-                Fate::Ours => {}
-                Fate::Failed => link.failed(),
-                Fate::Lost => {
-                    link.failed();
-                    // Whether it was acted upon, nobody can say; what may be done twice is tried once more.
-                    if attempts == 1 && tool.repeats == Repeats::Safely && !call.cancelled.is_cancelled() {
-                        continue;
-                    }
-                }
+            let is_lost = link.told(&error) == Fate::Lost;
+            // Whether it was acted upon, nobody can say; what may be done twice is tried once more.
+            if is_lost && attempts == 1 && tool.repeats == Repeats::Safely && !call.cancelled.is_cancelled() {
+                continue;
             }
             return Err(ToolFailure::from(error).into());
         }
@@ -360,6 +367,12 @@ impl Host {
     pub(crate) fn tool_deadline(&self) -> CallDeadline {
         CallDeadline { quiet: self.deadlines.tool_call, total: self.deadlines.tool_call_total }
     }
+
+    /// What is left for a call of which so much time is over.
+    fn tool_deadline_after(&self, spent: Duration) -> CallDeadline {
+        let whole = self.tool_deadline();
+        CallDeadline { total: whole.total.saturating_sub(spent), ..whole }
+    }
 }
 
 /// Where a tool's server was reached.
@@ -368,35 +381,6 @@ pub(crate) enum Reached {
     InWorker(Worker, Upstream),
     /// Elsewhere.
     Elsewhere(Arc<Link>),
-}
-
-/// What a call without a result says about the server.
-enum Fate {
-    /// It is there, and said no.
-    Answered,
-    /// Nothing: the reason is on this side.
-    Ours,
-    /// It does not do what it is there for.
-    Failed,
-    /// The way to it broke while the answer was awaited, or before the call was sent.
-    Lost,
-}
-
-const fn fate(error: &CallError) -> Fate {
-    match error {
-        CallError::Refused(_) => Fate::Answered,
-        CallError::Cancelled | CallError::TooLarge { .. } | CallError::Overloaded { .. } => Fate::Ours,
-        CallError::Timeout(_) | CallError::Malformed(_) => Fate::Failed,
-        CallError::Closed(_) => Fate::Lost,
-        CallError::Transport(error) => match error {
-            TransportError::Unreachable(_)
-            | TransportError::Broken(_)
-            | TransportError::Read(_)
-            | TransportError::NoAnswer
-            | TransportError::SessionLost => Fate::Lost,
-            _ => Fate::Failed,
-        },
-    }
 }
 
 /// A server that does not answer at the moment, although its plugin runs.
@@ -417,7 +401,7 @@ pub(crate) fn server_down(
 }
 
 /// The organization's own doing: its other calls use its share up.
-fn no_turn(refused: NoTurn) -> CallToolError {
+pub(crate) fn no_turn(refused: NoTurn) -> CallToolError {
     match refused {
         NoTurn::Cancelled => ToolFailure::Cancelled.into(),
         NoTurn::Busy { waiting, retry_after } => CallToolError::Unavailable {
@@ -431,7 +415,7 @@ fn no_turn(refused: NoTurn) -> CallToolError {
 }
 
 /// How a call ended, as the journal and the metrics tell it.
-fn told(outcome: &Result<Box<RawValue>, CallToolError>) -> (CallOutcome, Option<&'static str>) {
+pub(crate) fn told(outcome: &Result<Box<RawValue>, CallToolError>) -> (CallOutcome, Option<&'static str>) {
     match outcome {
         Ok(_) => (CallOutcome::Done, None),
         Err(CallToolError::Denied(_)) => (CallOutcome::BadInput, Some("denied")),

@@ -1,6 +1,6 @@
 //! What MCP servers list, brought into the organization's catalogue and remembered for when nothing runs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use hayloft_mcp::client::ToolListing as Listed;
@@ -87,6 +87,24 @@ impl Host {
         if let Err(error) = published {
             tracing::error!(instance = %key, %server, %error, "failed to publish the tools of a server elsewhere");
         }
+    }
+
+    /// Forgets the tools of all servers of an instance but these.
+    pub(crate) async fn keep_tools_of(
+        &self,
+        key: &InstanceKey,
+        servers: &BTreeSet<ServerId>,
+    ) -> Result<(), StoreError> {
+        let _turn = self.publishing.take(key).await;
+        let mut listings = self.store.tools().of(key).await?;
+        let before = listings.len();
+        for stale in listings.extract_if(.., |known| !servers.contains(&known.server)) {
+            self.store.tools().forget(key, &stale.server).await?;
+        }
+        if listings.len() == before {
+            return Ok(());
+        }
+        self.show_tools(key, &listings).await
     }
 
     /// Fills the catalogue with what is remembered of an instance's servers, or empties it when the instance is off.

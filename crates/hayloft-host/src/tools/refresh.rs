@@ -1,6 +1,8 @@
 //! Ask the servers of a plugin for their tools anew.
 
-use hayloft_model::{Caller, InstanceKey, OrganizationId, PluginId, Scope};
+use std::collections::BTreeMap;
+
+use hayloft_model::{Caller, InstanceKey, OrganizationId, PluginId, Scope, ServerId};
 use hayloft_workers::Unavailable;
 
 use super::list::ToolSummary;
@@ -29,9 +31,29 @@ pub enum RefreshToolsError {
     Store(#[from] StoreError),
 }
 
+/// Why the servers of an instance were not asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ListAnewError {
+    /// Its worker cannot serve at the moment.
+    #[error("{}", told_to_people(.0))]
+    Unavailable(Unavailable),
+    /// We broke.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<ListAnewError> for RefreshToolsError {
+    fn from(error: ListAnewError) -> Self {
+        match error {
+            ListAnewError::Unavailable(unavailable) => Self::Unavailable(unavailable),
+            ListAnewError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 impl Host {
-    /// Lists the tools of all servers that the plugin has open, starting its worker if need be, and gives what the
-    /// organization has of it then. A server that does not answer keeps what it listed last.
+    /// Lists the tools of all servers that the plugin has open or elsewhere, starting its worker if it has one, and gives
+    /// what the organization has of it then. A server that does not answer keeps what it listed last.
     ///
     /// # Errors
     /// See [`RefreshToolsError`].
@@ -48,18 +70,34 @@ impl Host {
         if !self.instances.get(&key).is_some_and(|instance| instance.enabled) {
             return Err(RefreshToolsError::NotEnabled(plugin.id.clone()));
         }
-        let worker = self.workers.ensure(&key).await.map_err(RefreshToolsError::Unavailable)?;
-        let _busy = worker.activity();
-        for (server, session) in self.sessions.of(worker.id()) {
-            match session.upstream.list_tools().await {
-                Ok(listing) => self.sessions.relist(worker.id(), &server, listing),
-                Err(error) => {
-                    tracing::warn!(instance = %key, %server, %error, "failed to list the server's tools anew");
-                }
-            }
-        }
-        self.publish_tools(&key, worker.id(), worker.revision(), Others::Keep).await?;
+        self.list_anew(&key).await?;
         let tools = self.list_tools(caller, organization)?;
         Ok(tools.into_iter().filter(|tool| tool.plugin_id == key.plugin).collect())
+    }
+
+    /// Lists the tools of all servers of an instance, wherever they are. Gives why one did not answer.
+    pub(crate) async fn list_anew(
+        &self,
+        key: &InstanceKey,
+    ) -> Result<BTreeMap<ServerId, String>, ListAnewError> {
+        let mut failures = BTreeMap::new();
+        if !self.is_all_elsewhere(key) {
+            let worker = self.workers.ensure(key).await.map_err(ListAnewError::Unavailable)?;
+            let _busy = worker.activity();
+            for (server, session) in self.sessions.of(worker.id()) {
+                match session.upstream.list_tools().await {
+                    Ok(listing) => self.sessions.relist(worker.id(), &server, listing),
+                    Err(error) => {
+                        tracing::warn!(instance = %key, %server, %error, "failed to list the server's tools anew");
+                        failures.insert(server, error.to_string());
+                    }
+                }
+            }
+            // What it has handed over by now is asked as well.
+            self.adopt_remotes(key, worker.id(), Others::Keep).await?;
+            self.publish_tools(key, worker.id(), worker.revision(), Others::Keep).await?;
+        }
+        failures.extend(self.list_elsewhere(key).await);
+        Ok(failures)
     }
 }

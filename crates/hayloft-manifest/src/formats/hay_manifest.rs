@@ -7,22 +7,22 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use hayloft_model::plugin::{
-    Listing, Page, PluginType, Requirements, RouteAccess, RouteDeclaration, Runtime, Setup,
-};
+use hayloft_model::plugin::{Listing, PluginType, Requirements, Runtime, Setup};
 use hayloft_model::{PluginDescriptor, Problem, Problems, Registration};
 use schemars::Schema;
 
 use super::{Certainty, Draft, Format, Located, ManifestSchema, Recognized, SettingEnv, keys_of, schema_of};
-use crate::document::{Document, Naming, Object, View};
+use crate::document::{Document, Naming, Object};
 use crate::folder::{Folder, Unusable, relative_path};
 use crate::module_file::{self, Build, NamedIn};
 use crate::network;
 use crate::normalize::{is_env_name, suggestion};
-use crate::registration::{component, config, page_path, routes, ui_component, ui_extension, unique_id};
-use crate::words::{listed, meant, quoted};
+use crate::registration::config;
+use crate::words::{listed, quoted};
 
+mod api;
 mod auth;
+mod dashboard;
 mod mcp;
 mod shape;
 
@@ -137,13 +137,14 @@ fn read(folder: &Folder, problems: &mut Problems) -> Option<Draft> {
     }
     let named_in = named_here(folder, &setup);
     if let Some(api) = &capabilities.api {
-        declared.routes = api_routes(folder, api, named_in, problems);
+        declared.routes = api::read(folder, api, named_in, problems);
     }
     if let Some(ui) = &capabilities.ui {
-        dashboard_parts(ui, &mut declared, problems);
+        dashboard::parts(ui, &mut declared, problems);
     }
-    settings_extensions(&manifest, &mut declared, problems);
-    let (default_auth_method, without_settings_page) = settings_page(&manifest, &declared, problems);
+    dashboard::settings_extensions(&manifest, &mut declared, problems);
+    let (default_auth_method, without_settings_page) =
+        dashboard::settings_page(&manifest, &declared, problems);
     add(&mut names, "config", &manifest, "configSchema", !declared.config_schema.fields.is_empty());
     add(&mut names, "auth", &manifest, "capabilities", !declared.auth_methods.is_empty());
     add(&mut names, "ui", &manifest, "settingsExtensions", !declared.ui_extensions.is_empty());
@@ -349,118 +350,6 @@ fn entry_module(
         (false, Err(Unusable::Missing)) => relative_path(&entry.text).ok(),
         _ => module_file::locate(folder, entry, named_in, problems),
     }
-}
-
-fn api_routes(
-    folder: &Folder,
-    api: &Object<'_>,
-    named_in: NamedIn,
-    problems: &mut Problems,
-) -> Vec<RouteDeclaration> {
-    api.check_keys(&["routes"], problems);
-    let mut declared = Vec::new();
-    for item in api.items("routes", MOST_ITEMS, problems) {
-        let Some(route) = item.object(problems) else { continue };
-        route.check_keys(&["method", "path", "handler", "middleware"], problems);
-        let handler = Located::required(&route, "handler", problems)
-            .and_then(|handler| module_file::locate(folder, &handler, named_in, problems));
-        let access = access(&route, problems);
-        let pattern = routes::pattern(&route, &item, access, problems);
-        if let (Some(pattern), Some(_)) = (pattern, handler) {
-            routes::push(pattern, &item, &mut declared, problems);
-        }
-    }
-    declared
-}
-
-/// Who may call, as the names of middleware say. An unknown one is refused: leaving it out would open what its author
-/// wants closed.
-fn access(route: &Object<'_>, problems: &mut Problems) -> RouteAccess {
-    let mut access = RouteAccess::Open;
-    for name in Located::list(route, "middleware", problems) {
-        if name.text == "auth" {
-            access = RouteAccess::Organization;
-        } else {
-            let message = format!("{} is not a middleware of the host", quoted(&name.text));
-            problems.push(
-                Problem::error(&name.at, message).hint("known is `auth`: do anything else in the handler"),
-            );
-        }
-    }
-    access
-}
-
-fn dashboard_parts(ui: &Object<'_>, declared: &mut Registration, problems: &mut Problems) {
-    ui.check_keys(&["routes", "components"], problems);
-    let mut seen = Vec::new();
-    for item in ui.items("routes", MOST_ITEMS, problems) {
-        declared.pages.extend(page(&item, &mut seen, problems));
-    }
-    let mut seen = Vec::new();
-    for item in ui.items("components", MOST_ITEMS, problems) {
-        let Some(object) = item.object(problems) else { continue };
-        object.check_keys(&["name", "path"], problems);
-        declared.ui_components.extend(ui_component(&object, "path", &mut seen, problems));
-    }
-}
-
-fn page(item: &View<'_>, seen: &mut Vec<String>, problems: &mut Problems) -> Option<Page> {
-    let route = item.object(problems)?;
-    route.check_keys(&["path", "component", "name", "meta"], problems);
-    let id = unique_id(&route, "name", seen, problems);
-    let path = route.required("path", problems).and_then(|path| page_path(&path, problems));
-    let component = component(&route, "component", problems);
-    // What else is in `meta` is the component's own affair.
-    let meta = route.get("meta").and_then(|meta| meta.object(problems));
-    let title = meta.as_ref().and_then(|meta| meta.label("title", problems));
-    let requires_session = meta.as_ref().and_then(|meta| meta.boolean("requiresAuth", problems));
-    let id = id?;
-    Some(Page {
-        title: title.unwrap_or_else(|| id.clone()),
-        id,
-        component: component?,
-        icon: None,
-        slot: None,
-        requires_setup: None,
-        path: Some(path?),
-        requires_session,
-    })
-}
-
-fn settings_extensions(manifest: &Object<'_>, declared: &mut Registration, problems: &mut Problems) {
-    const SLOTS: [&str; 3] = ["before-settings", "after-settings", "tab"];
-    for item in manifest.items("settingsExtensions", MOST_ITEMS, problems) {
-        let Some(object) = item.object(problems) else { continue };
-        object.check_keys(&["slot", "component", "tabName", "tabOrder", "props"], problems);
-        let Some(extension) = ui_extension(&object, problems) else { continue };
-        if !SLOTS.contains(&extension.slot.as_str()) {
-            let message = format!("{} is not a known place", quoted(&extension.slot));
-            let problem = Problem::warning(object.place_of("slot"), message);
-            problems.push(problem.hint(match meant(&extension.slot, SLOTS) {
-                Some(word) => format!("did you mean {}?", quoted(word)),
-                None => format!("known are {}; the component is shown under \"more\"", listed(SLOTS)),
-            }));
-        }
-        declared.ui_extensions.push(extension);
-    }
-}
-
-/// The method that the settings form offers first, and whether there is such a form at all.
-fn settings_page(
-    manifest: &Object<'_>,
-    declared: &Registration,
-    problems: &mut Problems,
-) -> (Option<String>, bool) {
-    let Some(ui) = manifest.get("ui").and_then(|view| view.object(problems)) else { return (None, false) };
-    ui.check_keys(&["auth", "settings"], problems);
-    let without = ui.boolean("settings", problems) == Some(false);
-    let Some(method) = Located::optional(&ui, "auth", problems) else { return (None, without) };
-    if declared.auth_methods.iter().any(|known| known.id() == method.text) {
-        return (Some(method.text), without);
-    }
-    let message = format!("{} is not one of the plugin's auth methods", quoted(&method.text));
-    problems.push(Problem::warning(&method.at, message).hint("name it in `capabilities.mcp.auth` too"));
-    (None, without)
 }
 
 fn marketplace(manifest: &Object<'_>, problems: &mut Problems) -> Listing {

@@ -91,7 +91,7 @@ struct Plan<'d> {
     descriptor: &'d PluginDescriptor,
     manifest: &'static str,
     /// The name of the new module, without its extension.
-    module: &'static str,
+    module: String,
     handlers: Vec<(usize, String)>,
     /// The entry, if it is a plugin of a newer format already: then it stays as it is.
     kept_entry: Option<PathBuf>,
@@ -302,6 +302,9 @@ impl<'d> Plan<'d> {
 /// Names for the new module, the usual one first.
 const MODULES: [&str; 3] = ["index", "plugin", "hay-plugin-entry"];
 
+/// The endings of files that a compiler makes a module of that name from.
+const SOURCES: [&str; 7] = ["ts", "tsx", "mts", "cts", "js", "mjs", "cjs"];
+
 /// The entry, if it is what a newer format's entry is and the host ran it as that: it names no code of its own.
 fn kept_entry(folder: &Folder, descriptor: &PluginDescriptor) -> Option<PathBuf> {
     static PLUGIN: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -319,7 +322,7 @@ fn kept_entry(folder: &Folder, descriptor: &PluginDescriptor) -> Option<PathBuf>
 }
 
 /// The name of the new module: one that overwrites nothing, neither as a source nor when it is built.
-fn module(folder: &Folder, descriptor: &PluginDescriptor) -> &'static str {
+fn module(folder: &Folder, descriptor: &PluginDescriptor) -> String {
     let is_used = |name: &str| {
         let built = format!("dist/{name}.js");
         let has = |path: String| folder.locate(&path).is_ok();
@@ -334,11 +337,13 @@ fn module(folder: &Folder, descriptor: &PluginDescriptor) -> &'static str {
         let is_entry = matches!(&descriptor.runtime, Runtime::Node { entry } if *entry == Path::new(&built))
             || descriptor.runtime == Runtime::Servers && *name == *MODULES[0];
         by_server
-            || has(format!("src/{name}.ts"))
-            || has(format!("src/{name}.js"))
+            || SOURCES.into_iter().any(|ending| has(format!("src/{name}.{ending}")))
             || (!is_entry && has(built))
     };
-    MODULES.into_iter().find(|name| !is_used(name)).unwrap_or(MODULES[2])
+    let numbered = (2..).map(|number| format!("{}-{number}", MODULES[2]));
+    let names = MODULES.into_iter().map(str::to_owned).chain(numbered);
+    // Numbers do not end before a name is free.
+    names.into_iter().find(|name| !is_used(name)).unwrap_or_default()
 }
 
 /// The handler files of the routes, by the index of the route among the declared ones.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use hayloft_model::plugin::{Command, DeclaredTool, McpEndpoint, McpServer, McpTransport, ServerAuth, Setup};
+use hayloft_model::plugin::{Command, DeclaredTool, McpEndpoint, McpServer, ServerAuth, Setup};
 use hayloft_model::{Problem, Problems, Secret, ServerId};
 use serde_json::value::RawValue;
 
@@ -106,11 +106,8 @@ fn handed_over(server: &Object<'_>, place: Place, problems: &mut Problems) -> Op
         }
     };
     let key = if server.get("transports").is_some() { "transports" } else { "transport" };
-    let mut named: Vec<McpTransport> = transport::named(server, key, problems);
+    let named = transport::named(server, key, problems);
     let endpoint = endpoint?;
-    if named.is_empty() && matches!(&endpoint, McpEndpoint::Remote { url } if url.starts_with("ws")) {
-        named.push(McpTransport::Websocket);
-    }
     let transports = transport::usable(named, &endpoint, &server.place_of(key), problems);
     Some(RegisteredServer {
         server: McpServer { id: id?, endpoint, transports },
@@ -193,6 +190,8 @@ pub(super) fn texts(
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+
+    use hayloft_model::plugin::McpTransport;
 
     use super::*;
 

@@ -7,6 +7,7 @@ use std::fmt;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
+use crate::fault::code;
 use crate::item::{Item, ItemKind};
 use crate::message::fields::Fields;
 use crate::message::write;
@@ -54,7 +55,15 @@ impl Upstream {
             let write = |_, out: &mut Vec<u8>| out.extend_from_slice(params.as_bytes());
             let request =
                 Request { method: kind.list_method(), size: params.len(), progress: None, deadline };
-            let result = self.link.request(request, write, &never).await?;
+            let result = match self.link.request(request, write, &never).await {
+                // Some servers have resources and know nothing of templates: those have none.
+                Err(CallError::Refused(error))
+                    if kind == ItemKind::Template && error.code() == code::METHOD_NOT_FOUND =>
+                {
+                    return Ok(Vec::new());
+                }
+                answered => answered?,
+            };
             let page = Fields::of(&result).ok_or_else(|| malformed("it is not an object"))?;
             let list = page.get(kind.list_member()).ok_or_else(|| malformed("it has no list"))?;
             let list: Vec<&RawValue> = serde_json::from_str(list.get()).map_err(malformed)?;

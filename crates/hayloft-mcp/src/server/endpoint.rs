@@ -22,7 +22,8 @@ use super::call::Pace;
 use super::dispatch::{self, Asked};
 use super::negotiate::{Accepts, is_json};
 use super::notify;
-use super::session::{Session, SessionId, SessionLimits, Sessions};
+use super::session::{Session, SessionId};
+use super::sessions::{SessionLimits, Sessions};
 
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");

@@ -25,8 +25,7 @@ impl Requirements {
     /// Whether people of an organization may call its tools. A plugin that speaks of rights must ask for this one.
     #[must_use]
     pub fn lets_tools_be_called(&self) -> bool {
-        let is_invoke = |scope: &String| scope == INVOKE || scope.ends_with(&format!(":{INVOKE}"));
-        self.scopes.as_ref().is_none_or(|scopes| scopes.iter().any(is_invoke))
+        self.scopes.as_ref().is_none_or(|scopes| scopes.iter().any(|scope| is_invoke(scope)))
     }
 
     /// Whether nothing is needed.
@@ -38,6 +37,11 @@ impl Requirements {
 
 /// The right without which a plugin's tools cannot be called, behind whatever organization it is written for.
 const INVOKE: &str = "mcp:invoke";
+
+/// Whether a right is this one.
+pub(super) fn is_invoke(scope: &str) -> bool {
+    scope.strip_suffix(INVOKE).is_some_and(|before| before.is_empty() || before.ends_with(':'))
+}
 
 /// What the host does for code that gets only what it asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]

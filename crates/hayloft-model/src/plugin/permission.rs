@@ -10,7 +10,8 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Capability, NetworkTarget, PluginDescriptor, Service};
+use super::needs::is_invoke;
+use super::{Capability, NetworkTarget, PluginDescriptor, Requirements, Service};
 
 /// The name that stands for a list that a plugin does not have: of hosts, where it reaches what plugins without a list
 /// reach; of rights or services, where it has all that there are.
@@ -173,6 +174,18 @@ impl Permissions {
         });
     }
 
+    /// Whether people may call the tools of a plugin that needs this and gets what is granted here: what
+    /// [`Requirements::lets_tools_be_called`] says once [`Self::restrict`] was done, without making a descriptor for it.
+    #[must_use]
+    pub fn lets_tools_be_called(&self, asked: &Requirements) -> bool {
+        let kind = PermissionKind::Scope;
+        match &asked.scopes {
+            _ if self.is_unlisted(kind) => asked.lets_tools_be_called(),
+            None => self.named(kind).any(is_invoke),
+            Some(scopes) => scopes.iter().any(|scope| is_invoke(scope) && self.has(kind, scope)),
+        }
+    }
+
     /// Whether this is one of them.
     #[must_use]
     pub fn contains(&self, permission: &Permission) -> bool {
@@ -272,6 +285,29 @@ mod tests {
 
     fn shown(permissions: &Permissions) -> Vec<String> {
         permissions.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn whether_tools_may_be_called_is_the_same_without_a_descriptor() {
+        let lists: [Option<&[&str]>; 5] = [
+            None,
+            Some(&[]),
+            Some(&["mcp:invoke"]),
+            Some(&["org:<id>:mcp:invoke", "mcp:list"]),
+            Some(&["mcp:list", "xmcp:invoke"]),
+        ];
+        let mut said = [0, 0];
+        for granted in lists {
+            let granted = Permissions::asked_by(&plugin(None, &[], granted, None, &[]));
+            for asked in lists {
+                let mut asking = plugin(None, &[], asked, None, &[]);
+                let short = granted.lets_tools_be_called(&asking.requirements);
+                granted.restrict(&mut asking);
+                assert_eq!(short, asking.requirements.lets_tools_be_called(), "{granted:?} {asked:?}");
+                said[usize::from(short)] += 1;
+            }
+        }
+        assert!(said.iter().all(|times| *times > 5), "{said:?}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 pub(crate) mod create;
 pub(crate) mod list;
+pub(crate) mod remove;
 
 /// An organization.
 #[derive(Debug, Serialize, ToSchema)]

@@ -2,6 +2,7 @@
 
 pub(crate) mod body;
 pub(crate) mod disable;
+mod file_answer;
 pub(crate) mod get;
 pub(crate) mod grant;
 pub(crate) mod health;
@@ -15,5 +16,6 @@ pub(crate) mod purge;
 pub(crate) mod restart;
 pub(crate) mod save;
 pub(crate) mod statistics;
+pub(crate) mod ui_file;
 pub(crate) mod uninstall;
 pub(crate) mod upload;

@@ -1,12 +1,16 @@
 //! Bearer tokens of an organization.
 
+pub(crate) mod change_role;
 pub(crate) mod create;
 pub(crate) mod list;
 pub(crate) mod revoke;
 
-use hayloft_model::Role;
+use hayloft_model::{Problem, Role};
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
+
+use crate::body::object;
 
 /// What a token may do.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
@@ -29,4 +33,11 @@ impl From<Role> for RoleName {
             Role::Agent => Self::Agent,
         }
     }
+}
+
+/// Reads a role out of a body.
+fn role(value: Value) -> Result<Role, Problem> {
+    object::text(value)?
+        .parse()
+        .map_err(|_| Problem::error("", "is not a role").hint("choose one of `admin`, `member`, `agent`"))
 }

@@ -1,7 +1,6 @@
 //! Paths that two readers could understand in two ways.
 
 use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hayloft_model::Problem;
 
@@ -9,9 +8,12 @@ use crate::problem::ProblemDetails;
 
 /// Refuses a path with dot segments (also percent-encoded), backslashes or control characters. A `%2F` inside a
 /// segment has one meaning here, a character of that segment, and is let through.
-pub(super) async fn refuse(request: Request, next: Next) -> Response {
+pub(super) async fn refuse<F: Future<Output = Response>>(
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     match ambiguity(request.uri().path()) {
-        None => next.run(request).await,
+        None => next(request).await,
         Some(message) => ProblemDetails::bad_request(
             "the path can be understood in more than one way",
             Problem::error("path", message).hint("send the path in its plain form").into(),
@@ -21,6 +23,10 @@ pub(super) async fn refuse(request: Request, next: Next) -> Response {
 }
 
 fn ambiguity(path: &str) -> Option<&'static str> {
+    // Most paths have nothing to decode, and every request comes through here.
+    if !path.contains(['%', '\\']) {
+        return has_dots(path).then_some("has a `.` or `..` segment");
+    }
     let lower = path.to_ascii_lowercase();
     if lower.contains('\\') || lower.contains("%5c") {
         return Some("has a backslash");
@@ -30,10 +36,11 @@ fn ambiguity(path: &str) -> Option<&'static str> {
     }
     // An encoded slash could end a segment for a later reader, so dots are looked for on both sides of it too.
     let plain = lower.replace("%2e", ".").replace("%2f", "/");
-    if plain.split('/').any(|segment| matches!(segment, "." | "..")) {
-        return Some("has a `.` or `..` segment");
-    }
-    None
+    has_dots(&plain).then_some("has a `.` or `..` segment")
+}
+
+fn has_dots(path: &str) -> bool {
+    path.split('/').any(|segment| matches!(segment, "." | ".."))
 }
 
 fn encoded_control(lower: &str) -> bool {

@@ -4,7 +4,6 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 
 use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt as _;
 
@@ -12,8 +11,11 @@ use crate::problem::ProblemDetails;
 
 /// Turns a panic into a 500 that shows only the request's id. The state that handlers share is made of handles whose
 /// owners are other tasks, so a broken handler leaves nothing half done behind.
-pub(super) async fn catch_panic(request: Request, next: Next) -> Response {
-    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+pub(super) async fn catch_panic<F: Future<Output = Response>>(
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
+    match AssertUnwindSafe(async { next(request).await }).catch_unwind().await {
         Ok(response) => response,
         Err(payload) => {
             tracing::error!(panic = ?message(&*payload), "failed to answer a request: it panicked");
@@ -34,7 +36,7 @@ fn message(payload: &(dyn Any + Send)) -> &str {
 mod tests {
     use axum::Router;
     use axum::body::Body;
-    use axum::middleware::from_fn;
+    use axum::middleware::{Next, from_fn};
     use axum::routing::get;
     use http_body_util::BodyExt;
     use tower::ServiceExt as _;
@@ -46,7 +48,8 @@ mod tests {
         async fn broken() -> &'static str {
             panic!("canary")
         }
-        let router: Router = Router::new().route("/", get(broken)).layer(from_fn(catch_panic));
+        let layer = from_fn(|request, next: Next| catch_panic(request, |request| next.run(request)));
+        let router: Router = Router::new().route("/", get(broken)).layer(layer);
         let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
         assert_eq!(response.status(), 500);
         let body = response.into_body().collect().await.unwrap().to_bytes();

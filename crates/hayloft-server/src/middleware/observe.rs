@@ -4,8 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::Next;
+use axum::extract::{MatchedPath, Request};
 use axum::response::Response;
 use hayloft_model::Entropy;
 use http::{HeaderName, HeaderValue};
@@ -53,7 +52,11 @@ pub(crate) fn current_request_id() -> Option<RequestId> {
 }
 
 /// Answers a request under a name of its own. A name that the sender chose is not used: it could be anybody's.
-pub(crate) async fn observe(State(ids): State<Arc<RequestIds>>, request: Request, next: Next) -> Response {
+pub(super) async fn observe<F: Future<Output = Response>>(
+    ids: &RequestIds,
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let id = ids.next();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
@@ -62,7 +65,7 @@ pub(crate) async fn observe(State(ids): State<Arc<RequestIds>>, request: Request
     let span = tracing::info_span!("request", %id, %method, path = ?request.uri().path());
     let started = Instant::now();
 
-    let mut response = CURRENT.scope(id.clone(), next.run(request).instrument(span.clone())).await;
+    let mut response = CURRENT.scope(id.clone(), next(request).instrument(span.clone())).await;
 
     let seconds = started.elapsed().as_secs_f64();
     let status = response.status();

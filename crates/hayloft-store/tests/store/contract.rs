@@ -1,6 +1,7 @@
 //! The promise of each noun, told only through the store's own operations and, where somebody tampers, portable SQL.
 
 mod audit;
+mod capability_uses;
 mod concurrency;
 mod configurations;
 mod instance_registrations;
@@ -10,6 +11,7 @@ mod outbox;
 mod packages;
 mod plugin_values;
 mod remote_servers;
+mod removed_organizations;
 mod result_caching;
 mod tokens;
 mod tool_names;

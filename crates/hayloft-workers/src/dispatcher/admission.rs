@@ -169,10 +169,12 @@ impl Dispatcher {
         false
     }
 
-    /// How many places of a plugin's pool will be free without anything being done.
+    /// How many places of a plugin's pool will be free in a moment, without anything being done. What has calls in flight
+    /// may take long to end.
     fn leaving(&self, plugin: &PluginId) -> usize {
+        let is_leaving = |unit: &Unit| unit.ending && unit.activity.in_flight() == 0;
         let of_plugin =
-            self.units.values().filter_map(|unit| Some((unit.worker.as_ref()?.key(), unit.ending)));
+            self.units.values().filter_map(|unit| Some((unit.worker.as_ref()?.key(), is_leaving(unit))));
         let mut leaving = HashMap::new();
         for (key, ending) in of_plugin.filter(|(key, _)| key.plugin == *plugin) {
             *leaving.entry(key.organization).or_insert(true) &= ending;

@@ -203,9 +203,13 @@ impl Dispatcher {
         tracing::warn!(instance = %key, %worker, error, pause = ?backoff, quarantined = held, "a worker failed");
         let state = if held { InstanceState::Quarantined } else { InstanceState::Backoff };
         let refused = quarantine.clone().map(|reason| LaunchRefused::Quarantined { reason });
-        let failure_told = failure.clone();
-        let change =
-            StateChange::Crashed { error: error.clone(), failure: failure_told, backoff, quarantine };
+        let change = StateChange::Crashed {
+            error: error.clone(),
+            out_of_memory: ending.out_of_memory,
+            failure: failure.clone(),
+            backoff,
+            quarantine,
+        };
         self.enter(key, worker, state, change);
         if let Some(refused) = refused {
             self.not_started(key, &refused.into());

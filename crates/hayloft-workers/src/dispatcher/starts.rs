@@ -134,6 +134,8 @@ impl Dispatcher {
             None => {
                 instance.disabling = Some(Some(reply));
                 self.begin(key);
+                // It may stand in the line already, as one for whom there is no place; now there is one.
+                self.admit();
             }
         }
         answer_all(waiting, &Err(LaunchRefused::NotEnabled.into()));
@@ -246,7 +248,15 @@ impl Dispatcher {
                 let reason = String::from("a worker with newer settings took its place");
                 (self.shared.settings.deadlines.drain, reason)
             }
-            Takeover::Recycled(reason) => (AS_LONG_AS_IT_TAKES, reason),
+            Takeover::Recycled(reason) => {
+                // One after the other, or an instance would have any number of them, with all the memory that each holds.
+                for earlier in self.workers_of(key) {
+                    if self.units.get(&earlier).is_some_and(|unit| unit.ending) {
+                        self.drain(earlier, self.shared.settings.deadlines.drain, &reason);
+                    }
+                }
+                (AS_LONG_AS_IT_TAKES, reason)
+            }
         };
         let instance = self.instance(key);
         let (serving, starting) = (instance.serving.take(), instance.starting.take());

@@ -3,7 +3,7 @@
 use hayloft_model::{InstanceState, WorkerId, WorkerState};
 
 use super::{Dispatcher, Starting, Unit};
-use crate::WorkerStatus;
+use crate::{WorkerCode, WorkerStatus};
 
 impl Dispatcher {
     pub(super) fn statuses(&self) -> Vec<WorkerStatus> {
@@ -11,6 +11,11 @@ impl Dispatcher {
             self.units.iter().filter_map(|(worker, unit)| self.status(*worker, unit)).collect();
         statuses.sort_by_key(|status| status.worker_id);
         statuses
+    }
+
+    pub(super) fn code_of(&self, worker: WorkerId) -> Option<WorkerCode> {
+        let package = &self.units.get(&worker)?.package;
+        Some(WorkerCode { content_hash: package.content_hash, root: package.root.clone() })
     }
 
     pub(super) fn status(&self, worker_id: WorkerId, unit: &Unit) -> Option<WorkerStatus> {

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use hayloft_model::{WorkerId, WorkerState};
 use hayloft_sandbox::{Exit, Jail};
 use rustix::process::Signal;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::start::Process;
 use super::{LAST_WORDS, Step, Unit, next_frame};
@@ -26,7 +26,10 @@ const OUT_OF_MEMORY: [&str; 3] = ["heap out of memory", "process out of memory",
 impl Unit {
     /// The process has ended. What it said before is still in the channel.
     pub(super) async fn after_exit(&mut self, exit: Exit) -> Cause {
-        while let Ok(Some(Ok(frame))) = timeout(LAST_WORDS, next_frame(self.process.runner.as_mut())).await {
+        // Whatever it started may hold the channel and go on speaking without end. With the jail all writers are gone.
+        end(self.worker, &self.process.jail).await;
+        let heard = Instant::now() + LAST_WORDS;
+        while let Ok(Some(Ok(frame))) = timeout_at(heard, next_frame(self.process.runner.as_mut())).await {
             self.blocked = None;
             if let ControlFlow::Break(cause) = self.on_frame(frame) {
                 return cause;
@@ -34,13 +37,13 @@ impl Unit {
         }
         let aborted = matches!(exit, Exit::Signal(signal) if ABORTS.contains(&signal));
         let exit = if aborted && self.said_out_of_memory().await { Exit::OutOfMemory } else { exit };
+        self.out_of_memory = exit == Exit::OutOfMemory;
         self.cause_of_exit(Some(exit))
     }
 
     /// Whether its last lines say that it aborted for want of memory, as it does at the limit of JavaScript's heap.
     async fn said_out_of_memory(&mut self) -> bool {
-        // Its children may hold its pipes open, and they end with it anyway. Then what it wrote can be read to the end.
-        end(self.worker, &self.process.jail).await;
+        // All writers are dead, so what it wrote can be read to the end.
         if let Some(runner) = &mut self.process.runner {
             for task in std::mem::take(&mut runner.logs) {
                 let _ = timeout(LAST_WORDS, task).await;
@@ -96,8 +99,7 @@ impl Unit {
     }
 
     /// Leaves nothing behind.
-    pub(super) async fn end(mut self, cause: &Cause) {
-        let ending = Ending { cause: cause.clone(), uptime: self.begun.elapsed() };
+    pub(super) async fn end(mut self, ending: &Ending) {
         // Callers that hold this worker learn it first, before anything is waited for.
         self.activity.close();
         self.facts.send_modify(|facts| facts.ending = Some(ending.message()));
@@ -115,7 +117,7 @@ impl Unit {
             let _ = timeout(LAST_WORDS, task).await;
         }
         home.remove().await;
-        let level = if matches!(cause, Cause::Asked(_)) { Level::Info } else { Level::Error };
+        let level = if matches!(ending.cause, Cause::Asked(_)) { Level::Info } else { Level::Error };
         self.log.host(level, format!("the worker is gone: {}", ending.message()));
         self.life.end();
         self.gauge.set(WorkerState::Gone);

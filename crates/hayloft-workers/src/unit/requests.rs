@@ -106,6 +106,11 @@ impl Unit {
 
     pub(super) fn answered(&mut self, request: u64, result: Result<Value, Refusal>) -> Step {
         self.answering -= 1;
+        // A server elsewhere that was refused is none that is open.
+        self.elsewhere.retain(|_, asked| *asked != Some(request) || result.is_ok());
+        if let Some(agreed) = self.elsewhere.values_mut().find(|asked| **asked == Some(request)) {
+            *agreed = None;
+        }
         match result {
             Ok(value) => self.send(&HostMessage::Result { id: request, value }),
             Err(refusal) => {

@@ -101,7 +101,7 @@ impl Unit {
             // The host reaches it by itself, whether or not this worker runs, so there is nothing to keep here but that it
             // was said.
             OpenServer::External { id, url, headers } => {
-                self.elsewhere.insert(server);
+                self.elsewhere.entry(server).or_insert(Some(request));
                 let (transports, auth, tools) = (Vec::new(), None, Vec::new());
                 let wanted = RegisterServer::Remote { id, url, transports, headers, auth, tools };
                 self.register_server(request, wanted)
@@ -252,7 +252,7 @@ impl Unit {
 
     pub(super) fn close_on_request(&mut self, request: u64, server: &str) -> Step {
         let named = server.parse::<ServerId>().ok();
-        if let Some(server) = named.clone().filter(|named| self.elsewhere.remove(named)) {
+        if let Some(server) = named.clone().filter(|named| self.elsewhere.remove(named).is_some()) {
             return self.withdraw_server(request, server);
         }
         let known = named.and_then(|id| Some((self.servers.get(&id)?.serial, id)));

@@ -8,10 +8,10 @@ use hayloft_workers::WarmLimits;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::support::{House, SOON, quick};
+use crate::support::{HEIR, House, SOON, quick};
 
 /// Scripts of plugins that behave, and of those that do not.
-const SCRIPTS: [&str; 7] = [
+const SCRIPTS: [&str; 8] = [
     "",
     "exports.start = () => { throw new Error('weak'); };",
     "process.exit(0);",
@@ -20,6 +20,7 @@ const SCRIPTS: [&str; 7] = [
     "exports.start = (w) => { setTimeout(() => w.raw(Buffer.alloc(64, 255)), 20); };",
     "require('node:child_process').spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' }).unref();
      exports.bind = () => setTimeout(() => process.exit(3), 30);",
+    HEIR,
 ];
 
 #[derive(Clone, Debug)]

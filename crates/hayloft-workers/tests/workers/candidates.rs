@@ -97,6 +97,38 @@ async fn a_candidate_of_a_stopped_instance_starts_it() {
 }
 
 #[tokio::test]
+async fn what_was_relieved_ends_at_the_latest_when_its_successor_is_relieved() {
+    let house = House::with(|settings| settings.deadlines.drain = Duration::from_millis(50));
+    let instance = house.plugin("");
+    let relieve = async || {
+        let candidate = house.workers.candidate(&instance, house.source.launch_of(&instance)).await.unwrap();
+        candidate.relieve("it had grown".into()).await.unwrap()
+    };
+    let first = house.workers.ensure(&instance).await.unwrap();
+    let _endless = first.activity();
+    let second = relieve().await;
+    let _call = second.activity();
+    assert!(first.is_alive(), "its call is not cut off for that alone");
+    let third = relieve().await;
+    house.observer.end_of(first.id()).await;
+    assert!(second.is_alive() && third.is_alive());
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_worker_on_the_same_values_is_told_of_no_new_ones() {
+    let house = House::new();
+    let instance = house.plugin("exports.configUpdate = () => { throw new Error('told'); };");
+    house.workers.ensure(&instance).await.unwrap();
+    let launch = house.source.launch_of(&instance);
+    let told = house.workers.candidate(&instance, launch.clone()).await.unwrap_err();
+    assert!(told.to_string().contains("told"), "{told}");
+    let fresh = house.workers.replacement(&instance, launch).await.unwrap();
+    fresh.relieve("it had grown".into()).await.unwrap();
+    house.close().await;
+}
+
+#[tokio::test]
 async fn a_forgotten_candidate_ends() {
     let house = House::new();
     let instance = house.plugin(ECHO);

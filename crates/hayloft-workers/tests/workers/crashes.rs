@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hayloft_workers::{Deadlines, HookCall, HookError, StartStage, Unavailable};
+use hayloft_workers::{Deadlines, HookCall, HookError, ProbeError, StartStage, Unavailable};
 use serde_json::json;
 
 use crate::support::{House, SOON, quick};
@@ -118,6 +118,27 @@ async fn last_words_are_heard_behind_a_flood_that_nobody_reads() {
     let worker = house.workers.ensure(&instance).await.unwrap();
     let gone = HookError::WorkerGone { reason: "last words".into() };
     assert_eq!(worker.call_hook(HookCall::Enable).await, Err(gone));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn what_a_worker_left_on_its_channel_does_not_outlive_it() {
+    let house = House::new();
+    let heir = format!("exports.enable = (w) => new Promise(() => {{ {} }});", crate::support::HEIR);
+    let instance = house.plugin(&heir);
+    let worker = house.workers.ensure(&instance).await.unwrap();
+    let answer = tokio::time::timeout(SOON, worker.call_hook(HookCall::Enable)).await.expect("an answer");
+    let gone = HookError::WorkerGone { reason: "the worker failed: it ended with exit code 3".into() };
+    assert_eq!(answer, Err(gone));
+    assert!(house.workers.ensure(&instance).await.is_ok());
+    tokio::time::timeout(SOON, house.workers.stop(&instance, "a test says so")).await.expect("a stop");
+
+    // Nor does one that is only asked what it registers.
+    let script = format!("exports.initialize = (w) => {{ {} return w.hang(); }};", crate::support::HEIR);
+    let package = house.package("hay-plugin-probed", &script);
+    let probed = tokio::time::timeout(SOON, house.workers.probe(&package)).await.expect("an answer");
+    let Err(ProbeError::StartFailed(failure)) = probed else { panic!("{probed:?}") };
+    assert_eq!(failure.message, "it ended with exit code 3");
     house.close().await;
 }
 

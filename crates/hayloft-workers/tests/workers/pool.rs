@@ -52,6 +52,35 @@ async fn a_full_pool_stops_the_idle_worker_that_was_used_least_recently() {
 }
 
 #[tokio::test]
+async fn an_idle_worker_makes_way_although_one_that_still_works_is_leaving() {
+    let house = house(2, |settings| settings.queue.deadline = SOON);
+    let keys = [1, 2, 3].map(|organization| house.plugin_of(organization, ""));
+    let (leaving, idle) = (ensure(&house, &keys[0]).await, ensure(&house, &keys[1]).await);
+    let call = leaving.activity();
+    house.workers.retire(&keys[0], leaving.id(), "a test says so").await;
+    let third = ensure(&house, &keys[2]).await;
+    assert!(third.is_alive() && leaving.is_alive() && !idle.is_alive());
+    drop(call);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn who_only_looks_keeps_no_worker_from_being_idle() {
+    let house = House::with(|settings| settings.deadlines.idle = Duration::from_millis(300));
+    let instance = house.plugin("");
+    let worker = ensure(&house, &instance).await;
+    let looks = async {
+        while house.workers.serving(&instance).is_some() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(SOON, looks).await.expect("it idles out");
+    assert!(house.workers.engage(&instance).is_none());
+    house.observer.end_of(worker.id()).await;
+    house.close().await;
+}
+
+#[tokio::test]
 async fn a_worker_in_use_is_not_stopped_and_its_place_is_given_when_that_ends() {
     let limits = QueueLimits { deadline: Duration::from_secs(3), ..QueueLimits::default() };
     let house = house(1, |settings| settings.queue = limits);
@@ -86,7 +115,10 @@ async fn a_worker_in_use_is_not_stopped_and_its_place_is_given_when_that_ends() 
 
 #[tokio::test]
 async fn new_settings_need_a_place_and_a_switch_off_needs_none() {
-    let house = house(1, |settings| settings.deadlines = quick());
+    let house = house(1, |settings| {
+        settings.deadlines = quick();
+        settings.queue.deadline = Duration::from_secs(3);
+    });
     let (first, second) = (house.plugin_of(1, ""), house.plugin_of(2, ""));
     let worker = ensure(&house, &first).await;
     // Beside the own worker there is room; for another organization the idle one makes way.
@@ -104,6 +136,9 @@ async fn new_settings_need_a_place_and_a_switch_off_needs_none() {
     launch.binding = crate::support::binding(1);
     launch.package = house.package(PLUGIN, "exports.disable = () => console.log('disabled');");
     house.source.set(&first, Ok(launch));
+    // So it is when it stands in the line already, for somebody who gave up.
+    let waited = house.workers.ensure(&first).await;
+    assert!(matches!(waited, Err(Unavailable::Timeout { .. })), "{waited:?}");
     tokio::time::timeout(SOON, house.workers.disable(&first)).await.unwrap();
     assert!(house.workers.logs(&first, 10).iter().any(|line| line.message == "disabled"));
     assert!(second_worker.is_alive());

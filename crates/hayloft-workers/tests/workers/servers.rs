@@ -212,6 +212,23 @@ async fn the_number_of_servers_is_bounded() {
 }
 
 #[tokio::test]
+async fn a_server_that_was_refused_is_not_counted() {
+    let house = House::with(|settings| settings.resources.mcp_servers = 3);
+    let instance = house.plugin(
+        "exports.start = async (w) => {
+           let refused = 0;
+           for (let i = 0; i < 5; i++)
+             await w.openMcp({ id: 'far' + i, kind: 'external', url: 'https://example.com' }).catch(() => refused++);
+           for (let i = 0; i < 3; i++) await w.openMcp({ id: 's' + i, kind: 'inProcess' });
+           if (refused !== 5) throw new Error(`${refused} were refused`);
+         };",
+    );
+    house.workers.ensure(&instance).await.unwrap();
+    house.observer.event("ready").await;
+    house.close().await;
+}
+
+#[tokio::test]
 async fn no_server_opens_before_there_is_an_organization() {
     let house = House::new();
     let instance = house.plugin("exports.initialize = (w) => w.openMcp({ id: 'early', kind: 'inProcess' });");

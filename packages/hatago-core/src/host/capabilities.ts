@@ -17,12 +17,16 @@ export interface CapabilityUses {
 export class UseCounter {
   readonly #uses = new Map<string, CapabilityUses>();
 
+  /** Hears of the first use after everything was taken. */
+  onFirst: (() => void) | null = null;
+
   add(capability: string, isDenied: boolean, times = 1): void {
     if (times === 0) return;
     let uses = this.#uses.get(capability);
     if (uses === undefined) {
       uses = { capability, count: 0, denied: 0 };
       this.#uses.set(capability, uses);
+      if (this.#uses.size === 1) this.onFirst?.();
     }
     if (isDenied) uses.denied += times;
     else uses.count += times;

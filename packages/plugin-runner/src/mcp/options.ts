@@ -2,6 +2,7 @@
 import { realpathSync } from "node:fs";
 import { isAbsolute, relative, resolve, sep } from "node:path";
 import type { OpenMcpServer } from "../protocol.js";
+import { resolveProgram } from "./package-program.js";
 
 const DEFAULT_STDIO_TIMEOUT_MS = 30_000;
 
@@ -24,12 +25,13 @@ export function readStdioServer(options: unknown, root: string): OpenMcpServer {
   if (typeof timeout !== "number" || !Number.isFinite(timeout) || timeout <= 0) {
     throw new TypeError("`timeout` of `startLocalStdio` must be a positive number of milliseconds");
   }
+  const id = readServerId(given.id);
+  const folder = readFolder(cwd, root);
   return {
-    id: readServerId(given.id),
+    id,
     kind: "stdio",
-    command,
-    args,
-    cwd: readFolder(cwd, root),
+    ...resolveProgram({ command, args }, resolve(root, folder), root),
+    cwd: folder,
     env: readTexts("env", env),
     timeoutMs: Math.ceil(timeout),
   };

@@ -158,7 +158,7 @@ export function createPluginSdk(
             kind: "remote",
             id: serverId(given, "remote"),
             url,
-            transports: readTransports(given.transport, "http"),
+            transports: readTransports(given.transport, /^wss?:/i.test(url) ? "websocket" : "http"),
             headers: readTexts(given, "headers"),
             ...compact({
               auth: given.auth === undefined ? ownAuth(backend) : readAuth(given.auth),

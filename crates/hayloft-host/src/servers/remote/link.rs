@@ -2,34 +2,40 @@
 //! let go when nobody does, and tried again with growing pauses when it fails.
 //!
 //! A server that is dead or slow holds up whoever calls it, and nobody else. When it has failed often enough, it does not
-//! even hold up those: they are refused at once, until a trial has reached it.
+//! even hold up those: they are refused at once, until a trial has reached it. Where trying again by itself would only
+//! repeat what somebody has to change, the trial is left to the first call after the pause.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use hayloft_mcp::Upstream;
-use hayloft_model::{Entropy, InstanceKey, ServerId};
+use hayloft_mcp::client::CallError;
+use hayloft_model::{ContentHash, Entropy, InstanceKey, ServerId};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::super::handed::RemoteServer;
 use super::breaker::{Breaker, OPENS_AFTER};
+use super::fate::Fate;
 use super::reach::{Failure, FailureKind, Reached};
 use crate::{Host, HostInner};
 
 /// A session that nobody used for so long is let go.
 const UNUSED: Duration = Duration::from_secs(300);
 
+/// So long a server that was reached is asked what it has beside tools, before calls go to it.
+const ITEMS_WITHIN: Duration = Duration::from_secs(5);
+
 /// Where the wish for a server comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// The plugin's folder lists it.
     Listed,
-    /// The plugin's code handed it over.
-    Handed,
+    /// This code of the plugin handed it over.
+    Handed(ContentHash),
 }
 
 /// When a server is reached first.
@@ -56,6 +62,8 @@ struct Line {
     tripped: Notify,
     /// Calls that failed one after another.
     failed_calls: AtomicU32,
+    /// After how many attempts a call took the next one upon itself.
+    taken_up: AtomicU64,
     /// Whether a call got an answer in this session.
     worked: AtomicBool,
     used: Mutex<Instant>,
@@ -87,6 +95,8 @@ pub(crate) struct Down {
     pub(crate) until: Instant,
     /// Whether it is not even tried before that.
     is_open: bool,
+    /// Whether it is tried only because somebody calls.
+    is_left_to_calls: bool,
 }
 
 impl Link {
@@ -104,6 +114,7 @@ impl Link {
             wanted: Notify::new(),
             tripped: Notify::new(),
             failed_calls: AtomicU32::new(0),
+            taken_up: AtomicU64::new(0),
             worked: AtomicBool::new(false),
             used: Mutex::new(Instant::now()),
         });
@@ -130,7 +141,9 @@ impl Link {
             let State { attempts, phase, .. } = states.borrow_and_update().clone();
             match phase {
                 Phase::Open(upstream) if upstream.close_reason().is_none() => return Ok(upstream),
-                Phase::Down(down) if down.is_open || asked.is_some_and(|asked| attempts > asked) => {
+                // Who has taken the trial upon itself waits for what comes of it.
+                Phase::Down(down) if asked.is_some_and(|asked| attempts > asked) => return Err(down),
+                Phase::Down(down) if down.is_open && asked.is_none() && !self.takes_up(&down, attempts) => {
                     return Err(down);
                 }
                 Phase::Idle | Phase::Down(_) => self.line.wanted.notify_one(),
@@ -139,9 +152,16 @@ impl Link {
             asked.get_or_insert(attempts);
             if states.changed().await.is_err() {
                 let error = String::from("the server is no longer one of the plugin");
-                return Err(Down { error, until: Instant::now(), is_open: true });
+                return Err(Down { error, until: Instant::now(), is_open: true, is_left_to_calls: false });
             }
         }
+    }
+
+    /// Whether a call is the one that has a server tried again which is tried for calls only.
+    fn takes_up(&self, down: &Down, attempts: u64) -> bool {
+        down.is_left_to_calls
+            && Instant::now() >= down.until
+            && self.line.taken_up.fetch_max(attempts, Ordering::Relaxed) < attempts
     }
 
     /// Notes that the server answered a call, whatever it said.
@@ -150,8 +170,18 @@ impl Link {
         self.line.worked.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that a call got no answer for a reason of the server or of the way there.
-    pub(crate) fn failed(&self) {
+    /// Notes what a request without a result says about the server.
+    pub(crate) fn told(&self, error: &CallError) -> Fate {
+        let fate = Fate::of(error);
+        match fate {
+            Fate::Answered => self.answered(),
+            Fate::Ours => {}
+            Fate::Failed | Fate::Lost => self.failed(),
+        }
+        fate
+    }
+
+    fn failed(&self) {
         if self.line.failed_calls.fetch_add(1, Ordering::Relaxed) + 1 >= OPENS_AFTER {
             self.line.tripped.notify_one();
         }
@@ -161,6 +191,16 @@ impl Link {
     pub(crate) fn is_connected(&self) -> bool {
         let state = self.line.state.borrow();
         matches!(&state.phase, Phase::Open(upstream) if upstream.close_reason().is_none())
+    }
+
+    /// Whether the plugin's code handed it over.
+    pub(crate) const fn is_handed(&self) -> bool {
+        matches!(self.origin, Origin::Handed(_))
+    }
+
+    /// Whether it could not be reached or held the last time.
+    pub(crate) fn is_down(&self) -> bool {
+        matches!(self.line.state.borrow().phase, Phase::Down(_))
     }
 
     /// What keeps the server from answering, as far as it was tried.
@@ -238,12 +278,14 @@ impl Keeper {
             };
             let pause = self.jittered(pause);
             let until = Instant::now() + pause;
-            due = (failure.kind == FailureKind::Passing).then_some(until);
+            let is_left_to_calls = failure.kind == FailureKind::Lasting;
+            due = (!is_left_to_calls).then_some(until);
             closed_until = breaker.is_open().then_some(until);
             metrics::counter!("hayloft_mcp_server_failures_total").increment(1);
             tracing::warn!(instance = %self.key, server = %self.id, pause = pause.as_secs_f64(),
                 "an MCP server elsewhere is down: {}", failure.why);
-            self.end(Phase::Down(Down { error: failure.why, until, is_open: breaker.is_open() }));
+            let is_open = breaker.is_open();
+            self.end(Phase::Down(Down { error: failure.why, until, is_open, is_left_to_calls }));
         }
     }
 
@@ -261,13 +303,18 @@ impl Keeper {
         // What was said of an earlier session is not about this one.
         let _ = self.line.tripped.notified().now_or_never();
         host.publish_remote(&self.key, &self.id, &listing).await;
+        // Its tools are not kept waiting for long by what else it has; that is asked for again when somebody wants it.
+        let learned = host.learn_remote_items(&self.key, &self.id, &upstream);
+        if timeout(ITEMS_WITHIN, learned).await.is_err() {
+            tracing::info!(instance = %self.key, server = %self.id, "the server's resources and prompts are not known in time");
+        }
         self.end(Phase::Open(upstream.clone()));
         Ok(Some(upstream))
     }
 
     /// Follows a session to its end.
     async fn hold(&self, upstream: &Upstream) -> Over {
-        let mut changes = upstream.tools_changed();
+        let (mut changes, mut items) = (upstream.tools_changed(), upstream.items_changed());
         let mut look = interval(UNUSED / 5);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -275,6 +322,7 @@ impl Keeper {
                 reason = upstream.closed() => return Over::Ended(reason.to_string()),
                 () = self.line.tripped.notified() => return Over::Tripped,
                 Ok(()) = changes.changed() => self.list_anew(upstream).await,
+                Ok(()) = items.changed() => self.learn_items_anew(upstream).await,
                 _ = look.tick() => {
                     let used = *self.line.used.lock().unwrap_or_else(PoisonError::into_inner);
                     if upstream.waiting() == 0 && used.elapsed() >= UNUSED {
@@ -293,6 +341,11 @@ impl Keeper {
                 tracing::warn!(instance = %self.key, server = %self.id, %error, "failed to list the server's tools anew");
             }
         }
+    }
+
+    async fn learn_items_anew(&self, upstream: &Upstream) {
+        let Some(host) = self.host.upgrade().map(Host) else { return };
+        host.learn_remote_items(&self.key, &self.id, upstream).await;
     }
 
     fn set(&self, phase: Phase) {

@@ -170,11 +170,10 @@ impl Host {
     /// The headers for a server elsewhere at this moment.
     async fn sign(&self, key: &InstanceKey, server: &RemoteServer) -> Result<SecretHeaders, String> {
         let mut headers = server.headers.clone();
-        let given = match server.asks_organization() {
-            true => self.given(key).await?,
-            false => Given::default(),
-        };
-        headers.extend(given.header_for(&server.auth)?);
+        if server.asks_organization() {
+            let given = self.given(key).await?;
+            headers.extend(given.header_for(&server.auth)?);
+        }
         SecretHeaders::parse(headers.iter().map(|(name, value)| (name.as_str(), value.clone())))
             .map_err(|problems| problems.to_string())
     }

@@ -58,7 +58,7 @@ pub(super) fn read(folder: &Folder, mcp: &Object<'_>, problems: &mut Problems) -
                 let message = "starts nothing: the server is elsewhere";
                 problems.push(Problem::warning(&start.at, message).hint("remove it, or the `url`"));
             }
-            web_address::read(&url, problems).map(|url| McpEndpoint::Remote { url })
+            web_address::read_server(&url, problems).map(|url| McpEndpoint::Remote { url })
         }
         Some(Place::Local) => command(folder, mcp, start.as_ref(), server_path.as_deref(), problems)
             .map(|command| McpEndpoint::Process { command }),

@@ -1,6 +1,6 @@
 //! What a worker can ask of the host beside its health, under the names that SDKs use, and who may.
 
-use hayloft_host::{CallableKind, GateCaller, Host, ServerPlace};
+use hayloft_host::{CallableKind, CapabilityDenied, GateCaller, Host, ServerPlace};
 use hayloft_model::plugin::Capability;
 use hayloft_model::{InstanceKey, Problems};
 use http::header::AUTHORIZATION;
@@ -161,19 +161,22 @@ impl Operation {
         }
     }
 
+    /// Whatever this host can do: what the plugin may not is refused first.
     fn check_capability(self, host: &Host, asking: &Asking) -> Result<(), ProblemDetails> {
-        if host.plugin_declares(&asking.key, self.needs) {
-            return Ok(());
-        }
-        let detail = format!(
-            "`{}` needs the capability `{}`, which the plugin does not declare",
-            self.name, self.needs
-        );
-        Err(ProblemDetails::new(
-            StatusCode::FORBIDDEN,
-            "capability-missing",
-            "The plugin does not declare what this needs",
-            detail,
-        ))
+        let Err(denied) = host.may_use(&asking.key, self.needs) else { return Ok(()) };
+        let (slug, title, why) = match denied {
+            CapabilityDenied::NotDeclared => (
+                "capability-missing",
+                "The plugin does not declare what this needs",
+                "the plugin does not declare: name it in `capabilities`, or in `permissions.api`",
+            ),
+            CapabilityDenied::NotGranted => (
+                "capability-not-granted",
+                "The plugin is not granted what this needs",
+                "this version of the plugin asks for and the organization has not granted",
+            ),
+        };
+        let detail = format!("`{}` needs the capability `{}`, which {why}", self.name, self.needs);
+        Err(ProblemDetails::new(StatusCode::FORBIDDEN, slug, title, detail))
     }
 }

@@ -70,17 +70,6 @@ impl From<PluginHealth> for HealthBody {
     }
 }
 
-impl HealthBody {
-    /// The same after the plugin was tried in vain. What is not healthy anyway has a better reason already.
-    pub(crate) fn refuted(self, failure: String) -> Self {
-        if !self.success {
-            return self;
-        }
-        let error = Some(failure.clone());
-        Self { success: false, status: StatusName::Unhealthy, message: failure, error, ..self }
-    }
-}
-
 /// Tell whether a plugin is well.
 ///
 /// From what the server knows already: the plugin is not asked and not started, so the answer comes at once even while

@@ -1,7 +1,6 @@
 //! `GET /v1/orgs/{org}/plugins/{plugin}/installation/events`
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -12,11 +11,15 @@ use http::{HeaderMap, StatusCode};
 
 use crate::auth::OnPlugin;
 use crate::openapi::refusals::Inaccessible;
+use crate::places::Places;
 use crate::problem::{ProblemBody, ProblemDetails};
 use crate::state::AppState;
 
 /// How many may listen at once, to all installations together.
-pub(crate) const AT_ONCE: usize = 256;
+const AT_ONCE: usize = 256;
+
+/// How many of them may be of one organization.
+const OF_ONE: usize = 32;
 
 /// How long somebody may listen. Who wants more comes back with the last id.
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -26,6 +29,11 @@ const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 /// The field in which a listener says what it heard last (WHATWG HTML, server-sent events).
 const LAST_EVENT_ID: &str = "last-event-id";
+
+/// The places for those who listen.
+pub(crate) fn places() -> Places {
+    Places::new(AT_ONCE, OF_ONE)
+}
 
 impl From<InstallEventsError> for ProblemDetails {
     fn from(error: InstallEventsError) -> Self {
@@ -78,12 +86,12 @@ pub(crate) async fn install_events(
     // What is no id of ours was not heard from us.
     let after = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()?.parse::<EventId>().ok());
     let events = state.host.install_events(&caller, organization, &plugin, after)?;
-    let turn = Arc::clone(&state.listeners).try_acquire_owned().map_err(|_| {
+    let place = state.listeners.take(organization).ok_or_else(|| {
         ProblemDetails::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "busy",
             "Too many listen at once",
-            format!("{AT_ONCE} listen already"),
+            format!("{OF_ONE} of the organization, or {AT_ONCE} of all, listen already"),
         )
         .with_retry_after(Some(TRY_AGAIN))
     })?;
@@ -93,7 +101,7 @@ pub(crate) async fn install_events(
         drop(tokio::time::timeout(LONGEST, draining.cancelled_owned()).await);
     };
     let events = events.take_until(Box::pin(over)).map(move |(id, event)| {
-        let _turn = &turn;
+        let _place = &place;
         let shown = Event::default().event(event.name()).id(id.to_string());
         // An event is numbers and texts, which always become JSON.
         Ok(shown.json_data(&event).unwrap_or_default())

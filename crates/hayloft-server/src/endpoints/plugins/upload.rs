@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 use super::body::DetailBody;
 use crate::auth::ActingFor;
 use crate::openapi::refusals::{BadUpload, Inaccessible};
+use crate::places::Places;
 use crate::problem::{ProblemBody, ProblemDetails, ProblemEntry, entries};
 use crate::query::{FromQuery, Parameters, QueryReader};
 use crate::state::AppState;
@@ -27,13 +28,24 @@ use crate::state::AppState;
 const FIELD: &str = "file";
 
 /// How many archives are received at once. Each holds room on the disk until it is checked.
-pub(crate) const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 8;
+
+/// How many of these one organization may send.
+const OF_ONE: usize = 2;
+
+/// How long an archive may take to arrive.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
 
 /// What a form may be longer than the archive in it, in bytes.
 const FRAME: usize = 64 << 10;
 
 /// When to try again after too many came at once.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
+
+/// The places for archives that arrive.
+pub(crate) fn places() -> Places {
+    Places::new(AT_ONCE, OF_ONE)
+}
 
 impl From<UploadPluginError> for ProblemDetails {
     fn from(error: UploadPluginError) -> Self {
@@ -173,17 +185,21 @@ pub(crate) async fn upload(
 ) -> Result<(StatusCode, Json<UploadedBody>), ProblemDetails> {
     // Whoever may not is told so before anything of the archive is read.
     state.host.may_upload(&caller, organization)?;
-    let _turn = state.uploads.try_acquire().map_err(|_| {
+    let _place = state.uploads.take(organization).ok_or_else(|| {
         ProblemDetails::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "busy",
             "Too many archives arrive at once",
-            format!("{AT_ONCE} archives arrive already"),
+            format!("{OF_ONE} archives of the organization, or {AT_ONCE} of all, arrive already"),
         )
         .with_retry_after(Some(TRY_AGAIN))
     })?;
     let (parts, body) = request.into_parts();
-    let archive = receive(&state, &parts.headers, body).await?;
+    let received = tokio::time::timeout(LONGEST, receive(&state, &parts.headers, body)).await;
+    let archive = received.map_err(|_| {
+        let detail = format!("the archive took more than {} minutes to arrive", LONGEST.as_secs() / 60);
+        ProblemDetails::new(StatusCode::REQUEST_TIMEOUT, "slow-body", "The body took too long", detail)
+    })??;
     let downgrade = if wish.allow_downgrade { Downgrade::Wanted } else { Downgrade::Refused };
     let uploaded =
         state.host.upload_plugin(&caller, organization, UploadPlugin { archive, downgrade }).await?;

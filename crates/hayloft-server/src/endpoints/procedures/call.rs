@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use futures::future::join_all;
 use hayloft_host::{CallProcedure, CallProcedureError, HookError, ProcedureAnswer};
 use hayloft_model::{Caller, OrganizationId};
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 
@@ -81,6 +82,11 @@ fn organization(
         // A text that is no id names no organization, and nobody has procedures there.
         (Some(named), _) => Ok(named.and_then(|named| named.parse().ok())),
         (None, Some(Caller::Organization { organization, .. })) => Ok(Some(*organization)),
+        // Who sent a token meant its organization.
+        (None, None) if headers.contains_key(AUTHORIZATION) => {
+            let message = "the bearer token is not, or no longer, a token of this Hayloft";
+            Err(TrpcError::new(Code::Unauthorized, message))
+        }
         (None, Some(Caller::Administrator) | None) => {
             let message = format!(
                 "no organization is named: send the field `{X_ORGANIZATION_ID}`, `?organizationId=` or a token of it"

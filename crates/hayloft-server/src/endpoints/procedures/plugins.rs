@@ -25,6 +25,7 @@ mod invoke_tool;
 mod refresh_mcp_tools;
 mod restart;
 mod shape;
+mod statistics;
 mod test_connection;
 mod validate_auth;
 
@@ -47,6 +48,7 @@ pub(super) enum Procedure {
     GetMcpTools,
     RefreshMcpTools,
     GetInstances,
+    Statistics,
     OAuth(oauth::Procedure),
     Sources,
 }
@@ -78,6 +80,7 @@ impl Procedure {
             "plugins.getMCPTools" => (Self::GetMcpTools, Query),
             "plugins.refreshMCPTools" => (Self::RefreshMcpTools, Mutation),
             "plugins.getInstances" => (Self::GetInstances, Query),
+            "plugins.statistics" | "plugins.metrics" => (Self::Statistics, Query),
             "plugins.oauth.isAvailable" => (Self::OAuth(oauth::Procedure::IsAvailable), Query),
             "plugins.oauth.status" => (Self::OAuth(oauth::Procedure::Status), Query),
             "plugins.oauth.initiate" => (Self::OAuth(oauth::Procedure::Initiate), Mutation),
@@ -109,6 +112,7 @@ impl Procedure {
             Self::GetMcpTools => get_mcp_tools::answer(asked),
             Self::RefreshMcpTools => refresh_mcp_tools::answer(asked).await,
             Self::GetInstances => get_instances::answer(asked),
+            Self::Statistics => statistics::answer(asked).await,
             Self::OAuth(procedure) => oauth::answer(procedure, asked).await,
             Self::Sources => Err(sources::refusal()),
         }

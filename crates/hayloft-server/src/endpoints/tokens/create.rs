@@ -3,13 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use hayloft_host::{CreateToken, CreateTokenError};
-use hayloft_model::{Problem, Role};
+use hayloft_model::Role;
 use http::StatusCode;
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::RoleName;
+use super::{RoleName, role};
 use crate::auth::InOrganization;
 use crate::body::{FromBody, JsonBody, ObjectReader, object};
 use crate::openapi::refusals::{BadBody, Inaccessible};
@@ -43,12 +42,6 @@ impl FromBody for Wish {
         let (role, name) = (object.required("role", role), object.optional("name", object::text));
         Some(Self { role: role?, name })
     }
-}
-
-fn role(value: Value) -> Result<Role, Problem> {
-    object::text(value)?
-        .parse()
-        .map_err(|_| Problem::error("", "is not a role").hint("choose one of `admin`, `member`, `agent`"))
 }
 
 /// A token, with the only sight of the token itself.

@@ -23,7 +23,7 @@ impl From<RevokeTokenError> for ProblemDetails {
     }
 }
 
-fn unknown_token() -> ProblemDetails {
+pub(super) fn unknown_token() -> ProblemDetails {
     ProblemDetails::new(
         StatusCode::NOT_FOUND,
         "unknown-token",
@@ -33,7 +33,7 @@ fn unknown_token() -> ProblemDetails {
 }
 
 /// The token in the path. A text that is no id names no token.
-pub(crate) struct TokenInPath(TokenId);
+pub(crate) struct TokenInPath(pub(super) TokenId);
 
 impl FromRequestParts<AppState> for TokenInPath {
     type Rejection = ProblemDetails;

@@ -1,12 +1,14 @@
 use hayloft_model::{Caller, OrganizationId, Role, TokenId};
 use hayloft_store::audit::Page;
 use hayloft_store::tokens::{TokenError, TokenHash};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::backend::{Backend, on_every_backend};
 use crate::support::{ADMINISTRATOR, organization};
 
 on_every_backend!(
+    a_role_is_changed_until_the_token_is_revoked,
     a_bearer_is_found_by_its_secret_alone,
     a_revoked_token_opens_nothing,
     tokens_stay_in_their_organization,
@@ -84,4 +86,23 @@ async fn making_and_revoking_is_audited(backend: impl Backend) {
         ]
     );
     assert!(!format!("{trail:?}").contains(&secret.expose()[4..]));
+}
+
+async fn a_role_is_changed_until_the_token_is_revoked(backend: impl Backend) {
+    let store = backend.store();
+    let (acme, other) = (organization(store, "Acme").await.id, organization(store, "Other").await.id);
+    let (token, secret) = store.tokens().create(acme, Role::Admin, None, &ADMINISTRATOR).await.unwrap();
+    let change = async |of, role| store.tokens().change_role(of, token.id, role, &ADMINISTRATOR).await;
+    assert!(matches!(change(other, Role::Agent).await, Err(TokenError::NotFound(_))));
+    for _ in 0..2 {
+        assert_eq!(change(acme, Role::Agent).await.unwrap().role, Role::Agent);
+    }
+    let found = store.tokens().find_by_secret(secret.expose()).await.unwrap().unwrap();
+    assert_eq!((found.id, found.role), (token.id, Role::Agent));
+    let trail = store.audit().list(acme, Page { before: None, limit: 10 }).await.unwrap();
+    let changed: Vec<_> = trail.iter().filter(|line| line.action == "token.role_changed").collect();
+    assert_eq!(changed.len(), 1);
+    assert_eq!(changed[0].detail, json!({ "from": "admin", "to": "agent" }));
+    store.tokens().revoke(acme, token.id, &ADMINISTRATOR).await.unwrap();
+    assert!(matches!(change(acme, Role::Admin).await, Err(TokenError::NotFound(_))));
 }

@@ -1,9 +1,12 @@
-/** Tells the host which capabilities were used: one report for many uses. */
+/**
+ * Tells the host which capabilities were used: one report for many uses. Uses that are not told yet are lost when the
+ * host ends suddenly, so none of them waits for long.
+ */
 import type { UseCounter } from "@hatago/core/host";
 import type { WorkerRequest } from "../../protocol.js";
 
-/** How long uses are gathered. */
-const PERIOD_MS = 10_000;
+/** How long uses are gathered, from the first of them on. */
+const GATHERED_MS = 1_000;
 
 export interface UseReportOptions {
   readonly uses: UseCounter;
@@ -22,23 +25,27 @@ export class UseReport {
   }
 
   start(): void {
-    this.#since = Date.now();
-    this.#timer = setInterval(() => void this.send(), PERIOD_MS);
-    this.#timer.unref();
+    this.#options.uses.onFirst = () => {
+      this.#since = Date.now();
+      this.#timer = setTimeout(() => void this.send(), GATHERED_MS);
+      this.#timer.unref();
+    };
+    // What was used before this began to listen.
+    void this.send();
   }
 
   async stop(): Promise<void> {
-    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#options.uses.onFirst = null;
     await this.send();
   }
 
   async send(): Promise<void> {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
     const uses = this.#options.uses.take();
-    const since = this.#since;
-    this.#since = Date.now();
     if (uses.length === 0) return;
     try {
-      await this.#options.request({ type: "reportUse", since, uses });
+      await this.#options.request({ type: "reportUse", since: this.#since, uses });
     } catch (error) {
       this.#options.failed(error);
     }

@@ -1,0 +1,143 @@
+//! A newer version of a plugin is on trial in an organization until a worker of it has come up there. Where none does, the
+//! version before it is what workers are started from, until there is another version or new settings let it come up.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hayloft_model::{ContentHash, InstanceKey, PluginId, WorkerId};
+
+use super::known::KnownPlugin;
+use super::save::Swap;
+use crate::Host;
+
+/// Which version a worker is started from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// What is to run: somebody tries it.
+    Newest,
+    /// What is known to come up, if the newest is known not to.
+    Proven,
+}
+
+/// The instances in which the newest version has not come up yet.
+#[derive(Default)]
+pub(crate) struct Trials(Mutex<HashMap<InstanceKey, Trial>>);
+
+struct Trial {
+    before: Arc<KnownPlugin>,
+    /// Why the newer version did not come up, once it was tried.
+    failed: Option<String>,
+}
+
+impl Trials {
+    /// A newer version takes the place of one. What was found out of an earlier newer one does not hold for it.
+    pub(crate) fn begin(&self, key: &InstanceKey, before: &Arc<KnownPlugin>) {
+        let mut trials = self.trials();
+        // Where the one before did not come up either, the one before that is still what does.
+        let trial =
+            trials.entry(key.clone()).or_insert_with(|| Trial { before: Arc::clone(before), failed: None });
+        trial.failed = None;
+    }
+
+    /// A worker of it came up, or nobody asks any more.
+    pub(crate) fn end(&self, key: &InstanceKey) {
+        self.trials().remove(key);
+    }
+
+    /// None came up. Gives the content that goes on being started, if it was on trial until now.
+    pub(crate) fn fail(&self, key: &InstanceKey, reason: &str) -> Option<ContentHash> {
+        let mut trials = self.trials();
+        let trial = trials.get_mut(key).filter(|trial| trial.failed.is_none())?;
+        trial.failed = Some(reason.to_owned());
+        trial.before.content_hash()
+    }
+
+    /// The version that is started in place of the newest, and why.
+    pub(crate) fn in_place(&self, key: &InstanceKey) -> Option<(Arc<KnownPlugin>, String)> {
+        let trials = self.trials();
+        let trial = trials.get(key)?;
+        Some((Arc::clone(&trial.before), trial.failed.clone()?))
+    }
+
+    /// The versions before.
+    pub(crate) fn versions(&self) -> Vec<(PluginId, ContentHash)> {
+        let trials = self.trials();
+        trials
+            .values()
+            .filter_map(|trial| Some((trial.before.id.clone(), trial.before.content_hash()?)))
+            .collect()
+    }
+
+    fn trials(&self) -> MutexGuard<'_, HashMap<InstanceKey, Trial>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Host {
+    /// The plugin as workers of an instance are started from it.
+    pub(crate) fn version(&self, key: &InstanceKey, version: Version) -> Option<Arc<KnownPlugin>> {
+        let newest = self.plugins.get(key.organization, &key.plugin)?;
+        let in_place = match version {
+            Version::Newest => None,
+            Version::Proven => self.trials.in_place(key),
+        };
+        match in_place {
+            Some((before, _)) if before.owner == newest.owner => Some(before),
+            _ => Some(newest),
+        }
+    }
+
+    /// A worker began to serve. Gives what is wrong although it does.
+    pub(crate) fn came_up(
+        &self,
+        key: &InstanceKey,
+        worker: WorkerId,
+        content: ContentHash,
+    ) -> Option<String> {
+        let is =
+            |version| self.version(key, version).is_some_and(|plugin| plugin.content_hash() == Some(content));
+        if is(Version::Newest) {
+            self.trials.end(key);
+            return None;
+        }
+        if !is(Version::Proven) {
+            self.follow_version(key, worker);
+            return None;
+        }
+        let (_, reason) = self.trials.in_place(key)?;
+        Some(format!("a newer version of the plugin did not come up: {reason}"))
+    }
+
+    /// The newest version did not come up, if it was that one.
+    pub(crate) fn did_not_come_up(&self, key: &InstanceKey, content: ContentHash, reason: &str) {
+        let newest = self.version(key, Version::Newest);
+        if newest.is_some_and(|plugin| plugin.content_hash() == Some(content)) {
+            self.fail_trial(key, reason);
+        }
+    }
+
+    pub(crate) fn fail_trial(&self, key: &InstanceKey, reason: &str) {
+        if let Some(before) = self.trials.fail(key, reason) {
+            tracing::warn!(instance = %key, reason, "a newer version of a plugin did not come up; the one before it goes on");
+            self.instances.change(key, |instance| instance.content_hash = Some(before));
+        }
+    }
+
+    /// It was started from what was the newest version then; by now there is another one.
+    fn follow_version(&self, key: &InstanceKey, worker: WorkerId) {
+        let (host, key) = (self.clone(), key.clone());
+        tokio::spawn(async move {
+            let _turn = host.turns.take(&key).await;
+            // Whoever took its place meanwhile looked at that by itself.
+            if host.workers.serving(&key).is_none_or(|serving| serving.id() != worker) {
+                return;
+            }
+            let Some(instance) = host.instances.get(&key).filter(|instance| instance.enabled) else { return };
+            host.outdated.note(worker);
+            if let Some(revision) = instance.active_revision.or(instance.desired_revision) {
+                // A newer revision is tried by whoever saved it.
+                let _ = host.swap_in(&key, revision, true, Swap::ForNewer).await;
+            }
+        });
+    }
+}

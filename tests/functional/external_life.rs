@@ -1,0 +1,284 @@
+//! MCP servers elsewhere over time: those that failed are tried again, newer versions of a plugin take over what an
+//! older one said of them, and people who ask how they are, or begin anew, get what is true.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use hayloft_testkit::{PluginFolder, Response};
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::external::{PLUGIN, World, code};
+use crate::support::{text_of, until};
+
+/// A plugin that is nothing but one server elsewhere, with these keys beside.
+fn manifest(path: &str, more: Value) -> String {
+    let mut manifest = json!({
+        "id": PLUGIN, "name": "Far", "version": "1.0.0", "description": "x", "author": "x",
+        "type": ["mcp-connector"], "entry": "./index.js",
+        "capabilities": { "mcp": {
+            "connection": { "type": "remote", "url": format!("http://simple.outside.test{path}") }, "transport": "http",
+        } },
+    });
+    let keys = more.as_object().expect("an object").clone();
+    manifest.as_object_mut().expect("an object").extend(keys);
+    manifest.to_string()
+}
+
+async fn all_elsewhere(path: &str, more: Value) -> World {
+    let plugins = PluginFolder::new();
+    plugins.plugin(PLUGIN).file("manifest.json", manifest(path, more));
+    let world = World::with(plugins).await;
+    let detail = world.enable().await;
+    assert_eq!(detail["state"], "ready", "{detail:#}");
+    world.until_listed("headers").await;
+    world
+}
+
+async fn procedure(world: &World, name: &str) -> Value {
+    let headers = [("x-organization-id", world.acme.id.as_str()), ("content-type", "application/json")];
+    let body = json!({ "pluginId": PLUGIN }).to_string();
+    let api = world.server.api(Some(&world.acme.token));
+    let answer = api.send(&Method::POST, &format!("/v1/plugins.{name}"), &headers, body).await;
+    answer.expect(200).json()["result"]["data"].take()
+}
+
+async fn health(world: &World) -> Value {
+    world.acme.get(&format!("plugins/{PLUGIN}/health")).await.expect(200).json()
+}
+
+async fn detail(world: &World) -> Value {
+    world.acme.get(&format!("plugins/{PLUGIN}")).await.expect(200).json()
+}
+
+/// How many sessions were opened at a path.
+async fn opened(world: &World, path: &str) -> u64 {
+    world.seen().await["opened"][path].as_u64().unwrap_or_default()
+}
+
+/// What keeps a server from answering, as people see it.
+async fn last_error(world: &World, server: &str) -> String {
+    world.shown(server).await["lastError"].as_str().unwrap_or_default().to_owned()
+}
+
+#[track_caller]
+fn refused(answer: Response, why: &str) {
+    let problem = answer.expect(503);
+    assert!(problem.header("retry-after").is_some(), "{}", problem.text());
+    assert!(problem.text().contains(why), "{}", problem.text());
+}
+
+#[tokio::test]
+async fn what_fails_until_somebody_mends_it_is_tried_again_by_a_call() {
+    let mut world =
+        World::start("await mcp.startExternal({ id: 'simple', url: 'http://simple.outside.test/fickle' });")
+            .await;
+    world.enable().await;
+    world.until_listed("headers").await;
+    world.no_worker().await;
+    // As while its provider shows everybody a page of its own.
+    world.make_fickle(302).await;
+    world.server.restart().await;
+    refused(world.call("headers", json!({})).await, "redirects to");
+    world.make_fickle(200).await;
+    until("an answer", async || world.call("headers", json!({})).await.status == 200).await;
+    assert_eq!(world.shown("simple").await["connected"], true);
+    assert_eq!(world.workers().await, 0);
+}
+
+#[tokio::test]
+async fn a_host_that_is_granted_is_reached_at_once() {
+    let package = |network: Value| {
+        json!({
+            "name": PLUGIN, "version": "1.0.0", "type": "module",
+            "hay-plugin": {
+                "entry": "./index.js", "displayName": "Far", "category": "tool", "network": network,
+                "capabilities": ["mcp", "config"], "env": [],
+            },
+        })
+    };
+    let plugins = PluginFolder::new();
+    let start = "await mcp.startExternal({ id: 'simple', url: 'http://simple.outside.test/mcp' });";
+    plugins.plugin(PLUGIN).manifest(&package(json!([]))).file("index.js", code(start));
+    let world = World::with(plugins).await;
+    world.enable().await;
+    world.until_listed("headers").await;
+    world.write(
+        "index.js",
+        &code("await mcp.startExternal({ id: 'new', url: 'http://new.outside.test/mcp' });"),
+    );
+    world.write("package.json", &package(json!(["new.outside.test"])).to_string());
+    until("what is withheld", async || last_error(&world, "new").await.contains("may not be reached")).await;
+    let pending = detail(&world).await["pendingPermissions"].take();
+    let grant = json!({ "permissions": pending });
+    world.acme.post(&format!("plugins/{PLUGIN}/permissions"), &grant).await.expect(200);
+    // Nobody is there, but nobody forbids it any more.
+    until("another reason", async || {
+        let error = last_error(&world, "new").await;
+        !error.is_empty() && !error.contains("may not be reached")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_newer_version_takes_over_while_nothing_runs() {
+    let start = |path: &str| {
+        format!("await mcp.startExternal({{ id: 'simple', url: 'http://simple.outside.test/{path}' }});")
+    };
+    let mut world = World::start(&start("one")).await;
+    world.enable().await;
+    world.until_listed("headers").await;
+    world.no_worker().await;
+    assert_eq!((opened(&world, "/one").await, opened(&world, "/two").await), (1, 0));
+    world.write("index.js", &code(&start("two")));
+    until("a call to go where the newer version says", async || {
+        text_of(world.call("headers", json!({})).await);
+        opened(&world, "/two").await == 1
+    })
+    .await;
+
+    // The same while it runs, with nothing new about the server: that is remembered as this version's word.
+    world.write("index.js", &(code(&start("two")) + "// Newer."));
+    until("the newer version to have said it", async || opened(&world, "/two").await == 2).await;
+    world.server.restart().await;
+    text_of(world.call("headers", json!({})).await);
+    assert_eq!(world.workers().await, 0);
+    assert_eq!(opened(&world, "/one").await, 1);
+}
+
+#[tokio::test]
+async fn a_newer_version_that_is_all_elsewhere_takes_over_without_a_worker() {
+    let world = all_elsewhere("/one", json!({})).await;
+    world.write("manifest.json", &manifest("/two", json!({})));
+    until("the newer address", async || opened(&world, "/two").await == 1).await;
+    text_of(world.call("headers", json!({})).await);
+    assert_eq!((detail(&world).await["state"].take(), world.workers().await), (json!("ready"), 0));
+}
+
+#[tokio::test]
+async fn people_see_how_servers_elsewhere_are_and_begin_anew_with_them() {
+    let mut world = all_elsewhere("/fickle", json!({})).await;
+    assert_eq!(health(&world).await["status"], "healthy");
+    assert_eq!(procedure(&world, "testConnection").await["status"], "healthy");
+    assert_eq!(opened(&world, "/fickle").await, 1);
+
+    // A person who starts it anew gets a new session and no worker.
+    let shown = world.acme.post(&format!("plugins/{PLUGIN}/restart"), &json!({})).await.expect(200).json();
+    assert_eq!(shown["state"], "ready", "{shown:#}");
+    until("a new session", async || opened(&world, "/fickle").await == 2).await;
+
+    world.make_fickle(401).await;
+    world.server.restart().await;
+    let told = procedure(&world, "testConnection").await;
+    assert_eq!((&told["success"], &told["status"]), (&json!(false), &json!("unhealthy")), "{told}");
+    assert!(told["message"].as_str().unwrap().contains("refused the credentials (HTTP 401)"), "{told}");
+    let told = health(&world).await;
+    assert_eq!(told["status"], "unhealthy", "{told}");
+    assert!(told["error"].as_str().unwrap().contains("refused the credentials (HTTP 401)"), "{told}");
+
+    // Whoever asks for its tools anew has it tried, whatever it was like before.
+    world.make_fickle(200).await;
+    let listed = procedure(&world, "refreshMCPTools").await;
+    assert_eq!(listed["success"], true, "{listed}");
+    assert_eq!(health(&world).await["status"], "healthy");
+    assert_eq!(procedure(&world, "validateAuth").await["valid"], true);
+    let detail = detail(&world).await;
+    assert_eq!((&detail["state"], world.workers().await), (&json!("ready"), 0), "{detail:#}");
+}
+
+#[tokio::test]
+async fn a_refused_launch_reaches_nobody() {
+    let world = all_elsewhere("/one", json!({ "network": [] })).await;
+    world.write("manifest.json", &manifest("/one", json!({ "network": ["new.outside.test"] })));
+    until("what is withheld", async || {
+        detail(&world).await["pendingPermissions"].as_array().is_some_and(|pending| !pending.is_empty())
+    })
+    .await;
+    until("the newer version", async || opened(&world, "/one").await == 2).await;
+    let versions = world.server.data_folder().join("packages").join(PLUGIN);
+    let versions = fs::read_dir(versions).unwrap().map(|version| version.unwrap().path());
+    for version in versions.filter(|path| path.is_dir()) {
+        fs::write(version.join("manifest.json"), manifest("/evil", json!({}))).unwrap();
+    }
+    let grant = json!({ "permissions": detail(&world).await["pendingPermissions"] });
+    world.acme.post(&format!("plugins/{PLUGIN}/permissions"), &grant).await.expect(200);
+    let shown = detail(&world).await;
+    assert_eq!(shown["state"], "failed", "{shown:#}");
+    assert!(
+        shown["lastError"].as_str().unwrap().contains("`manifest.json` is not what was installed"),
+        "{shown:#}"
+    );
+    assert_eq!(opened(&world, "/one").await, 2);
+}
+
+#[tokio::test]
+async fn a_header_of_the_plugin_is_the_one_that_is_sent() {
+    let plugins = PluginFolder::new();
+    let entry = r#"const { HayPlugin, startPluginWorker } = require("@hay/plugin-sdk");
+class Far extends HayPlugin {
+  constructor() {
+    super({ id: "hay-plugin-far", name: "Far", version: "1.0.0", capabilities: ["mcp"],
+      auth: { type: "bearer", configField: "key" },
+      config: { key: { type: "string", label: "Key", encrypted: true } } });
+  }
+  async registerMCP() {
+    const headers = { authorization: `Own ${this.config.key}` };
+    await this.sdk.mcp.registerRemoteMCP({ url: "http://simple.outside.test/mcp", headers, tools: [] });
+  }
+}
+module.exports = Far;
+if (require.main === module) startPluginWorker(Far);
+"#;
+    let manifest = json!({
+        "name": PLUGIN, "version": "1.0.0", "main": "index.js", "type": "commonjs",
+        "dependencies": { "@hay/plugin-sdk": "*" },
+    });
+    plugins.plugin(PLUGIN).manifest(&manifest).file("index.js", entry);
+    let world = World::with(plugins).await;
+    world.acme.enable(PLUGIN, json!({ "key": "k1" })).await;
+    world.until_listed("headers").await;
+    let sent: Value = serde_json::from_str(&text_of(world.call("headers", json!({})).await)).unwrap();
+    let raw = sent["raw"].as_array().unwrap();
+    let names = raw.iter().step_by(2).filter_map(Value::as_str);
+    assert_eq!(names.filter(|name| name.eq_ignore_ascii_case("authorization")).count(), 1, "{sent}");
+    assert_eq!(sent["authorization"], "Own k1");
+}
+
+#[tokio::test]
+async fn a_second_attempt_has_what_is_left_of_the_time() {
+    let plugins = PluginFolder::new();
+    let start = "await mcp.startExternal({ id: 'simple', url: 'http://simple.outside.test/mcp' });";
+    plugins.hay_package(PLUGIN, &["mcp", "config"], &code(start));
+    let world = World::with_settings(plugins, &[("HAYLOFT_LIMITS_TOOL_CALL_TOTAL", "6s")]).await;
+    world.enable().await;
+    world.until_listed("late").await;
+    let begun = Instant::now();
+    let problem = world.call("late", json!({ "after": 4000 })).await.expect(504).json();
+    let took = begun.elapsed();
+    // The first attempt was made, and given up late.
+    assert!(took >= Duration::from_secs(5) && took < Duration::from_secs(9), "{took:?}: {problem:#}");
+    assert_eq!(world.seen().await["calls"], 2);
+}
+
+#[tokio::test]
+async fn what_a_server_says_no_to_is_no_failure_of_it() {
+    let world =
+        World::start("await mcp.startExternal({ id: 'simple', url: 'http://simple.outside.test/mcp' });")
+            .await;
+    world.enable().await;
+    world.until_listed("status").await;
+    for status in [429, 413, 400] {
+        for _ in 0..6 {
+            let answer = world.call("status", json!({ "status": status })).await;
+            assert!(answer.text().contains(&format!("HTTP {status}")), "{}", answer.text());
+            assert_eq!(answer.header("retry-after"), Some("7"), "{}", answer.text());
+        }
+        text_of(world.call("headers", json!({})).await);
+    }
+    assert_eq!(opened(&world, "/mcp").await, 1);
+    // What says that it is broken is.
+    until("calls to be refused at once", async || {
+        world.call("status", json!({ "status": 500 })).await.text().contains("failed one after another")
+    })
+    .await;
+}
