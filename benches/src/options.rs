@@ -48,6 +48,8 @@ pub(crate) enum Suite {
     Route,
     /// Starts of workers.
     Start,
+    /// First calls to plugins of which a worker is ready before it is known for whom.
+    Warm,
     /// Workers in jails of each tier, beside the same worker without a jail.
     Jail,
     /// Tool calls of one organization while a plugin of another does its worst.

@@ -106,7 +106,8 @@ pub(crate) struct Hayloft {
 }
 
 impl Hayloft {
-    /// Starts it with the sample plugins and the bench's own, none of them enabled.
+    /// Starts it with the sample plugins and the bench's own, none of them enabled. No worker is ready before somebody
+    /// needs one, so that each start is one.
     pub(crate) async fn start(options: &Options) -> anyhow::Result<Self> {
         let plugins = PluginFolder::new();
         webhook_plugin(&plugins);

@@ -17,6 +17,7 @@ mod start;
 mod storm;
 mod tenants;
 mod tool_call;
+mod warm;
 
 use crate::metric::Metric;
 use crate::options::{Options, Suite};
@@ -38,6 +39,9 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     }
     if options.wants(Suite::Start) {
         metrics.extend(start::run(options).await?);
+    }
+    if options.wants(Suite::Warm) {
+        metrics.extend(warm::run(options).await?);
     }
     if options.wants(Suite::Jail) {
         metrics.extend(jail::run(options).await?);

@@ -47,5 +47,6 @@ mod truth;
 mod ui_files;
 mod upgrades;
 mod uploads;
+mod warm;
 mod weak_isolation;
 mod wishes;

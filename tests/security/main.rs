@@ -57,3 +57,4 @@ mod tokens;
 mod tools;
 mod uploaded;
 mod uploads;
+mod warm;

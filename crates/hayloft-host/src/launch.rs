@@ -8,7 +8,7 @@ use hayloft_model::config::{ConfigValues, Credentials, Requirement, missing, mis
 use hayloft_model::{
     InstanceKey, InstanceState, PluginDescriptor, Problems, Registration, Revision, Severity,
 };
-use hayloft_workers::{Binding, Launch, LaunchRefused, LaunchSource};
+use hayloft_workers::{Binding, Launch, LaunchRefused, LaunchSource, Pooling};
 
 use crate::config::credentials;
 use crate::config::secrets::secrets;
@@ -72,6 +72,11 @@ impl Host {
             failed(problems.iter().next().map_or_else(String::new, |problem| problem.message.clone()))
         };
         let registered = plugin.register(self.asked(), Preparing::Installed).await.map_err(unusable)?;
+        // Nobody else learns from the time that a start takes whether an organization runs what it uploaded.
+        let pooling = match plugin.owner.is_some() || registered.registration.reads_organization_early {
+            true => Pooling::Never,
+            false => Pooling::Allowed,
+        };
         let saved = match revision {
             Some(revision) => self.store.configurations().load(key, revision).await.map_err(|error| {
                 tracing::error!(instance = %key, %revision, %error, "failed to read an instance's configuration");
@@ -114,6 +119,7 @@ impl Host {
         Ok(Launch {
             priority: self.priorities.of(key),
             package,
+            pooling,
             binding: Binding {
                 organization: key.organization,
                 organization_name: organization_name.map(|name| name.to_string()).unwrap_or_default(),

@@ -84,7 +84,7 @@ pub use hayloft_store::tokens::Token;
 pub use hayloft_workers::protocol::{CallableKind, ProcedureAnswer};
 pub use hayloft_workers::{
     Gate, GateCaller, GateLimits, GatePace, GateStream, HookError, LogLine, Pool, ProxyError, ResponseBody,
-    Unavailable, Verdict, WorkerStatus,
+    Unavailable, Verdict, WarmWorker, WorkerStatus,
 };
 pub use permissions::CapabilityDenied;
 pub use permissions::grant::GrantPermissionsError;

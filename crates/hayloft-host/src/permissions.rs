@@ -118,7 +118,12 @@ impl Host {
         author: Option<&Caller>,
     ) -> Result<(), StoreError> {
         self.store.permissions().replace(key, &granted, new, author).await?;
+        let had = self.grants.get(key).is_some();
         self.grants.put(key, granted);
+        if had {
+            // Who switches it on as others have it wants the same that is ready for them.
+            self.workers.cool(&key.plugin, "what the plugin is granted changed");
+        }
         Ok(())
     }
 

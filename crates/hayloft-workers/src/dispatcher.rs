@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::future::OptionFuture;
-use hayloft_model::entropy::sortable_id;
 use hayloft_model::plugin::Package;
 use hayloft_model::{InstanceKey, InstanceState, PluginId, ServerId, WorkerId};
 use metrics::counter;
@@ -22,29 +21,30 @@ use tokio::time::{Instant, sleep_until};
 use crate::activity::Activity;
 use crate::backoff::Backoff;
 use crate::directory::Directory;
-use crate::events::{Cause, Ending, Event, Facts, Order, Report};
-use crate::http::{RouteClient, RouteListener};
+use crate::events::{Cause, Claim, Ending, Event, Facts, Order, Report};
 use crate::line::Line;
-use crate::logs::{KeptLogs, Logs, WorkerLog};
+use crate::logs::KeptLogs;
 use crate::notices::Notices;
 use crate::places::Places;
 use crate::pools::Pools;
 use crate::sampler::{self, Subjects};
 use crate::settings::Settings;
 use crate::slots::Slots;
-use crate::unit::{self, Birth};
-use crate::worker::{Inner, Worker};
+use crate::warm::{Pooling, WarmPool};
 use crate::{
     CandidateError, KeepRefused, KeptServer, Launch, LaunchRefused, LaunchSource, Observer, Pool, ProbeError,
-    StartFailure, StateChange, Unavailable, WorkerCode, WorkerStatus, home,
+    StartFailure, StateChange, Unavailable, WarmWorker, Worker, WorkerCode, WorkerStatus, home,
 };
 
 mod admission;
 mod ends;
+mod launching;
+mod pool;
 mod starts;
 mod statuses;
 
 use admission::Start;
+use launching::Handles;
 
 /// What everybody in this crate may read.
 pub(crate) struct Shared {
@@ -72,6 +72,9 @@ pub(crate) enum Command {
     LimitPool(PluginId, Option<NonZeroUsize>),
     Pools(Vec<PluginId>, oneshot::Sender<Vec<Pool>>),
     Statuses(oneshot::Sender<Vec<WorkerStatus>>),
+    Warm(oneshot::Sender<Vec<WarmWorker>>),
+    /// Nothing of this plugin is to be kept ready that was started before now.
+    Cool(PluginId, String),
     CodeOf(WorkerId, oneshot::Sender<Option<WorkerCode>>),
     Told(InstanceKey, oneshot::Sender<()>),
     Shutdown(Duration, oneshot::Sender<()>),
@@ -107,6 +110,11 @@ pub(crate) struct Dispatcher {
     places: Places,
     pools: Pools,
     slots: Slots,
+    pool: WarmPool,
+    /// When to look at the pool again although nothing happened.
+    pool_due: Option<Instant>,
+    /// When a worker was started last that somebody waits for.
+    last_start: Option<Instant>,
     /// When to look at the line again although nothing happened.
     line_due: Option<Instant>,
     closing: Option<Vec<oneshot::Sender<()>>>,
@@ -180,12 +188,17 @@ struct Unit {
     purpose: Purpose,
     orders: mpsc::UnboundedSender<Order>,
     worker: Option<Worker>,
+    /// What becomes a handle once it is given to an organization, which is once in its life.
+    unclaimed: Option<Handles>,
+    /// It was ready before it was known for whom, and has not said yet that it took its organization.
+    untried: bool,
     /// It was told to end; whatever it still reports, it does not serve any more.
     ending: bool,
     facts: watch::Receiver<Facts>,
     activity: Arc<Activity>,
     started_at: DateTime<Utc>,
-    code: WorkerCode,
+    package: Package,
+    pooling: Pooling,
     /// Whether it says when nobody uses it.
     tells_quiet: bool,
     /// Why the one before it was recycled, if it took its place for that.
@@ -202,6 +215,8 @@ enum Purpose {
     Promotion(Takeover, oneshot::Sender<Result<Worker, CandidateError>>),
     /// It serves, or did until it was told to end.
     Serving,
+    /// To be ready for whoever needs one.
+    Warm,
     /// To say what its plugin registers.
     Probe(Option<oneshot::Sender<Result<Box<RawValue>, ProbeError>>>),
 }
@@ -212,6 +227,7 @@ impl Dispatcher {
         let (outcome_sender, outcomes) = mpsc::unbounded_channel();
         let slots = Slots::new(shared.settings.starts);
         let pools = Pools::new(shared.settings.pools.clone());
+        let pool = WarmPool::new(shared.settings.warm);
         let dispatcher = Self {
             subjects: sampler::start(shared.settings.sampling.pace, reporter.clone()),
             shared,
@@ -227,6 +243,9 @@ impl Dispatcher {
             places: Places::default(),
             pools,
             slots,
+            pool,
+            pool_due: None,
+            last_start: None,
             line_due: None,
             closing: None,
             farewells: HashMap::new(),
@@ -238,6 +257,7 @@ impl Dispatcher {
         self.clear_scratch().await;
         loop {
             let line_due = OptionFuture::from(self.line_due.map(sleep_until));
+            let pool_due = OptionFuture::from(self.pool_due.map(sleep_until));
             tokio::select! {
                 // What happened goes before what is asked, so that answers are about the present.
                 biased;
@@ -249,6 +269,7 @@ impl Dispatcher {
                     None => return,
                 },
                 Some(()) = line_due => self.admit(),
+                Some(()) = pool_due => self.tend_pool(),
             }
         }
     }
@@ -287,6 +308,8 @@ impl Dispatcher {
             }
             Command::Pools(plugins, reply) => drop(reply.send(self.pools_of(plugins))),
             Command::Statuses(reply) => drop(reply.send(self.statuses())),
+            Command::Warm(reply) => drop(reply.send(self.warm_workers())),
+            Command::Cool(plugin, reason) => self.cool(&plugin, &reason),
             Command::CodeOf(worker, reply) => drop(reply.send(self.code_of(worker))),
             Command::Told(key, reply) => {
                 self.instance(&key).notices.told(reply);
@@ -353,83 +376,6 @@ impl Dispatcher {
             self.farewells.retain(|_, farewell| !farewell.is_finished());
             self.farewells.insert(key.clone(), instance.notices.end());
         }
-    }
-
-    /// Starts a unit. It reports back from now on.
-    fn launch(&mut self, package: &Package, key: Option<&InstanceKey>, purpose: Purpose) -> WorkerId {
-        self.launch_with(package, key, purpose, None)
-    }
-
-    /// Starts a worker that writes what Node compiled to a file, if there is one.
-    fn launch_with(
-        &mut self,
-        package: &Package,
-        key: Option<&InstanceKey>,
-        purpose: Purpose,
-        compiled: Option<OwnedFd>,
-    ) -> WorkerId {
-        let settings = &self.shared.settings;
-        let id = WorkerId::from_uuid(sortable_id(&*settings.clock, &*settings.entropy));
-        let log = match key {
-            Some(key) => self.shared.logs.of(key, settings.logs),
-            None => Logs::new(settings.logs),
-        };
-        let log = WorkerLog::new(log, Arc::clone(&settings.clock), id);
-        let started_at = settings.clock.now();
-        let (orders, order_inbox) = mpsc::unbounded_channel();
-        let (requests, request_inbox) = mpsc::channel(64);
-        let (facts_sender, facts) = watch::channel(Facts::new());
-        let activity = Activity::new(settings.deadlines.after_asking);
-        let routes = RouteListener::default();
-        let revision = match &purpose {
-            Purpose::Serve(launch) | Purpose::Candidate(launch, _) => Some(launch.binding.revision),
-            Purpose::Promotion(..) | Purpose::Serving | Purpose::Probe(_) => None,
-        };
-        let worker = key.zip(revision).map(|(key, revision)| Worker {
-            inner: Arc::new(Inner {
-                key: key.clone(),
-                id,
-                revision,
-                activity: Arc::clone(&activity),
-                requests,
-                routes: RouteClient::new(routes.clone(), settings.routes),
-                facts: facts.clone(),
-            }),
-        });
-        let instance = key.map(|key| (key.clone(), self.instance(key).notices.inlet()));
-        tokio::spawn(unit::run(Birth {
-            shared: Arc::clone(&self.shared),
-            worker: id,
-            package: package.clone(),
-            compiled,
-            instance,
-            log,
-            activity: Arc::clone(&activity),
-            facts: facts_sender,
-            routes,
-            orders: order_inbox,
-            requests: request_inbox,
-            reports: self.reporter.clone(),
-            subjects: self.subjects.clone(),
-        }));
-        let unit = Unit {
-            purpose,
-            orders,
-            worker,
-            ending: false,
-            facts,
-            activity,
-            started_at,
-            code: WorkerCode { content_hash: package.content_hash, root: package.root.clone() },
-            tells_quiet: false,
-            recycle_reason: None,
-        };
-        self.units.insert(id, unit);
-        self.slots.take(id, key.map(|key| key.organization), Instant::now());
-        if let Some(key) = key {
-            self.places.take(key);
-        }
-        id
     }
 
     fn order(&self, worker: WorkerId, order: Order) {

@@ -1,15 +1,18 @@
 //! All that the dispatcher and the units say to each other.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use hayloft_model::{Revision, ServerId, WorkerId, WorkerState};
+use hayloft_model::{InstanceKey, Revision, ServerId, WorkerId, WorkerState};
 use hayloft_sandbox::Meter;
 use serde_json::value::RawValue;
 use tokio::sync::{oneshot, watch};
 
 use crate::kept::KeptServer;
+use crate::logs::Logs;
+use crate::notices::Inlet;
 use crate::sampler::Sample;
 use crate::{Binding, KeepRefused, ServerHealth, StartFailure};
 
@@ -17,6 +20,8 @@ use crate::{Binding, KeepRefused, ServerHealth, StartFailure};
 pub(crate) enum Order {
     /// Take this organization. Sent once, to a warm worker.
     Bind(Box<Binding>),
+    /// The same for one that was made ready for nobody in particular.
+    Claim(Box<Claim>),
     /// Run `onStart`, and start the servers that are to be kept up. Sent once, to a bound worker.
     Start,
     /// Keep a server up, in place of an earlier one of the same id.
@@ -32,6 +37,18 @@ pub(crate) enum Order {
         /// Why, for people.
         reason: String,
     },
+}
+
+/// What a worker gets that was made ready for nobody in particular.
+pub(crate) struct Claim {
+    /// Whose worker it becomes.
+    pub(crate) key: InstanceKey,
+    /// Where its observer is told of it.
+    pub(crate) inlet: Inlet,
+    /// Where its lines go, those that it has written already as well.
+    pub(crate) log: Arc<Logs>,
+    /// What it is told.
+    pub(crate) binding: Binding,
 }
 
 /// From a unit to the dispatcher.

@@ -40,6 +40,7 @@ mod status;
 mod stdio;
 mod throttle;
 mod unit;
+mod warm;
 mod worker;
 mod workers;
 
@@ -65,6 +66,7 @@ pub use settings::{
     RouteLimits, Runtime, Sampling, SamplingSettings, Settings, StartLimits,
 };
 pub use source::{Binding, Launch, LaunchRefused, LaunchSource};
-pub use status::{VitalSigns, WorkerCode, WorkerStatus};
+pub use status::{VitalSigns, WarmWorker, WorkerCode, WorkerStatus};
+pub use warm::{Pooling, WarmLimits};
 pub use worker::{HookCall, LONGEST_INPUT, Worker};
 pub use workers::Workers;

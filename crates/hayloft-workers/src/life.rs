@@ -166,6 +166,19 @@ mod tests {
         assert_eq!(life.state(), WorkerState::Gone);
     }
 
+    #[test]
+    fn a_worker_is_given_to_one_organization() {
+        let mut life = Life::new();
+        assert!(!life.bind(), "it has not loaded its plugin");
+        for event in [Event::Hello(VERSION), Event::Metadata, Event::Ready, Event::Bind] {
+            assert!(apply(&mut life, event), "{event:?}");
+        }
+        assert!(!life.bind(), "it is being told its organization");
+        assert!(life.bound() && !life.bind(), "it has one");
+        assert!(life.drain() && !life.bind(), "it had one");
+        assert!(life.end() && !life.bind() && !life.bound());
+    }
+
     proptest! {
         #[test]
         fn any_order_of_events_ends_in_a_legal_state(events in prop::collection::vec(event(), 0..40)) {

@@ -1,7 +1,7 @@
 //! What workers write: cut into lines, made harmless, bounded, and kept for the instance across restarts.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use chrono::{DateTime, Utc};
 use hayloft_model::config::ConfigValues;
@@ -21,6 +21,9 @@ use stream::{Budget, LineCutter};
 
 /// So many lines are somebody's last ones. After what a failing engine says comes where in the program it was.
 const LAST_LINES: usize = 64;
+
+/// What a line costs beside its text, in bytes; without that, empty lines would fill the memory.
+const LINE: usize = size_of::<(usize, LogLine)>();
 
 /// A line.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -117,9 +120,12 @@ impl Logs {
         kept.lines.iter().skip(skipped).map(|(_, line)| line.clone()).collect()
     }
 
+    /// Gives all lines away, each with what it costs.
+    fn take(&self) -> VecDeque<(usize, LogLine)> {
+        std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner)).lines
+    }
+
     fn keep(&self, line: LogLine, bytes: usize) {
-        // A line costs more than its text; without that, empty lines would fill the memory.
-        let bytes = bytes + size_of::<(usize, LogLine)>();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.bytes += bytes;
         kept.lines.push_back((bytes, line));
@@ -134,7 +140,7 @@ impl Logs {
 /// Writes the lines of one worker. Clones write for the same one.
 #[derive(Clone)]
 pub(crate) struct WorkerLog {
-    logs: Arc<Logs>,
+    logs: Arc<RwLock<Arc<Logs>>>,
     clock: Arc<dyn Clock>,
     worker: WorkerId,
     masks: Arc<RwLock<Masks>>,
@@ -142,7 +148,21 @@ pub(crate) struct WorkerLog {
 
 impl WorkerLog {
     pub(crate) fn new(logs: Arc<Logs>, clock: Arc<dyn Clock>, worker: WorkerId) -> Self {
-        Self { logs, clock, worker, masks: Arc::default() }
+        Self { logs: Arc::new(RwLock::new(logs)), clock, worker, masks: Arc::default() }
+    }
+
+    /// From now on writes there, and moves there what was written already.
+    pub(crate) fn move_to(&self, logs: Arc<Logs>) {
+        // Whoever writes waits that long, so that no line is lost or comes before an older one.
+        let mut here = self.logs.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *here, logs);
+        for (bytes, line) in before.take() {
+            here.keep(line, bytes);
+        }
+    }
+
+    fn logs(&self) -> RwLockReadGuard<'_, Arc<Logs>> {
+        self.logs.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on masks the secrets that the worker is bound to.
@@ -163,7 +183,7 @@ impl WorkerLog {
     /// Reads a stream to its end. It never reads faster than a few times the allowed rate, so that a flood holds up
     /// its writer and not the host.
     pub(crate) async fn follow(self, stream: LogStream, mut source: impl AsyncRead + Unpin) {
-        let limits = self.logs.limits;
+        let limits = self.logs().limits;
         let mut chunk = vec![0; 16 << 10];
         let mut lines = LineCutter::new(limits.line);
         let mut budget = Budget::new(limits.rate);
@@ -182,7 +202,7 @@ impl WorkerLog {
 
     /// Whether one of the worker's last lines on a stream has one of these texts.
     pub(crate) fn ended_with(&self, stream: LogStream, texts: &[&str]) -> bool {
-        let lines = self.logs.tail(LAST_LINES);
+        let lines = self.logs().tail(LAST_LINES);
         let mut own = lines.iter().filter(|line| line.worker == self.worker && line.stream == stream);
         own.any(|line| texts.iter().any(|text| line.message.contains(text)))
     }
@@ -207,7 +227,7 @@ impl WorkerLog {
         let meta = meta.map(|meta| self.harmless_meta(meta));
         let bytes = message.len() + meta.as_ref().map_or(0, |meta| meta.to_string().len());
         let line = LogLine { at: self.clock.now(), worker: self.worker, stream, level, message, meta };
-        self.logs.keep(line, bytes);
+        self.logs().keep(line, bytes + LINE);
     }
 
     fn harmless(&self, text: &str) -> String {

@@ -24,6 +24,8 @@ pub(crate) struct Sample {
     pub(crate) processor: Option<Duration>,
     /// It used much of the processor lately, and goes last.
     pub(crate) throttled: bool,
+    /// Memory of everything in its jail, in bytes, once it was looked at.
+    pub(crate) memory: Option<u64>,
 }
 
 /// A worker to measure, until its jail has ended.
@@ -133,7 +135,10 @@ impl Watched {
             }
         }
         let throttled = throttle.as_ref().is_some_and(Throttle::is_throttled);
-        subject.sample.send_replace(Sample { processor: Some(used), throttled });
+        subject.sample.send_modify(|sample| {
+            sample.processor = Some(used);
+            sample.throttled = throttled;
+        });
         true
     }
 
@@ -146,6 +151,7 @@ impl Watched {
     ) -> bool {
         let Some(used) = self.subject.meter.memory_bytes() else { return false };
         self.figures.memory(used);
+        self.subject.sample.send_modify(|sample| sample.memory = Some(used));
         let Some(soft) = self.subject.soft_memory.filter(|soft| used > *soft && now >= self.tell_after)
         else {
             return true;

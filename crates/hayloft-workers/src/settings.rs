@@ -10,7 +10,7 @@ use hayloft_model::plugin::PluginLimits;
 use hayloft_model::{Clock, Entropy, PluginDescriptor, PluginId};
 use hayloft_sandbox::{Limits, Sandbox};
 
-use crate::{Gate, NetworkSettings};
+use crate::{Gate, NetworkSettings, WarmLimits};
 
 /// Everything that [`crate::Workers`] needs.
 pub struct Settings {
@@ -51,6 +51,8 @@ pub struct Settings {
     pub gates: GateLimits,
     /// How workers are measured, and what follows.
     pub sampling: SamplingSettings,
+    /// How many workers are ready before somebody needs one.
+    pub warm: WarmLimits,
 }
 
 impl Settings {

@@ -44,22 +44,41 @@ impl Slots {
         } else {
             None
         };
+        by_slot.max(self.allowance_due(organization, now))
+    }
+
+    /// Whether this organization has an allowance now, whatever is being started.
+    pub(crate) fn has_allowance(&self, organization: Option<OrganizationId>, now: Instant) -> bool {
+        self.allowance_due(organization, now).is_none()
+    }
+
+    /// When it has one again, if it has none.
+    fn allowance_due(&self, organization: Option<OrganizationId>, now: Instant) -> Option<Instant> {
         let ahead = self.interval() * self.limits.burst.get().saturating_sub(1);
         let whole = organization.and_then(|organization| self.whole.get(&organization));
-        let by_allowance = whole.and_then(|whole| whole.checked_sub(ahead)).filter(|due| *due > now);
-        by_slot.max(by_allowance)
+        whole.and_then(|whole| whole.checked_sub(ahead)).filter(|due| *due > now)
+    }
+
+    /// Whether nothing is being started.
+    pub(crate) fn are_unused(&self) -> bool {
+        self.taken.is_empty()
     }
 
     /// Gives a start its slot.
     pub(crate) fn take(&mut self, worker: WorkerId, organization: Option<OrganizationId>, now: Instant) {
         self.taken.insert(worker, (organization, now + self.limits.slot));
-        let interval = self.interval();
         if let Some(organization) = organization {
-            // What has come back whole needs not be remembered.
-            self.whole.retain(|_, whole| *whole > now);
-            let whole = self.whole.entry(organization).or_insert(now);
-            *whole = (*whole).max(now) + interval;
+            self.charge(organization, now);
         }
+    }
+
+    /// Notes that an organization got a worker, be it one for which no slot was needed.
+    pub(crate) fn charge(&mut self, organization: OrganizationId, now: Instant) {
+        // What has come back whole needs not be remembered.
+        self.whole.retain(|_, whole| *whole > now);
+        let interval = self.interval();
+        let whole = self.whole.entry(organization).or_insert(now);
+        *whole = (*whole).max(now) + interval;
     }
 
     /// Takes back the slot of a worker that is loaded, or gone.

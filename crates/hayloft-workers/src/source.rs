@@ -5,7 +5,7 @@ use hayloft_model::config::{ConfigValues, Credentials};
 use hayloft_model::plugin::Package;
 use hayloft_model::{InstanceKey, OrganizationId, Priority, Revision, Secret};
 
-use crate::KeptServer;
+use crate::{KeptServer, Pooling};
 
 /// Knows the desired state of instances.
 pub trait LaunchSource: Send + Sync + 'static {
@@ -18,6 +18,8 @@ pub trait LaunchSource: Send + Sync + 'static {
 pub struct Launch {
     /// The plugin's code.
     pub package: Package,
+    /// Whether a worker of it may be ready before it is known for whom.
+    pub pooling: Pooling,
     /// The organization and its values.
     pub binding: Binding,
     /// How urgent it is among the starts of the same organization.

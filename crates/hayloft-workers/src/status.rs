@@ -71,6 +71,31 @@ pub struct WorkerStatus {
     pub last_error: Option<String>,
 }
 
+/// A worker that is ready, or is being made so, before it is known for whom.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WarmWorker {
+    /// The plugin that it runs.
+    pub plugin: PluginId,
+    /// Which process.
+    pub worker_id: WorkerId,
+    /// Which code it runs.
+    pub content_hash: ContentHash,
+    /// The state of the process.
+    pub state: WorkerState,
+    /// Its process id, once it has one.
+    pub pid: Option<u32>,
+    /// When it was started.
+    pub started_at: DateTime<Utc>,
+    /// Memory in use, in bytes.
+    pub rss_bytes: Option<u64>,
+    /// Processor time that everything in its jail has used so far. Absent where nothing counts it.
+    pub processor_time: Option<Duration>,
+    /// It used much of the processor lately, and until it calms down gets what other workers leave.
+    pub throttled: bool,
+    /// How strongly it is isolated.
+    pub isolation: Tier,
+}
+
 /// What tells whether a serving worker is well.
 #[derive(Clone, Debug)]
 pub struct VitalSigns {

@@ -10,59 +10,55 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use futures::{FutureExt, StreamExt};
 use hayloft_model::plugin::Package;
 use hayloft_model::{InstanceKey, Secret, ServerId, WorkerId, WorkerState};
-use metrics::{counter, histogram};
+use metrics::histogram;
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
+use crate::StartFailure;
 use crate::activity::Activity;
-use crate::channel::{self, ChannelError, Frame};
 use crate::dispatcher::Shared;
 use crate::events::{Cause, Ending, Event, Facts, Order, Report};
-use crate::health::{Checkup, Health};
+use crate::health::Health;
 use crate::http::RouteListener;
 use crate::kept::{Kept, KeptServer, News};
-use crate::launch;
 use crate::life::Life;
 use crate::logs::{Level, WorkerLog};
 use crate::notices::Inlet;
 use crate::pace::GatePace;
-use crate::protocol::{FailureReason, FatalStage, HostMessage, WireError, WorkerMessage};
 use crate::sampler::Subjects;
 use crate::status::StateGauge;
 use crate::worker::Request;
-use crate::{Fault, StartFailure, StartStage};
 
+mod drain;
 mod ending;
 mod hooks;
 mod idle;
 mod kept;
+mod messages;
 mod requests;
 mod servers;
 mod start;
+mod vitals;
 
+use drain::Drain;
 use hooks::Pending;
 use idle::Idleness;
 use kept::Start;
+use messages::next_frame;
 use servers::{Server, ServerTask};
-use start::{Process, Runner, start};
+use start::{Process, start};
 
 /// A process that closed its channel has so long to end before it is killed for that.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Requests of a worker that may wait for the host's answer.
 const ANSWERING: usize = 256;
-
-/// Frames that are read before orders and deadlines are looked at again.
-const FRAMES_AT_ONCE: usize = 64;
-
-/// How long a worker that asks for too much is not read at least, so that few pauses are made.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a unit is made of.
 pub(crate) struct Birth {
@@ -71,8 +67,9 @@ pub(crate) struct Birth {
     pub(crate) package: Package,
     /// The file that takes what Node compiled, if somebody wants that.
     pub(crate) compiled: Option<OwnedFd>,
-    /// Absent for one that never serves.
+    /// Absent for one that never serves, and for one of which nobody knows yet for whom it will.
     pub(crate) instance: Option<(InstanceKey, Inlet)>,
+    pub(crate) origin: Origin,
     pub(crate) log: WorkerLog,
     pub(crate) activity: Arc<Activity>,
     pub(crate) facts: watch::Sender<Facts>,
@@ -81,6 +78,15 @@ pub(crate) struct Birth {
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) reports: mpsc::UnboundedSender<Report>,
     pub(crate) subjects: Subjects,
+}
+
+/// Why a worker was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Somebody waits for it.
+    Demand,
+    /// So that whoever comes next need not wait.
+    Pool,
 }
 
 /// Runs a worker from its start to its end. The last thing it does is to report that nothing is left.
@@ -116,6 +122,7 @@ struct Unit {
     worker: WorkerId,
     package: Package,
     instance: Option<(InstanceKey, Inlet)>,
+    origin: Origin,
     log: WorkerLog,
     activity: Arc<Activity>,
     facts: watch::Sender<Facts>,
@@ -123,6 +130,7 @@ struct Unit {
     orders: mpsc::UnboundedReceiver<Order>,
     requests: mpsc::Receiver<Request>,
     reports: mpsc::UnboundedSender<Report>,
+    /// When it was started for its organization, or given to it.
     begun: Instant,
 
     life: Life,
@@ -165,15 +173,6 @@ struct Unit {
     paused: Option<Instant>,
 }
 
-/// An end in order.
-struct Drain {
-    reason: String,
-    /// Calls may go on until then.
-    calls_until: Instant,
-    /// Once `shutdown` was sent: the process may go on until then.
-    kill_at: Option<Instant>,
-}
-
 impl Unit {
     fn new(birth: Birth, process: Process, begun: Instant, news: mpsc::UnboundedSender<News>) -> Self {
         let Birth {
@@ -182,6 +181,7 @@ impl Unit {
             package,
             compiled: _,
             instance,
+            origin,
             log,
             activity,
             facts,
@@ -204,6 +204,7 @@ impl Unit {
             worker,
             package,
             instance,
+            origin,
             log,
             activity,
             facts,
@@ -358,37 +359,10 @@ impl Unit {
         ON
     }
 
-    /// Nobody waits for a new delay, so nobody is woken for it; the end of a stall is told.
-    fn note_delay(&self, delay: Duration) {
-        let plugin = self.package.descriptor.id.to_string();
-        histogram!("hayloft_worker_event_loop_delay_seconds", "plugin" => plugin).record(delay.as_secs_f64());
-        self.facts.send_if_modified(|facts| {
-            facts.event_loop_delay = Some(delay);
-            facts.stalled_since.take().is_some()
-        });
-    }
-
-    fn check_health(&mut self, now: Instant) -> Step {
-        match self.health.check(now) {
-            Checkup::Nothing => ON,
-            Checkup::Ping(nonce) => self.send(&HostMessage::Ping { nonce }),
-            Checkup::Stalled => {
-                let since = self.shared.settings.clock.now();
-                self.facts.send_modify(|facts| {
-                    facts.stalled_since = Some(since);
-                    facts.event_loop_stalls = facts.event_loop_stalls.saturating_add(1);
-                });
-                let plugin = self.package.descriptor.id.to_string();
-                counter!("hayloft_worker_event_loop_stalls_total", "plugin" => plugin).increment(1);
-                self.log.host(Level::Warn, "the event loop does not answer");
-                ON
-            }
-        }
-    }
-
     fn obey(&mut self, order: Order) -> Step {
         match order {
             Order::Bind(binding) => self.bind(&binding),
+            Order::Claim(claim) => self.claim(*claim),
             Order::Start => self.run_start(),
             Order::Keep(server, reply) => {
                 // Whoever asked may have gone away.
@@ -403,185 +377,8 @@ impl Unit {
                 self.tell_quiet();
                 ON
             }
-            Order::Drain { calls, reason } => {
-                let calls_until = Instant::now() + calls;
-                match &mut self.drain {
-                    Some(drain) => drain.calls_until = drain.calls_until.min(calls_until),
-                    None => {
-                        self.drain = Some(Drain { reason, calls_until, kill_at: None });
-                        // What comes too late for its introduction is ended by the drain's own deadline.
-                        self.introduction = None;
-                        if self.life.drain() {
-                            self.show_state();
-                        }
-                    }
-                }
-                ON
-            }
+            Order::Drain { calls, reason } => self.begin_drain(calls, reason),
         }
-    }
-
-    fn send_shutdown(&mut self) -> Step {
-        let stop = self.shared.settings.deadlines.stop;
-        if let Some(drain) = &mut self.drain {
-            // The worker gets the whole time that it was told, and its farewell a moment more.
-            drain.kill_at = Some(Instant::now() + stop + LAST_WORDS);
-        }
-        self.stop_kept();
-        self.when_servers_ended()?;
-        self.send(&HostMessage::Shutdown { deadline_ms: launch::milliseconds(stop) })
-    }
-
-    fn read(&mut self, frame: Option<Result<Frame, ChannelError>>) -> Step {
-        let (mut next, mut read) = (frame, 0);
-        loop {
-            match next {
-                Some(Ok(frame)) => self.on_frame(frame)?,
-                Some(Err(ChannelError::Broken(_))) | None => {
-                    // The process is ending, or about to be ended for having closed its channel.
-                    self.last_words = Some(Instant::now() + LAST_WORDS);
-                    return ON;
-                }
-                Some(Err(error)) => return self.broke_protocol(&error),
-            }
-            read += 1;
-            if self.blocked.is_some() || self.paused.is_some() || read == FRAMES_AT_ONCE {
-                return ON;
-            }
-            match next_frame(self.process.runner.as_mut()).now_or_never() {
-                Some(frame) => next = frame,
-                None => return ON,
-            }
-        }
-    }
-
-    fn on_frame(&mut self, frame: Frame) -> Step {
-        match frame {
-            Frame::Control(payload) => match WorkerMessage::read(&payload) {
-                Ok(message) => self.on_message(message),
-                Err(error) => self.broke_protocol(&error),
-            },
-            Frame::Mcp(payload) => match channel::open_envelope(&payload) {
-                Ok((server, message)) => {
-                    self.deliver(&server, message);
-                    ON
-                }
-                Err(error) => self.broke_protocol(&error),
-            },
-        }
-    }
-
-    /// Takes a message on account that nobody waited for.
-    fn charge(&mut self) {
-        let (next, now) = (self.pace.took_one(), Instant::now());
-        if next > now {
-            self.paused = Some(next.max(now + SHORTEST_PAUSE));
-        }
-    }
-
-    fn on_message(&mut self, message: WorkerMessage) -> Step {
-        let deadlines = self.shared.settings.deadlines;
-        // Whether these were waited for is seen where they are taken.
-        if !matches!(
-            message,
-            WorkerMessage::Pong { .. } | WorkerMessage::Result { .. } | WorkerMessage::Failure { .. }
-        ) {
-            self.charge();
-        }
-        if matches!(
-            message,
-            WorkerMessage::OpenMcp { .. }
-                | WorkerMessage::UpdateAuth { .. }
-                | WorkerMessage::UpdateRegistration { .. }
-                | WorkerMessage::RegisterMcp { .. }
-                | WorkerMessage::Kv { .. }
-        ) {
-            self.activity.asked();
-        }
-        match message {
-            WorkerMessage::Hello(hello) => {
-                if let Err(breach) = self.life.hello(hello.protocol) {
-                    return self.broke_protocol(&breach);
-                }
-                tracing::debug!(worker = %self.worker, node = hello.node, runner = hello.runner, sdk = hello.sdk, "a worker runs");
-                self.introduction = Some(Instant::now() + deadlines.on_initialize + deadlines.grace);
-                ON
-            }
-            WorkerMessage::Metadata { registration } => {
-                if let Err(breach) = self.life.metadata() {
-                    return self.broke_protocol(&breach);
-                }
-                self.registration = Some(registration);
-                ON
-            }
-            WorkerMessage::Ready {} => match self.life.ready() {
-                Ok(warm) => {
-                    self.introduction = None;
-                    if let Some(registration) = self.registration.take().filter(|_| warm) {
-                        self.show_state();
-                        self.report(Event::Warm(registration));
-                    }
-                    ON
-                }
-                Err(breach) => self.broke_protocol(&breach),
-            },
-            WorkerMessage::Fatal { stage, error } => self.on_fatal(stage, error),
-            WorkerMessage::Pong { nonce } => {
-                match self.health.answered(nonce, Instant::now()) {
-                    Some(delay) => self.note_delay(delay),
-                    None => self.charge(),
-                }
-                ON
-            }
-            WorkerMessage::Result { id, value } => self.on_answer(id, Ok(value)),
-            WorkerMessage::Failure { id, error } => self.on_answer(id, Err(error)),
-            WorkerMessage::OpenMcp { id, server } => self.open_server(id, server),
-            WorkerMessage::CloseMcp { id, server_id } => self.close_on_request(id, &server_id),
-            WorkerMessage::UpdateAuth { id, method_id, credentials } => {
-                self.update_auth(id, method_id, credentials)
-            }
-            WorkerMessage::UpdateRegistration { id, registration } => {
-                self.update_registration(id, registration)
-            }
-            WorkerMessage::RegisterMcp { id, server } => self.register_server(id, server),
-            WorkerMessage::Kv { id, operation } => self.kv(id, operation),
-            WorkerMessage::ReportUse { id, since: _, uses } => self.report_use(id, uses),
-        }
-    }
-
-    fn on_fatal(&mut self, stage: FatalStage, error: WireError) -> Step {
-        let stage = match stage {
-            FatalStage::Load => StartStage::Load,
-            FatalStage::Initialize => StartStage::Initialize,
-            FatalStage::Register => StartStage::Register,
-            FatalStage::Protocol => StartStage::Protocol,
-        };
-        if let Some(stack) = &error.stack {
-            self.log.host(Level::Error, format!("failed to {stage}: {stack}"));
-        }
-        let Fault { message, problems, .. } = self.log.masked_error(error).into();
-        self.fatal = Some(StartFailure { stage, message, problems, hint: None });
-        // It says that it ends; it has a moment to write its last lines.
-        self.introduction = Some(Instant::now() + 2 * LAST_WORDS);
-        ON
-    }
-
-    fn send(&self, message: &HostMessage) -> Step {
-        let Some(runner) = &self.process.runner else { return ON };
-        match runner.writer.send(message) {
-            Ok(()) => ON,
-            // The process is ending, and its end says why.
-            Err(channel::SendError::Closed) => ON,
-            Err(error) => self.failed(&format!("it {error}")),
-        }
-    }
-
-    fn refuse(&self, id: u64, reason: FailureReason, message: impl Into<String>) -> Step {
-        self.send(&HostMessage::Failure { id, error: WireError::of_host(reason, message) })
-    }
-
-    fn report(&self, event: Event) {
-        let _ = self.reports.send(Report { worker: self.worker, event });
     }
 
     fn show_state(&mut self) {
@@ -592,16 +389,12 @@ impl Unit {
 
     fn started_serving(&self) {
         let plugin = self.package.descriptor.id.to_string();
-        histogram!("hayloft_worker_starts_seconds", "kind" => "cold", "plugin" => plugin)
+        let kind = match self.origin {
+            Origin::Demand => "cold",
+            Origin::Pool => "warm",
+        };
+        histogram!("hayloft_worker_starts_seconds", "kind" => kind, "plugin" => plugin)
             .record(self.begun.elapsed().as_secs_f64());
-    }
-}
-
-/// What the runner says next; a worker without one says nothing.
-async fn next_frame(runner: Option<&mut Runner>) -> Option<Result<Frame, ChannelError>> {
-    match runner {
-        Some(runner) => runner.reader.next().await,
-        None => std::future::pending().await,
     }
 }
 

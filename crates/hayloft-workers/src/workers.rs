@@ -19,7 +19,8 @@ use crate::logs::WorkerLog;
 use crate::queue::Queue;
 use crate::{
     Candidate, CandidateError, HookCall, KeepRefused, KeptServer, Launch, LaunchSource, Level, LogLine,
-    Observer, Pool, ProbeError, Settings, Unavailable, VitalSigns, Worker, WorkerCode, WorkerStatus,
+    Observer, Pool, ProbeError, Settings, Unavailable, VitalSigns, WarmWorker, Worker, WorkerCode,
+    WorkerStatus,
 };
 
 /// How long clearing away what has ended may take on a slow machine.
@@ -270,6 +271,18 @@ impl Workers {
     /// All workers that belong to an organization.
     pub async fn statuses(&self) -> Vec<WorkerStatus> {
         self.ask(Command::Statuses).await.unwrap_or_default()
+    }
+
+    /// All workers that are ready, or are being made so, before it is known for whom.
+    pub async fn warm_workers(&self) -> Vec<WarmWorker> {
+        self.ask(Command::Warm).await.unwrap_or_default()
+    }
+
+    /// Lets the workers of a plugin go that are ready for nobody in particular: what they are ready for has changed, or
+    /// nobody has it switched on any more. Others are made ready once somebody needs the plugin again. No worker is
+    /// given to who wants anything else than what it has loaded, also without this.
+    pub fn cool(&self, plugin: &PluginId, reason: &str) {
+        self.command(Command::Cool(plugin.clone(), reason.to_owned()));
     }
 
     /// The code that a worker runs; nothing for one that is no more.

@@ -190,6 +190,7 @@ fn workers(
             soft_memory: config.limits.soft_memory,
             plugin_soft_memory: config.plugins.soft_memory.clone(),
         },
+        warm: config.limits.warm,
     })
 }
 

@@ -80,6 +80,7 @@ impl Host {
             self.workers.disable(key).await;
             drop(disabling);
         }
+        self.cool_unused(&key.plugin);
         self.instances.step(key, InstanceState::Disabled, |instance| instance.last_error = None);
         self.instances.flush().await;
         Ok(())

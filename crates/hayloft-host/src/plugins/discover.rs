@@ -84,6 +84,7 @@ impl Host {
         self.plugins.replace(now);
         drop(reading);
         for key in gone {
+            self.workers.cool(&key.0, "its plugin is not on this host any more");
             self.stop_all(&key).await;
         }
         newer
@@ -142,6 +143,7 @@ impl Host {
         if !self.plugins.put(&newer) {
             return;
         }
+        self.workers.cool(&newer.id, "the plugin has a newer version");
         let made_in = began.elapsed();
         stream::iter(self.enabled_instances(&(newer.id.clone(), newer.owner)))
             .for_each_concurrent(SWAPPED_AT_ONCE, async |key| {

@@ -44,6 +44,9 @@ impl Host {
         for worker in self.workers.statuses().await {
             used.insert((worker.key.plugin, worker.content_hash));
         }
+        for worker in self.workers.warm_workers().await {
+            used.insert((worker.plugin, worker.content_hash));
+        }
         match self.packages.tidy(used).await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "removed old versions of plugins"),

@@ -17,7 +17,7 @@ use hayloft_packages::{Dial, Options as PackagesOptions, Packages, RegistryStrea
 use hayloft_sandbox::{Options as SandboxOptions, Sandbox, Tier};
 use hayloft_store::journal::{Journal, JournalOptions};
 use hayloft_store::{MasterKey, Options, Store};
-use hayloft_workers::{NetworkSettings, Runtime, Settings};
+use hayloft_workers::{NetworkSettings, Runtime, Settings, WarmLimits};
 use tempfile::TempDir;
 
 use crate::{App, Isolation, Metrics, PluginApi, ServerLimits, ServerOptions, Shutdown};
@@ -152,6 +152,7 @@ impl Fixture {
                 routes: Default::default(),
                 gates: Default::default(),
                 sampling: Default::default(),
+                warm: WarmLimits::off(),
             },
             clock,
             environment: HostEnvironment::default(),

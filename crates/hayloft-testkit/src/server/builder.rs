@@ -47,7 +47,8 @@ impl TestServerBuilder {
             binary: workspace::hayloft_binary(),
             plugins: Vec::new(),
             arguments: Vec::new(),
-            environment: Vec::new(),
+            // What is started for nobody would be in the way of whoever counts workers and processes.
+            environment: vec![("HAYLOFT_LIMITS_WARM_POOL".to_owned(), "0".to_owned())],
             isolation: None,
             user: None,
             own_admin_token: false,
@@ -75,6 +76,12 @@ impl TestServerBuilder {
     pub fn arguments<A: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
         self.arguments.extend(arguments.into_iter().map(Into::into));
         self
+    }
+
+    /// Has workers ready before somebody needs them, within so much memory; a test server has none otherwise.
+    #[must_use]
+    pub fn warm_pool(self, memory: &str) -> Self {
+        self.environment("HAYLOFT_LIMITS_WARM_POOL", memory)
     }
 
     /// Sets a variable of the server's environment, which otherwise holds only what programs need to run.

@@ -65,6 +65,11 @@ impl Dispatcher {
 
     /// Starts everybody who may start now, and sees to it that there will be room for the others.
     pub(super) fn admit(&mut self) {
+        self.admit_waiting();
+        self.tend_pool();
+    }
+
+    fn admit_waiting(&mut self) {
         self.line_due = None;
         if self.line.is_empty() || self.closing.is_some() {
             return;
@@ -76,8 +81,7 @@ impl Dispatcher {
             match start {
                 Start::Serve(key, _, launch) => self.start_serving(&key, launch),
                 Start::Candidate(key, launch, reply) => {
-                    let package = launch.package.clone();
-                    self.launch(&package, Some(&key), Purpose::Candidate(launch, Some(reply)));
+                    self.launch_or_claim(&key, launch, |launch| Purpose::Candidate(launch, Some(reply)));
                 }
                 Start::Probe(package, compiled, reply) => {
                     self.launch_with(&package, None, Purpose::Probe(Some(reply)), compiled);
@@ -91,8 +95,10 @@ impl Dispatcher {
     }
 
     fn next_start(&mut self, now: Instant) -> Option<Start> {
-        let Self { line, slots, places, instances, pools, .. } = self;
-        line.next(|organization, start| {
+        // The line is apart for that long, so that everything else can be asked.
+        let mut line = std::mem::take(&mut self.line);
+        let next = line.next(|organization, start| {
+            let Self { slots, places, instances, pools, .. } = &*self;
             let has_place = start.key().is_none_or(|key| {
                 if start.comes_alone() && places.has(key) {
                     return false;
@@ -102,8 +108,17 @@ impl Dispatcher {
                     || places.of(&key.plugin) < pools.of(&key.plugin).get()
                     || instances.get(key).is_some_and(|instance| instance.disabling.is_some())
             });
-            has_place && slots.are_free_for(organization, now)
-        })
+            // One that is ready has its plugin loaded and needs no slot.
+            let is_ready = || match start {
+                Start::Serve(key, _, launch) | Start::Candidate(key, launch, _) => {
+                    slots.has_allowance(organization, now) && self.has_warm(key, launch, now)
+                }
+                Start::Probe(..) => false,
+            };
+            has_place && (slots.are_free_for(organization, now) || is_ready())
+        });
+        self.line = line;
+        next
     }
 
     /// Takes those out of the line whom nobody waits for any more.
@@ -203,6 +218,7 @@ impl Dispatcher {
         let calls = self.shared.settings.deadlines.drain;
         for (_, worker, key) in idle {
             if self.shared.directory.withdraw_idle(&key, worker, Activity::SETTLED) {
+                self.note_use(worker);
                 self.end_current(&key, worker, calls, "another organization needs its place");
                 return true;
             }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    CandidateError, Cause, Dispatcher, Ending, InstanceKey, InstanceState, LaunchRefused, ProbeError,
-    Purpose, StartFailure, Starting, StateChange, Stop, Unavailable, WorkerId, answer_all, oneshot,
+    CandidateError, Cause, Dispatcher, Ending, InstanceKey, InstanceState, Instant, LaunchRefused,
+    ProbeError, Purpose, StartFailure, Starting, StateChange, Stop, Unavailable, WorkerId, answer_all,
+    oneshot,
 };
 use crate::StartStage;
 
@@ -17,6 +18,7 @@ impl Dispatcher {
         }
         let idle = self.shared.settings.deadlines.idle;
         if self.shared.directory.withdraw_idle(&key, worker, idle) {
+            self.note_use(worker);
             let calls = self.shared.settings.deadlines.drain;
             self.end_current(&key, worker, calls, "nobody has used it for a while");
         }
@@ -111,14 +113,22 @@ impl Dispatcher {
 
     pub(super) fn on_gone(&mut self, worker: WorkerId, ending: Ending) {
         let key = self.key_of(worker);
+        self.pool.gone(worker, Instant::now());
+        let anew = self.start_anew(worker, &ending);
         if let Some(key) = &key {
-            self.end_of_instance_worker(key, worker, &ending);
+            if anew.is_none() {
+                self.end_of_instance_worker(key, worker, &ending);
+            }
             self.instance(key).notices.gone(worker);
         }
         if let Some(unit) = self.units.remove(&worker) {
             answer_purpose(unit.purpose, &ending);
         }
         self.slots.give_back(worker);
+        if let Some(start) = anew {
+            // Before its place is given back, so that nobody takes it meanwhile.
+            self.join(start);
+        }
         if let Some(key) = &key {
             self.places.give_back(key);
         }
@@ -263,7 +273,11 @@ fn start_failure(ending: &Ending) -> StartFailure {
 /// Tells those who waited for what the unit was for.
 fn answer_purpose(purpose: Purpose, ending: &Ending) {
     match purpose {
-        Purpose::Serve(_) | Purpose::Serving | Purpose::Candidate(_, None) | Purpose::Probe(None) => {}
+        Purpose::Serve(_)
+        | Purpose::Serving
+        | Purpose::Candidate(_, None)
+        | Purpose::Warm
+        | Purpose::Probe(None) => {}
         Purpose::Candidate(_, Some(reply)) | Purpose::Promotion(_, reply) => {
             let error = match &ending.cause {
                 Cause::NeverServed(failure) => CandidateError::StartFailed(failure.clone()),

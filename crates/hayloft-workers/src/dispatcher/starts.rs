@@ -57,8 +57,7 @@ impl Dispatcher {
             instance.restarts += 1;
             counter!("hayloft_worker_restarts_total", "plugin" => key.plugin.to_string()).increment(1);
         }
-        let package = launch.package.clone();
-        let worker = self.launch(&package, Some(key), Purpose::Serve(launch));
+        let worker = self.launch_or_claim(key, launch, Purpose::Serve);
         self.instance(key).starting = Some(Starting::Unit(worker));
         self.enter(key, worker, InstanceState::Starting, StateChange::Starting);
     }
@@ -144,6 +143,7 @@ impl Dispatcher {
 
     pub(super) fn on_warm(&mut self, worker: WorkerId, registration: Box<RawValue>) {
         self.slots.give_back(worker);
+        self.pool.is_ready(worker);
         self.admit();
         let Some(unit) = self.units.get_mut(&worker) else { return };
         let binding = match &mut unit.purpose {
@@ -154,13 +154,16 @@ impl Dispatcher {
                 }
                 return self.drain(worker, Duration::ZERO, "it has said what it registers");
             }
-            Purpose::Promotion(..) | Purpose::Serving => return,
+            Purpose::Promotion(..) | Purpose::Serving | Purpose::Warm => return,
         };
         self.order(worker, Order::Bind(Box::new(binding)));
     }
 
     pub(super) fn on_bound(&mut self, worker: WorkerId) {
         let Some(unit) = self.units.get_mut(&worker) else { return };
+        if std::mem::take(&mut unit.untried) {
+            self.pool.served(&unit.package);
+        }
         match &mut unit.purpose {
             Purpose::Serve(_) => self.order(worker, Order::Start),
             Purpose::Candidate(_, reply) => {
@@ -172,7 +175,7 @@ impl Dispatcher {
                     self.on_command(Command::Discard(worker));
                 }
             }
-            Purpose::Promotion(..) | Purpose::Serving | Purpose::Probe(_) => {}
+            Purpose::Promotion(..) | Purpose::Serving | Purpose::Warm | Purpose::Probe(_) => {}
         }
     }
 

@@ -14,7 +14,8 @@ impl Dispatcher {
     }
 
     pub(super) fn code_of(&self, worker: WorkerId) -> Option<WorkerCode> {
-        self.units.get(&worker).map(|unit| unit.code.clone())
+        let package = &self.units.get(&worker)?.package;
+        Some(WorkerCode { content_hash: package.content_hash, root: package.root.clone() })
     }
 
     pub(super) fn status(&self, worker_id: WorkerId, unit: &Unit) -> Option<WorkerStatus> {
@@ -35,7 +36,7 @@ impl Dispatcher {
         Some(WorkerStatus {
             key: worker.key().clone(),
             worker_id,
-            content_hash: unit.code.content_hash,
+            content_hash: unit.package.content_hash,
             revision: worker.revision(),
             instance_state,
             state: facts.state,

@@ -10,15 +10,18 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{ON, Step, Unit};
+use super::{ON, Origin, Step, Unit};
 use crate::environment;
-use crate::events::{Cause, Event};
+use crate::events::{Cause, Claim, Event};
 use crate::gate::HOST_URL;
 use crate::protocol::{
     Api, Auth, Bind, BoundOrganization, FailureReason, Hook, HookKind, HostMessage, VERSION, WireError,
 };
 use crate::worker::Request;
 use crate::{Binding, HookCall, HookError, StartFailure, StartStage};
+
+/// A worker that is ready takes its organization within that time, or another one is started: somebody waits.
+const CLAIM: Duration = Duration::from_secs(1);
 
 /// A request that the worker has not answered.
 pub(super) struct Pending {
@@ -42,6 +45,19 @@ enum Waiting {
 }
 
 impl Unit {
+    /// Gives a worker that was ready for nobody in particular to an organization.
+    pub(super) fn claim(&mut self, claim: Claim) -> Step {
+        if self.life.state() != WorkerState::Warm {
+            return self.failed("it was to be given to an organization while it was not ready for one");
+        }
+        let Claim { key, inlet, log, binding } = claim;
+        self.instance = Some((key, inlet));
+        self.log.move_to(log);
+        // How long it waited says nothing of how well it serves.
+        self.begun = Instant::now();
+        self.bind(&binding)
+    }
+
     pub(super) fn bind(&mut self, binding: &Binding) -> Step {
         if !self.life.bind() {
             return self.failed("it was to be given to a second organization");
@@ -73,7 +89,10 @@ impl Unit {
         }
         self.facts.send_modify(|facts| facts.revision = binding.revision);
         let name = Some(&binding.organization_name).filter(|name| !name.is_empty()).cloned();
-        let deadline = self.shared.settings.deadlines.spawn;
+        let deadline = match self.origin {
+            Origin::Demand => self.shared.settings.deadlines.spawn,
+            Origin::Pool => CLAIM.min(self.shared.settings.deadlines.spawn),
+        };
         self.ask("bind", deadline, Waiting::Bind, |id| {
             HostMessage::Bind(Bind {
                 id,

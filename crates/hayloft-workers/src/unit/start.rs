@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::codec::FramedRead;
 
-use super::Birth;
 use super::ending::end;
+use super::{Birth, Origin};
 use crate::channel::{self, ChannelWriter, FrameDecoder};
 use crate::gate::{self, FolderListener, GateCaller, GateListener, OpenGate};
 use crate::home::Home;
@@ -100,7 +100,10 @@ pub(super) async fn start(birth: &Birth) -> Result<Process, StartFailure> {
         facts.sample = Some(sampled);
     });
     let plugin = birth.package.descriptor.id.clone();
-    let soft_memory = settings.sampling.soft_memory_of(&plugin).filter(|_| birth.instance.is_some());
+    let soft_memory = settings
+        .sampling
+        .soft_memory_of(&plugin)
+        .filter(|_| birth.instance.is_some() || birth.origin == Origin::Pool);
     let (worker, meter, log) = (birth.worker, jail.meter(), birth.log.clone());
     // Without a sampler the host is about to end.
     let _ = birth.subjects.send(Subject { worker, plugin, meter, log, soft_memory, sample });

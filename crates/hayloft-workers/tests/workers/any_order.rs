@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use hayloft_model::{InstanceKey, InstanceState};
+use hayloft_workers::WarmLimits;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -32,6 +33,8 @@ enum Event {
     Candidate(usize, Fate),
     Kill(usize),
     Forget(usize),
+    Cool(usize),
+    KillWarm(usize),
 }
 
 #[derive(Clone, Debug)]
@@ -52,7 +55,9 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (plugin.clone(), prop_oneof![Just(Fate::Promoted), Just(Fate::Discarded), Just(Fate::Abandoned)])
             .prop_map(|(plugin, fate)| Event::Candidate(plugin, fate)),
         1 => plugin.clone().prop_map(Event::Kill),
-        1 => plugin.prop_map(Event::Forget),
+        1 => plugin.clone().prop_map(Event::Forget),
+        1 => plugin.clone().prop_map(Event::Cool),
+        1 => plugin.prop_map(Event::KillWarm),
     ]
 }
 
@@ -77,6 +82,7 @@ async fn live(order: Vec<(Event, bool)>) {
         settings.starts.at_once = std::num::NonZeroUsize::new(2).unwrap();
         settings.crashes.count = std::num::NonZeroUsize::new(3).unwrap();
         settings.queue.deadline = Duration::from_secs(3);
+        settings.warm = WarmLimits { pause: Duration::ZERO, ..WarmLimits::default() };
     });
     // Two organizations share the only place of each plugin.
     let keys: Vec<InstanceKey> = SCRIPTS
@@ -102,7 +108,10 @@ async fn live(order: Vec<(Event, bool)>) {
     for key in &keys {
         tokio::time::timeout(SOON, house.workers.stop(key, "the end")).await.expect("a stop");
     }
-    while !house.workers.statuses().await.is_empty() {
+    for key in &keys {
+        house.workers.cool(&key.plugin, "the end");
+    }
+    while !house.workers.statuses().await.is_empty() || !house.workers.warm_workers().await.is_empty() {
         tokio::task::yield_now().await;
     }
     for key in &keys {
@@ -129,7 +138,9 @@ fn happen(
         | Event::Disable(plugin)
         | Event::Candidate(plugin, _)
         | Event::Kill(plugin)
-        | Event::Forget(plugin) => *plugin,
+        | Event::Forget(plugin)
+        | Event::Cool(plugin)
+        | Event::KillWarm(plugin) => *plugin,
     };
     let key = key_of(plugin);
     let launch = house.source.launch_of(&key);
@@ -161,16 +172,27 @@ fn happen(
             }
             Event::Kill(_) => {
                 let statuses = workers.statuses().await;
-                for pid in statuses.iter().filter(|status| status.key == key).filter_map(|status| status.pid)
-                {
-                    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
-                    // It may have ended meanwhile.
-                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-                }
+                statuses
+                    .iter()
+                    .filter(|status| status.key == key)
+                    .filter_map(|status| status.pid)
+                    .for_each(kill);
             }
             Event::Forget(_) => workers.forget(&key),
+            Event::Cool(_) => workers.cool(&key.plugin, "a test says so"),
+            Event::KillWarm(_) => {
+                let warm = workers.warm_workers().await;
+                let own = warm.iter().filter(|worker| worker.plugin == key.plugin);
+                own.filter_map(|worker| worker.pid).for_each(kill);
+            }
         }
     }
+}
+
+fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+    // It may have ended meanwhile.
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
 }
 
 /// The state that the last word about each instance made of it, checked step by step.

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use hayloft_model::InstanceKey;
 use hayloft_model::plugin::{FastStart, Package};
-use hayloft_workers::{Compiled, Launch, Settings};
+use hayloft_workers::{Compiled, Settings};
 
-use crate::support::{House, binding, key, node, old_node};
+use crate::support::{House, key, launch, node, old_node};
 
 const ENTRY: &str = "require('./part.cjs');\nconst seen = String(process.env.NODE_COMPILE_CACHE);\nmodule.exports = () => ({ name: 'x', onStart() { console.log('variable:', seen); } });\n";
 
@@ -45,7 +45,7 @@ fn keep(house: &House, compiled: &Compiled) -> PathBuf {
 /// What a worker of this package writes until it is ready.
 async fn written(house: &House, number: u8, package: Package) -> (InstanceKey, String) {
     let key = key(number, "hay-plugin-test");
-    house.source.set(&key, Ok(Launch { package, binding: binding(number), priority: Default::default() }));
+    house.source.set(&key, Ok(launch(package, number)));
     house.workers.ensure(&key).await.unwrap();
     house.workers.stop(&key, "it has been seen").await;
     let lines = house.workers.logs(&key, usize::MAX);

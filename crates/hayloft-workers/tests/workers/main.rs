@@ -23,6 +23,7 @@ mod secrets;
 mod servers;
 mod starts;
 mod support;
+mod warm;
 
 /// No stronger jail is used.
 const STRONGEST: hayloft_sandbox::Tier = hayloft_sandbox::Tier::A;

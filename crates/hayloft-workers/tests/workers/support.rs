@@ -25,8 +25,8 @@ use hayloft_workers::protocol::{CapabilityUse, FailureReason, KvOperation};
 use hayloft_workers::{
     Binding, CrashLimits, Deadlines, Gate, GateCaller, GateLimits, GatePace, GateStream, Launch,
     LaunchRefused, LaunchSource, LogLimits, McpTransport, NetworkRefusal, NetworkSettings, Observer,
-    PoolLimits, QueueLimits, Refusal, Resources, RouteLimits, Runtime, Settings, StartLimits, StateChange,
-    WorkerStatus, Workers,
+    PoolLimits, Pooling, QueueLimits, Refusal, Resources, RouteLimits, Runtime, Settings, StartLimits,
+    StateChange, WarmLimits, WorkerStatus, Workers,
 };
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -150,8 +150,7 @@ impl House {
     pub(crate) fn switched_on(&self, organization: u8, id: &str, script: &str) -> InstanceKey {
         let package = self.package(id, script);
         let key = key(organization, id);
-        self.source
-            .set(&key, Ok(Launch { package, binding: binding(organization), priority: Default::default() }));
+        self.source.set(&key, Ok(launch(package, organization)));
         key
     }
 
@@ -224,6 +223,8 @@ fn settings(scratch: PathBuf, sandbox: Sandbox) -> Settings {
         routes: RouteLimits::default(),
         gates: GateLimits::default(),
         sampling: Default::default(),
+        // What is started for nobody would be in the way of whoever counts processes.
+        warm: WarmLimits::off(),
     }
 }
 
@@ -258,6 +259,15 @@ pub(crate) fn organization(number: u8) -> OrganizationId {
 
 pub(crate) fn key(organization_number: u8, plugin: &str) -> InstanceKey {
     InstanceKey { organization: organization(organization_number), plugin: plugin.parse().unwrap() }
+}
+
+pub(crate) fn launch(package: Package, organization_number: u8) -> Launch {
+    Launch {
+        package,
+        pooling: Pooling::Allowed,
+        binding: binding(organization_number),
+        priority: Default::default(),
+    }
 }
 
 pub(crate) fn binding(organization_number: u8) -> Binding {

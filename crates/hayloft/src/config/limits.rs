@@ -7,7 +7,7 @@ use hayloft_model::plugin::{LimitName, PluginLimits};
 use hayloft_server::ServerLimits;
 use hayloft_workers::{
     CrashLimits, Deadlines, GateLimits, LogLimits, PoolLimits, QueueLimits, Resources, RouteLimits, Sampling,
-    StartLimits,
+    StartLimits, WarmLimits,
 };
 
 use super::reader::SettingsReader;
@@ -47,6 +47,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("limits.queue", "HAYLOFT_LIMITS_QUEUE"),
     Setting::new("limits.queue_per_organization", "HAYLOFT_LIMITS_QUEUE_PER_ORGANIZATION"),
     Setting::new("limits.workers_per_plugin", "HAYLOFT_LIMITS_WORKERS_PER_PLUGIN"),
+    Setting::new("limits.warm_pool", "HAYLOFT_LIMITS_WARM_POOL"),
     Setting::new("limits.starts_at_once", "HAYLOFT_LIMITS_STARTS_AT_ONCE"),
     Setting::new("limits.start_rate", "HAYLOFT_LIMITS_START_RATE"),
     Setting::new("limits.start_burst", "HAYLOFT_LIMITS_START_BURST"),
@@ -96,6 +97,8 @@ pub(crate) struct Limits {
     pub(crate) workers_per_plugin: NonZeroUsize,
     /// Of starts.
     pub(crate) starts: StartLimits,
+    /// Of workers that are ready before somebody needs one.
+    pub(crate) warm: WarmLimits,
     /// Of crashes.
     pub(crate) crashes: CrashLimits,
     /// Of a plugin's routes.
@@ -183,6 +186,8 @@ impl Limits {
             burst: settings.positive("limits.start_burst", defaults.burst),
             ..defaults
         };
+        let defaults = WarmLimits::default();
+        let warm = WarmLimits { memory: settings.size("limits.warm_pool", defaults.memory), ..defaults };
         let defaults = CrashLimits::default();
         let crashes = CrashLimits {
             count: settings.positive("limits.crashes", defaults.count),
@@ -238,6 +243,7 @@ impl Limits {
             queue,
             workers_per_plugin,
             starts,
+            warm,
             crashes,
             routes,
             gates,

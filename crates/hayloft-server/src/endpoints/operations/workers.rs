@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use hayloft_host::WorkerStatus;
+use hayloft_host::{WarmWorker, WorkerStatus};
 use hayloft_model::WorkerState;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -20,22 +20,22 @@ use crate::state::AppState;
 #[serde(rename_all = "camelCase")]
 #[schema(as = Worker)]
 pub(crate) struct WorkerBody {
-    /// The organization that it serves.
-    org: String,
+    /// The organization that it serves. Absent for one that is ready before it is known for whom.
+    org: Option<String>,
     /// The plugin that it runs.
     plugin_id: String,
     /// Its own id.
     worker_id: String,
-    /// What the instance is that it serves.
-    state: StateName,
+    /// What the instance is that it serves; without one, where the process is in its life.
+    state: Standing,
     /// Where the process is in its life.
     worker_state: WorkerStateName,
     /// Its process id, once it has one.
     pid: Option<u32>,
     /// When it was started.
     started_at: DateTime<Utc>,
-    /// When it last did something for somebody.
-    last_activity_at: DateTime<Utc>,
+    /// When it last did something for somebody. Absent for one that nobody has needed yet.
+    last_activity_at: Option<DateTime<Utc>>,
     /// Calls and routes in flight.
     in_flight: usize,
     /// How often the instance was started again after a crash.
@@ -48,8 +48,8 @@ pub(crate) struct WorkerBody {
     throttled: bool,
     /// Why the worker before it was recycled, if it took its place for that.
     recycle_reason: Option<String>,
-    /// The revision of the settings that it has.
-    revision: u32,
+    /// The revision of the settings that it has. Absent for one without an organization.
+    revision: Option<u32>,
     /// Which code it runs: the SHA-256 of the plugin's files.
     content_hash: String,
     /// How strongly it is isolated: `A`, `B`, `C` or `off`.
@@ -70,6 +70,17 @@ pub(crate) struct WorkerBody {
     event_loop_stalls: u32,
     /// What went wrong last with the instance.
     last_error: Option<String>,
+}
+
+/// The state of what a worker serves, or its own.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = WorkerStanding)]
+pub(crate) enum Standing {
+    /// Of the instance.
+    Instance(StateName),
+    /// Of the process.
+    Process(WorkerStateName),
 }
 
 /// Where a worker process is in its life.
@@ -107,24 +118,24 @@ impl From<WorkerState> for WorkerStateName {
 impl WorkerBody {
     fn new(status: WorkerStatus, isolation: &IsolationBody) -> Self {
         Self {
-            org: status.key.organization.to_string(),
+            org: Some(status.key.organization.to_string()),
             plugin_id: status.key.plugin.to_string(),
             worker_id: status.worker_id.to_string(),
-            state: status.instance_state.into(),
+            state: Standing::Instance(status.instance_state.into()),
             worker_state: status.state.into(),
             pid: status.pid,
             started_at: status.started_at,
-            last_activity_at: status.last_activity_at,
+            last_activity_at: Some(status.last_activity_at),
             in_flight: status.in_flight,
             restarts: status.restarts,
             rss_bytes: status.rss_bytes,
             cpu_seconds: status.processor_time.map(|time| time.as_secs_f64()),
             throttled: status.throttled,
             recycle_reason: status.recycle_reason,
-            revision: status.revision.0,
+            revision: Some(status.revision.0),
             content_hash: status.content_hash.to_string(),
             isolation: status.isolation.to_string(),
-            isolation_missing: isolation.missing.iter().map(|layer| layer.name.clone()).collect(),
+            isolation_missing: missing(isolation),
             mcp_servers: status.mcp_servers.iter().map(ToString::to_string).collect(),
             secrets_in_environment: status.secrets_in_environment,
             stalled_since: status.stalled_since,
@@ -133,6 +144,40 @@ impl WorkerBody {
             last_error: status.last_error,
         }
     }
+
+    /// One that nobody has needed yet.
+    fn warm(worker: WarmWorker, isolation: &IsolationBody) -> Self {
+        Self {
+            org: None,
+            plugin_id: worker.plugin.to_string(),
+            worker_id: worker.worker_id.to_string(),
+            state: Standing::Process(worker.state.into()),
+            worker_state: worker.state.into(),
+            pid: worker.pid,
+            started_at: worker.started_at,
+            last_activity_at: None,
+            in_flight: 0,
+            restarts: 0,
+            rss_bytes: worker.rss_bytes,
+            cpu_seconds: worker.processor_time.map(|time| time.as_secs_f64()),
+            throttled: worker.throttled,
+            recycle_reason: None,
+            revision: None,
+            content_hash: worker.content_hash.to_string(),
+            isolation: worker.isolation.to_string(),
+            isolation_missing: missing(isolation),
+            mcp_servers: Vec::new(),
+            secrets_in_environment: false,
+            stalled_since: None,
+            event_loop_delay: None,
+            event_loop_stalls: 0,
+            last_error: None,
+        }
+    }
+}
+
+fn missing(isolation: &IsolationBody) -> Vec<String> {
+    isolation.missing.iter().map(|layer| layer.name.clone()).collect()
 }
 
 /// Workers.
@@ -158,7 +203,11 @@ pub(crate) async fn list(
     State(state): State<AppState>,
     Authenticated(caller): Authenticated,
 ) -> Result<Json<ListBody>, ProblemDetails> {
+    // Those that are ready for nobody are asked for first, so that one that is given away meanwhile is not left out.
+    let mut warm = state.host.list_warm_workers(&caller).await?;
     let workers = state.host.list_workers(&caller).await?;
-    let body = |status| WorkerBody::new(status, &state.isolation);
-    Ok(Json(ListBody { workers: workers.into_iter().map(body).collect() }))
+    warm.retain(|warm| workers.iter().all(|worker| worker.worker_id != warm.worker_id));
+    let workers = workers.into_iter().map(|status| WorkerBody::new(status, &state.isolation));
+    let warm = warm.into_iter().map(|worker| WorkerBody::warm(worker, &state.isolation));
+    Ok(Json(ListBody { workers: workers.chain(warm).collect() }))
 }

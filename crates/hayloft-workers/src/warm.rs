@@ -1,0 +1,558 @@
+//! Which plugins have workers ready for whoever needs one next, and how many.
+//!
+//! A *warm* worker has loaded its plugin and belongs to nobody. As many are kept of a plugin as were started of it
+//! lately, within one budget of memory for the whole host; plugins that were asked for last come first. What is kept here
+//! are numbers and names: it starts nothing, ends nothing and measures nothing, so that every order can be tried.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use hayloft_model::plugin::{Package, Runtime};
+use hayloft_model::{InstanceKey, PluginId, WorkerId};
+use tokio::time::Instant;
+
+/// Starts within that time are taken for one rush, after which the next one is prepared for.
+const RUSH: Duration = Duration::from_secs(60);
+
+/// What a worker is taken to hold that was never measured, in bytes.
+const UNMEASURED: u64 = 64 << 20;
+
+/// The pause after a worker ended before anybody needed it, and the longest one.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
+/// Of so many plugins it is remembered that they were asked for.
+const REMEMBERED: usize = 256;
+
+/// How many workers are kept ready for nobody in particular.
+#[derive(Clone, Copy, Debug)]
+pub struct WarmLimits {
+    /// What all of them may hold together, in bytes. With zero there are none.
+    pub memory: u64,
+    /// Of one plugin at most so many.
+    pub of_plugin: NonZeroUsize,
+    /// A plugin that nobody has started for so long has none.
+    pub recent: Duration,
+    /// An instance that took one takes no other for so long: who restarts without end leaves them to the others.
+    pub pause: Duration,
+}
+
+impl Default for WarmLimits {
+    fn default() -> Self {
+        Self {
+            memory: 512 << 20,
+            of_plugin: const { NonZeroUsize::new(4).unwrap() },
+            recent: Duration::from_secs(15 * 60),
+            pause: Duration::from_secs(1),
+        }
+    }
+}
+
+impl WarmLimits {
+    /// None at all.
+    #[must_use]
+    pub fn off() -> Self {
+        Self { memory: 0, ..Self::default() }
+    }
+}
+
+/// Whether workers of a plugin may be started before it is known for whom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pooling {
+    /// Whoever gets one is given what it gets from every start.
+    #[default]
+    Allowed,
+    /// It belongs to one organization, or asks for its organization before it has one.
+    Never,
+}
+
+/// What is to be done so that the right workers are kept.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    /// These are of no use any more, or there is no room for them.
+    pub(crate) stop: Vec<WorkerId>,
+    /// One is to be started of this.
+    pub(crate) start: Option<Package>,
+}
+
+/// All plugins that were asked for lately.
+#[derive(Debug)]
+pub(crate) struct WarmPool {
+    limits: WarmLimits,
+    wanted: Vec<Wanted>,
+    /// Those that were told to end and hold their memory still.
+    leaving: HashMap<WorkerId, u64>,
+    /// When an instance took one last.
+    taken: HashMap<InstanceKey, Instant>,
+}
+
+/// A plugin as one kind of worker runs it. A worker is given only to who wants exactly this: the same files, grants that
+/// make the same jail, and the same ways to start fast.
+#[derive(Debug)]
+struct Wanted {
+    package: Package,
+    /// The last starts, the newest one at the end.
+    starts: Vec<Instant>,
+    workers: Vec<Member>,
+    /// What a worker held that was measured last.
+    memory: u64,
+    failures: u32,
+    /// None is started before that.
+    paused_until: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Member {
+    id: WorkerId,
+    state: MemberState,
+    memory: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MemberState {
+    Starting,
+    Warm,
+}
+
+impl Wanted {
+    fn new(package: Package) -> Self {
+        Self {
+            package,
+            starts: Vec::new(),
+            workers: Vec::new(),
+            memory: UNMEASURED,
+            failures: 0,
+            paused_until: None,
+        }
+    }
+
+    fn last_start(&self) -> Option<Instant> {
+        self.starts.last().copied()
+    }
+
+    /// How many there should be.
+    fn target(&self, limits: &WarmLimits, now: Instant) -> usize {
+        if self.last_start().is_none_or(|last| last + limits.recent <= now) {
+            return 0;
+        }
+        let rush = self.starts.iter().filter(|start| **start + RUSH > now).count();
+        rush.clamp(1, limits.of_plugin.get())
+    }
+
+    /// The next one waits, twice as long each time.
+    fn pause(&mut self, now: Instant) {
+        let pause = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
+        self.failures = self.failures.saturating_add(1);
+        self.paused_until = Some(now + pause.min(LONGEST_PAUSE));
+    }
+
+    fn holds(&self) -> u64 {
+        self.workers.iter().map(|member| self.memory_of(member)).sum()
+    }
+
+    fn memory_of(&self, member: &Member) -> u64 {
+        member.memory.unwrap_or(self.memory)
+    }
+}
+
+impl WarmPool {
+    pub(crate) fn new(limits: WarmLimits) -> Self {
+        Self { limits, wanted: Vec::new(), leaving: HashMap::new(), taken: HashMap::new() }
+    }
+
+    /// Notes that somebody needs a worker of this, or just had one.
+    pub(crate) fn note(&mut self, package: &Package, now: Instant) {
+        // A jail around servers is there as soon as one looks, and what its servers get is one organization's.
+        if self.limits.memory == 0 || package.descriptor.runtime == Runtime::Servers {
+            return;
+        }
+        let most = self.limits.of_plugin.get();
+        let wanted = match self.wanted.iter().position(|wanted| wanted.package == *package) {
+            Some(known) => self.wanted.remove(known),
+            None => Wanted::new(package.clone()),
+        };
+        // Those that were asked for last stand at the end.
+        self.wanted.push(wanted);
+        if let Some(wanted) = self.wanted.last_mut() {
+            wanted.starts.push(now);
+            let older = wanted.starts.len().saturating_sub(most);
+            wanted.starts.drain(..older);
+        }
+        if self.wanted.len() > REMEMBERED
+            && let Some(forgotten) = self.wanted.iter().position(|wanted| wanted.workers.is_empty())
+        {
+            self.wanted.remove(forgotten);
+        }
+    }
+
+    /// Whether a warm worker is there for this instance.
+    pub(crate) fn has(&self, key: &InstanceKey, package: &Package, now: Instant) -> bool {
+        let took_one = self.taken.get(key).is_some_and(|taken| *taken + self.limits.pause > now);
+        !took_one && self.find(package).is_some()
+    }
+
+    fn find(&self, package: &Package) -> Option<(usize, usize)> {
+        let of = self.wanted.iter().position(|wanted| wanted.package == *package)?;
+        let warm = |member: &Member| member.state == MemberState::Warm;
+        Some((of, self.wanted.get(of)?.workers.iter().position(warm)?))
+    }
+
+    /// Takes a warm worker for this instance out of the pool, for good.
+    pub(crate) fn take(&mut self, key: &InstanceKey, package: &Package, now: Instant) -> Option<WorkerId> {
+        if !self.has(key, package, now) {
+            return None;
+        }
+        let (of, which) = self.find(package)?;
+        let wanted = self.wanted.get_mut(of)?;
+        let member = wanted.workers.remove(which);
+        let pause = self.limits.pause;
+        self.taken.retain(|_, taken| *taken + pause > now);
+        self.taken.insert(key.clone(), now);
+        Some(member.id)
+    }
+
+    /// Notes that a worker of this is being started for the pool.
+    pub(crate) fn joins(&mut self, package: &Package, worker: WorkerId) {
+        let member = Member { id: worker, state: MemberState::Starting, memory: None };
+        match self.wanted.iter_mut().find(|wanted| wanted.package == *package) {
+            Some(wanted) => wanted.workers.push(member),
+            None => {
+                self.leaving.insert(worker, UNMEASURED);
+            }
+        }
+    }
+
+    /// Notes that it has loaded its plugin.
+    pub(crate) fn is_ready(&mut self, worker: WorkerId) {
+        if let Some(member) = self.member(worker) {
+            member.state = MemberState::Warm;
+        }
+    }
+
+    /// Notes what a worker holds, in bytes.
+    pub(crate) fn measured(&mut self, worker: WorkerId, memory: u64) {
+        for wanted in &mut self.wanted {
+            if let Some(member) = wanted.workers.iter_mut().find(|member| member.id == worker) {
+                member.memory = Some(memory);
+                wanted.memory = memory;
+            }
+        }
+    }
+
+    fn member(&mut self, worker: WorkerId) -> Option<&mut Member> {
+        self.wanted.iter_mut().flat_map(|wanted| &mut wanted.workers).find(|member| member.id == worker)
+    }
+
+    /// Notes that a worker is gone. One that nobody told to end failed: the next one waits.
+    pub(crate) fn gone(&mut self, worker: WorkerId, now: Instant) {
+        if self.leaving.remove(&worker).is_some() {
+            return;
+        }
+        for wanted in &mut self.wanted {
+            if let Some(which) = wanted.workers.iter().position(|member| member.id == worker) {
+                wanted.workers.remove(which);
+                wanted.pause(now);
+            }
+        }
+    }
+
+    /// Notes that a worker that was taken did not take its organization.
+    pub(crate) fn failed(&mut self, package: &Package, now: Instant) {
+        if let Some(wanted) = self.wanted.iter_mut().find(|wanted| wanted.package == *package) {
+            wanted.pause(now);
+        }
+    }
+
+    /// Notes that one did.
+    pub(crate) fn served(&mut self, package: &Package) {
+        if let Some(wanted) = self.wanted.iter_mut().find(|wanted| wanted.package == *package) {
+            wanted.failures = 0;
+            wanted.paused_until = None;
+        }
+    }
+
+    /// Forgets a plugin. Gives its workers, which are to end.
+    pub(crate) fn forget(&mut self, plugin: &PluginId) -> Vec<WorkerId> {
+        let (gone, kept) = std::mem::take(&mut self.wanted)
+            .into_iter()
+            .partition::<Vec<_>, _>(|wanted| wanted.package.descriptor.id == *plugin);
+        self.wanted = kept;
+        gone.into_iter().flat_map(|mut wanted| self.dismiss(&mut wanted, 0)).collect()
+    }
+
+    /// Lets all but so many of a plugin's workers go; those that are ready longest stay.
+    fn dismiss(&mut self, wanted: &mut Wanted, kept: usize) -> Vec<WorkerId> {
+        let kept = kept.min(wanted.workers.len());
+        let memory: Vec<_> = wanted.workers.iter().map(|member| wanted.memory_of(member)).collect();
+        let leaving = wanted.workers.drain(kept..).map(|member| member.id);
+        let leaving: Vec<_> = leaving.collect();
+        self.leaving.extend(leaving.iter().copied().zip(memory.into_iter().skip(kept)));
+        leaving
+    }
+
+    /// What is to be done now. One is started at a time, and only when there is room for it in the memory that is held
+    /// at this moment.
+    pub(crate) fn turn(&mut self, now: Instant) -> Turn {
+        let limits = self.limits;
+        let counts = self.counts(now);
+        let mut turn = Turn::default();
+        let mut all = std::mem::take(&mut self.wanted);
+        for (wanted, count) in all.iter_mut().zip(&counts) {
+            turn.stop.extend(self.dismiss(wanted, *count));
+        }
+        let held: u64 = all.iter().map(Wanted::holds).chain(self.leaving.values().copied()).sum();
+        let starting =
+            all.iter().flat_map(|wanted| &wanted.workers).any(|one| one.state == MemberState::Starting);
+        if !starting {
+            let mut may = all.iter().zip(&counts).rev().filter(|(wanted, count)| {
+                wanted.workers.len() < **count
+                    && wanted.paused_until.is_none_or(|until| until <= now)
+                    && held.saturating_add(wanted.memory) <= limits.memory
+            });
+            turn.start = may.next().map(|(wanted, _)| wanted.package.clone());
+        }
+        all.retain(|wanted| !wanted.workers.is_empty() || wanted.target(&limits, now) > 0);
+        self.wanted = all;
+        turn
+    }
+
+    /// How many of each plugin there is room for: one of each first, of those that were asked for last, then more.
+    fn counts(&self, now: Instant) -> Vec<usize> {
+        let mut counts = vec![0; self.wanted.len()];
+        let mut left = self.limits.memory;
+        for round in 1..=self.limits.of_plugin.get() {
+            for (wanted, count) in self.wanted.iter().zip(&mut counts).rev() {
+                let memory = wanted.workers.get(round - 1).map_or(wanted.memory, |one| wanted.memory_of(one));
+                if *count == round - 1 && wanted.target(&self.limits, now) >= round && memory <= left {
+                    left -= memory;
+                    *count = round;
+                }
+            }
+        }
+        counts
+    }
+
+    /// When to look again although nothing happens.
+    pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
+        let pauses = self.wanted.iter().filter_map(|wanted| wanted.paused_until);
+        let ends = self.wanted.iter().filter_map(|wanted| Some(wanted.last_start()? + self.limits.recent));
+        let rushes = self.wanted.iter().filter(|wanted| wanted.workers.len() > 1);
+        let rushes = rushes.flat_map(|wanted| wanted.starts.iter().map(|start| *start + RUSH));
+        pauses.chain(ends).chain(rushes).filter(|due| *due > now).min()
+    }
+
+    /// Whether there is any worker to measure.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.wanted.iter().all(|wanted| wanted.workers.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hayloft_model::plugin::FormatName;
+    use hayloft_model::{ContentHash, PluginDescriptor};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn package(number: u8) -> Package {
+        let runtime = Runtime::Node { entry: "index.js".into() };
+        let id = format!("hay-plugin-{}", number % 3).parse().unwrap();
+        Package {
+            root: format!("/{number}").into(),
+            content_hash: ContentHash::from_bytes([number; 32]),
+            descriptor: PluginDescriptor::new(id, "1.0.0", FormatName("any".into()), runtime),
+            start: Default::default(),
+        }
+    }
+
+    fn key(number: u8) -> InstanceKey {
+        InstanceKey {
+            organization: format!("org_{number:032x}").parse().unwrap(),
+            plugin: "hay-plugin-0".parse().unwrap(),
+        }
+    }
+
+    fn worker(number: usize) -> WorkerId {
+        format!("wrk_{number:032x}").parse().unwrap()
+    }
+
+    fn pool(mebibytes: u64) -> WarmPool {
+        WarmPool::new(WarmLimits { memory: mebibytes * MIB, ..WarmLimits::default() })
+    }
+
+    /// Starts whatever is wanted, until nothing is.
+    fn fill(pool: &mut WarmPool, first: usize, now: Instant) -> usize {
+        let mut next = first;
+        while let Some(package) = pool.turn(now).start {
+            pool.joins(&package, worker(next));
+            pool.is_ready(worker(next));
+            next += 1;
+        }
+        next - first
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_plugin_that_was_started_lately_has_one_and_after_a_rush_more() {
+        let (mut pool, now) = (pool(512), Instant::now());
+        assert_eq!(fill(&mut pool, 0, now), 0);
+        pool.note(&package(0), now);
+        assert_eq!(fill(&mut pool, 0, now), 1);
+        assert!(pool.has(&key(1), &package(0), now) && !pool.has(&key(1), &package(3), now));
+        (0..9).for_each(|_| pool.note(&package(0), now));
+        assert_eq!(fill(&mut pool, 1, now), 3);
+        // The rush is over: one is enough.
+        let later = now + RUSH;
+        assert_eq!(pool.due(now), Some(later));
+        assert_eq!(pool.turn(later).stop, [worker(1), worker(2), worker(3)]);
+        // Nobody wanted one for long.
+        let end = now + WarmLimits::default().recent;
+        assert_eq!(pool.due(later), Some(end));
+        assert_eq!(pool.turn(end).stop, [worker(0)]);
+        (0..4).for_each(|number| pool.gone(worker(number), end));
+        assert!(pool.is_empty() && pool.wanted.is_empty() && pool.leaving.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_is_taken_once_and_an_instance_takes_one_in_a_while() {
+        let (mut pool, now) = (pool(512), Instant::now());
+        (0..2).for_each(|_| pool.note(&package(0), now));
+        assert_eq!(fill(&mut pool, 0, now), 2);
+        let first = pool.take(&key(1), &package(0), now);
+        assert_eq!(first, Some(worker(0)));
+        assert_eq!(pool.take(&key(1), &package(0), now), None);
+        assert_eq!(pool.take(&key(2), &package(0), now), Some(worker(1)));
+        assert_eq!(pool.take(&key(3), &package(0), now), None);
+        // What was taken is nobody's business here any more.
+        pool.gone(worker(0), now);
+        assert_eq!(fill(&mut pool, 2, now), 2);
+        let later = now + WarmLimits::default().pause;
+        assert_eq!(pool.take(&key(1), &package(0), later), Some(worker(2)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_asked_for_last_comes_first_and_waits_for_room() {
+        let (mut pool, now) = (pool(130), Instant::now());
+        for number in 0..2 {
+            pool.note(&package(number), now);
+        }
+        assert_eq!(fill(&mut pool, 0, now), 2);
+        pool.note(&package(2), now);
+        // The one that nobody asked for since makes way, and holds its memory until it is gone.
+        let turn = pool.turn(now);
+        assert_eq!((turn.stop, turn.start), (vec![worker(1)], None));
+        pool.gone(worker(1), now);
+        assert_eq!(pool.turn(now).start, Some(package(2)));
+        // One turns out to be larger than was thought.
+        pool.joins(&package(2), worker(2));
+        pool.measured(worker(2), 100 * MIB);
+        assert_eq!(pool.turn(now).stop, [worker(0)]);
+        pool.measured(worker(2), 131 * MIB);
+        assert_eq!(pool.turn(now).stop, [worker(2)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_fails_waits_longer_each_time() {
+        let (mut pool, mut now) = (pool(512), Instant::now());
+        let mut pauses = Vec::new();
+        for number in 0..4 {
+            pool.note(&package(0), now);
+            let started = pool.turn(now).start.unwrap();
+            pool.joins(&started, worker(number));
+            pool.gone(worker(number), now);
+            assert!(pool.turn(now).start.is_none());
+            let due = pool.due(now).unwrap();
+            pauses.push((due - now).as_secs());
+            now = due;
+        }
+        assert_eq!(pauses, [1, 2, 4, 8]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_plugin_is_forgotten_with_its_workers_and_others_are_not() {
+        let (mut pool, now) = (pool(512), Instant::now());
+        for number in [0, 1, 3] {
+            pool.note(&package(number), now);
+        }
+        assert_eq!(fill(&mut pool, 0, now), 3);
+        let mut gone = pool.forget(&"hay-plugin-0".parse().unwrap());
+        gone.sort();
+        assert_eq!(gone.len(), 2);
+        assert!(!pool.has(&key(1), &package(0), now) && !pool.has(&key(1), &package(3), now));
+        assert!(pool.has(&key(1), &package(1), now));
+        assert!(pool.turn(now).start.is_none());
+    }
+
+    #[derive(Clone, Debug)]
+    enum Event {
+        Note(u8),
+        Take(u8, u8),
+        Ready(usize),
+        Measured(usize, u64),
+        Gone(usize),
+        Forget(u8),
+        Pass(u64),
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            3 => (0..6_u8).prop_map(Event::Note),
+            2 => (0..4_u8, 0..6_u8).prop_map(|(key, of)| Event::Take(key, of)),
+            4 => (0..20_usize).prop_map(Event::Ready),
+            2 => (0..20_usize, 1..200_u64).prop_map(|(worker, of)| Event::Measured(worker, of)),
+            2 => (0..20_usize).prop_map(Event::Gone),
+            1 => (0..3_u8).prop_map(Event::Forget),
+            1 => (1..1000_u64).prop_map(Event::Pass),
+        ]
+    }
+
+    proptest! {
+        /// Whatever happens: what is started has room, nobody is given a worker twice or one of another plugin, and
+        /// nobody is forgotten who runs.
+        #[test]
+        fn the_budget_is_kept_and_nobody_is_taken_twice(events in prop::collection::vec(event(), 0..120)) {
+            let (mut pool, mut now) = (pool(256), Instant::now());
+            let mut running: HashMap<WorkerId, Package> = HashMap::new();
+            let mut taken = Vec::new();
+            let mut next = 0;
+            for event in events {
+                match event {
+                    Event::Note(of) => pool.note(&package(of), now),
+                    Event::Take(of, plugin) => {
+                        if let Some(worker) = pool.take(&key(of), &package(plugin), now) {
+                            prop_assert_eq!(running.remove(&worker), Some(package(plugin)));
+                            prop_assert!(!taken.contains(&worker));
+                            taken.push(worker);
+                        }
+                    }
+                    Event::Ready(of) => pool.is_ready(worker(of)),
+                    Event::Measured(of, mebibytes) => pool.measured(worker(of), mebibytes * MIB),
+                    Event::Gone(of) => {
+                        running.remove(&worker(of));
+                        pool.gone(worker(of), now);
+                    }
+                    Event::Forget(of) => {
+                        let plugin = format!("hay-plugin-{of}").parse().unwrap();
+                        pool.forget(&plugin);
+                        prop_assert!(!pool.has(&key(9), &package(of), now));
+                    }
+                    Event::Pass(seconds) => now += Duration::from_secs(seconds),
+                }
+                if let Some(package) = pool.turn(now).start {
+                    pool.joins(&package, worker(next));
+                    running.insert(worker(next), package);
+                    next += 1;
+                    let held: u64 = pool.wanted.iter().map(Wanted::holds).chain(pool.leaving.values().copied()).sum();
+                    prop_assert!(held <= 256 * MIB, "{held} bytes");
+                }
+                let known = pool.wanted.iter().flat_map(|wanted| &wanted.workers).map(|one| one.id);
+                let known: Vec<_> = known.chain(pool.leaving.keys().copied()).collect();
+                prop_assert_eq!(known.len(), running.len());
+                prop_assert!(running.keys().all(|worker| known.contains(worker)));
+            }
+        }
+    }
+}
