@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 use futures::{StreamExt as _, stream};
-use hayloft_testkit::{NodeService, Organization, PluginFiles, PluginFolder, TestServer, workspace};
+use hayloft_testkit::{
+    NodeService, Organization, PluginFiles, PluginFolder, TestServer, TestServerBuilder, workspace,
+};
 use serde_json::json;
 
 use crate::callers::{Target, Tool};
@@ -109,6 +111,14 @@ impl Hayloft {
     /// Starts it with the sample plugins and the bench's own, none of them enabled. No worker is ready before somebody
     /// needs one, so that each start is one.
     pub(crate) async fn start(options: &Options) -> anyhow::Result<Self> {
+        Self::start_with(options, |server| server).await
+    }
+
+    /// The same, with what else the server is told.
+    pub(crate) async fn start_with(
+        options: &Options,
+        also: impl FnOnce(TestServerBuilder) -> TestServerBuilder,
+    ) -> anyhow::Result<Self> {
         let plugins = PluginFolder::new();
         webhook_plugin(&plugins);
         plugins.hay_package(HOSTILE_PLUGIN, &["mcp"], include_str!("../hostile/plugin.mjs"));
@@ -117,9 +127,8 @@ impl Hayloft {
             .plugins(plugins.path())
             .plugins(workspace::example_plugins())
             // What is measured here is not how organizations make way for each other.
-            .environment("HAYLOFT_LIMITS_WORKERS_PER_PLUGIN", "1000")
-            .start()
-            .await;
+            .environment("HAYLOFT_LIMITS_WORKERS_PER_PLUGIN", "1000");
+        let server = also(server).start().await;
         let organization = server.organization("bench").await;
         let address = address_of(&server)?;
         Ok(Self { organization, address, server, _plugins: plugins })

@@ -9,13 +9,12 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::start::start_nothing;
-use crate::callers::Target;
 use crate::direct_worker::Plugin;
 use crate::ground::Ground;
 use crate::load::quantile;
 use crate::metric::Metric;
 use crate::options::Options;
-use crate::programs::{HELLO_PLUGIN, HELLO_THROUGH_HAYLOFT, Hayloft, hello_tool};
+use crate::programs::{HELLO_PLUGIN, HELLO_THROUGH_HAYLOFT, Hayloft, hello_tool, tool_of};
 
 /// First calls in a round, each in another organization.
 const CALLS: usize = 10;
@@ -40,15 +39,12 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     for _ in 0..options.rounds() {
         // After that no plugin runs.
         hayloft.server.restart().await;
-        let address = hayloft.server.url().trim_start_matches("http://").parse()?;
         let (mut calls, mut floors) = (Vec::new(), Vec::new());
         for (number, organization) in organizations.iter().enumerate() {
             if number > 0 {
                 ready(&hayloft).await?;
             }
-            let token = Some(organization.token.clone());
-            let target =
-                Target::Mcp { address, path: "/v1/mcp".to_owned(), token, tool: HELLO_THROUGH_HAYLOFT };
+            let target = tool_of(&hayloft.server, organization, HELLO_THROUGH_HAYLOFT)?;
             let mut caller = target.connect().await?;
             let start = Instant::now();
             caller.call().await?;
