@@ -204,8 +204,9 @@ export default () => ({ server, capabilities }) => {
     server.restart().await;
     let kept = async || text_of(acme.call_tool("liar__act", json!({})).await);
     // What it asks for since it was switched on is for a person to grant.
-    let plugin = acme.api.get(&acme.path("plugins/liar")).await.expect(200).json();
-    let wish = json!({ "permissions": plugin["pendingPermissions"] });
+    let pending = async || acme.get("plugins/liar").await.expect(200).json()["pendingPermissions"].take();
+    until("the newer version to be in service", async || pending().await != json!([])).await;
+    let wish = json!({ "permissions": pending().await });
     acme.api.post(&acme.path("plugins/liar/permissions"), &wish).await.expect(200);
     assert_eq!(kept().await, "null");
     send(json!({ "type": "kv", "op": "set", "key": "a", "value": "x" })).await;
@@ -300,7 +301,10 @@ export default (options) => ({ app }) => {
     let file = plugins.path().join("web/index.mjs");
     rewrite(&file, "/hi/:name", "/hello/:name");
     server.restart().await;
-    acme.route(&Method::GET, "web", "/hello/you", &[], "").await.expect(200);
+    until("the newer version to be in service", async || {
+        acme.route(&Method::GET, "web", "/hello/you", &[], "").await.status == 200
+    })
+    .await;
     acme.route(&Method::GET, "web", "/hi/you", &[], "").await.expect(404);
     let metadata = acme.get("plugins/web/metadata").await.expect(200).json();
     assert_eq!(metadata["routes"], json!([{ "method": "GET", "path": "/hello/:name" }]));
