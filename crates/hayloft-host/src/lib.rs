@@ -242,8 +242,6 @@ pub struct HostInner {
     pub(crate) trials: plugins::trial::Trials,
     /// What an earlier run of the host was asked for and did not come to, until it is taken up.
     pub(crate) left_over: Mutex<Vec<KeptWish>>,
-    /// What folders got while the host was down, until it is brought into service.
-    pub(crate) behind: Mutex<Vec<plugins::discover::Newer>>,
     /// Plugins that are switched on as soon as they are installed.
     pub(crate) enabling: plugins::enabling::Enabling,
     pub(crate) clock: Arc<dyn Clock>,

@@ -1,7 +1,7 @@
 //! Start a host from what it remembers, and stop it so that nothing is lost.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -11,7 +11,6 @@ use hayloft_model::{InstanceKey, InstanceState, PluginId};
 use hayloft_workers::{LaunchRefused, Workers};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use crate::access::AccessTable;
 use crate::instances::{Instance, InstanceTable};
@@ -64,7 +63,7 @@ impl Host {
             AllowedLimits { maximum: options.maximum_limits, set: options.workers.plugin_limits.clone() };
         let plugins = PluginRegistry::read_from(options.plugin_folders, limits, options.packages.clone());
         let instances = options.store.instances().all().await.map_err(StoreError::from)?;
-        let behind = plugins.put_back(&instances);
+        plugins.put_back(&instances);
         plugins.recall(&options.store.registrations().all().await.map_err(StoreError::from)?);
         let instances = InstanceTable::new(instances, options.store.clone());
         let own = OwnRegistrations::default();
@@ -133,7 +132,6 @@ impl Host {
             outdated: Default::default(),
             trials: Default::default(),
             left_over: Mutex::new(left_over),
-            behind: Mutex::new(behind),
             began: clock.now().timestamp_millis(),
             clock,
             environment: options.environment,
@@ -193,9 +191,7 @@ impl Host {
         self.take_up_wishes().await;
         // What organizations want to run waits for nobody's code that only hangs when it is asked.
         tokio::join!(self.start_activated(), self.ask_unknown());
-        // What folders got while the host was down may take long to be made ready, and the older versions run.
-        let behind = std::mem::take(&mut *self.behind.lock().unwrap_or_else(PoisonError::into_inner));
-        self.bring_into_service(behind, Instant::now()).await;
+        self.tidy_versions().await;
     }
 
     /// Starts what is to run from the beginning.

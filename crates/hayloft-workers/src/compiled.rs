@@ -1,16 +1,18 @@
 //! What Node compiled of a plugin's code, as a worker hands it over: its compile cache, made with the flags of a worker.
 //!
 //! The worker writes it to a file in memory before it says `ready`: a head with names and lengths, then all bytes. It is
-//! the plugin's word, like everything that comes out of its jail.
+//! the plugin's word, like everything that comes out of its jail. The file is the only one of its kind that a worker ever
+//! has, so its size is settled before it is handed over: no memory can be hidden in it beyond that.
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 
-use rustix::fs::MemfdFlags;
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::io::Errno;
 use serde::Deserialize;
 
 use crate::settings::Settings;
@@ -25,8 +27,8 @@ pub(crate) const FOLDER: &str = "compiled";
 /// How Node is told where.
 pub(crate) const VARIABLE: &str = "NODE_COMPILE_CACHE";
 
-/// Most that is taken, in bytes.
-const MOST: u64 = 64 << 20;
+/// The size of the file, in bytes. What is not written takes no memory.
+const SIZE: u64 = 64 << 20;
 
 /// Most files: more modules than a plugin loads before it registers.
 const MOST_FILES: usize = 10_000;
@@ -51,30 +53,32 @@ struct Head {
 
 /// A file for a worker to write to, and the same file for the host.
 pub(crate) fn file() -> io::Result<(OwnedFd, File)> {
-    let file = rustix::fs::memfd_create("compiled", MemfdFlags::CLOEXEC)?;
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let file = match memfd_create("compiled", flags | MemfdFlags::NOEXEC_SEAL) {
+        // Before Linux 6.3 it could be executed, which gives no more than the jail has.
+        Err(Errno::INVAL) => memfd_create("compiled", flags)?,
+        file => file?,
+    };
+    rustix::fs::ftruncate(&file, SIZE)?;
+    fcntl_add_seals(&file, SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
     Ok((file.try_clone()?, File::from(file)))
 }
 
-/// What a worker wrote; nothing if it wrote nothing. It may go on writing, so nothing is believed twice.
+/// What a worker wrote; nothing if it wrote nothing. It may go on writing, so nothing is read twice.
 pub(crate) fn read(file: &File) -> io::Result<Option<Compiled>> {
-    let size = file.metadata()?.size();
-    if size == 0 {
+    let odd = |what: &str| io::Error::new(ErrorKind::InvalidData, what.to_owned());
+    let mut length = [0; 4];
+    file.read_exact_at(&mut length, 0)?;
+    let length = usize::try_from(u32::from_be_bytes(length)).map_err(io::Error::other)?;
+    if length == 0 {
         return Ok(None);
     }
-    let odd = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-    if size > MOST {
-        return Err(odd("it is more than anybody wants"));
+    if length > LONGEST_HEAD {
+        return Err(odd("its head is too long"));
     }
-    let size = usize::try_from(size).map_err(io::Error::other)?;
-    let mut bytes = vec![0; size];
-    file.read_exact_at(&mut bytes, 0)?;
-    let (length, rest) = bytes.split_first_chunk::<4>().ok_or_else(|| odd("it has no head"))?;
-    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(io::Error::other)?;
-    let (head, mut rest) = rest
-        .split_at_checked(length)
-        .filter(|_| length <= LONGEST_HEAD)
-        .ok_or_else(|| odd("its head is too long"))?;
-    let head: Head = serde_json::from_slice(head)?;
+    let mut head = vec![0; length];
+    file.read_exact_at(&mut head, 4)?;
+    let head: Head = serde_json::from_slice(&head)?;
     if head.files.len() > MOST_FILES {
         return Err(odd("it has more files than anybody wants"));
     }
@@ -83,10 +87,14 @@ pub(crate) fn read(file: &File) -> io::Result<Option<Compiled>> {
         return Err(odd("it names a file twice"));
     }
     let mut files = Vec::with_capacity(head.files.len());
+    let mut at = 4 + length as u64;
     for (name, length) in head.files {
-        let (content, after) = rest.split_at_checked(length).ok_or_else(|| odd("it ends early"))?;
-        files.push((name, content.to_vec()));
-        rest = after;
+        let end = at.checked_add(length as u64).filter(|end| *end <= SIZE);
+        let end = end.ok_or_else(|| odd("it holds less than it says"))?;
+        let mut content = vec![0; length];
+        file.read_exact_at(&mut content, at)?;
+        files.push((name, content));
+        at = end;
     }
     Ok(Some(Compiled { folder: head.folder, files }))
 }
@@ -124,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_lies_gives_nothing() {
-        assert!(written(r#"{"folder":"v24","files":[["a",3]]}"#, b"12").is_err());
+        assert!(written(r#"{"folder":"v24","files":[["a",67108864]]}"#, b"12").is_err());
         assert!(written("no json", b"").is_err());
         assert!(written(r#"{"folder":"v24","files":[["a",1],["a",1]]}"#, b"12").is_err());
         let many = |count: usize| {
@@ -136,7 +144,15 @@ mod tests {
         let (_worker, host) = file().unwrap();
         host.write_all_at(&[255, 255, 255, 255, 0], 0).unwrap();
         assert!(read(&host).is_err());
-        host.set_len(MOST + 1).unwrap();
-        assert!(read(&host).is_err());
+    }
+
+    #[test]
+    fn it_holds_no_more_than_it_is_for() {
+        let (worker, host) = file().unwrap();
+        host.write_all_at(b"x", SIZE - 1).unwrap();
+        for worker in [File::from(worker.try_clone().unwrap()), File::from(worker)] {
+            assert!(worker.write_all_at(b"x", SIZE).is_err());
+            assert!(worker.set_len(SIZE + 1).is_err() && worker.set_len(0).is_err());
+        }
     }
 }

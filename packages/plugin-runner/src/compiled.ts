@@ -4,7 +4,7 @@
  * The file gets four bytes with the length of a head, the head with names and lengths, and the bytes
  * of all files in that order.
  */
-import { readdirSync, readFileSync, writeSync } from "node:fs";
+import { fstatSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { basename, join } from "node:path";
 
 /** Absent on Node 20. */
@@ -31,7 +31,10 @@ export function handOver(descriptor: number): void {
   );
   const length = Buffer.alloc(4);
   length.writeUInt32BE(head.length);
-  writeAll(descriptor, Buffer.concat([length, head, ...files.map(([, bytes]) => bytes)]));
+  const all = Buffer.concat([length, head, ...files.map(([, bytes]) => bytes)]);
+  // The file has its size from the host, and is left empty rather than with a part of something.
+  if (all.length > fstatSync(descriptor).size) throw new Error(`it is ${all.length} bytes`);
+  writeAll(descriptor, all);
 }
 
 function writeAll(descriptor: number, bytes: Buffer): void {

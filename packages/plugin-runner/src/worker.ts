@@ -162,10 +162,19 @@ export class Worker implements ChannelListener {
         ? { ...registration, readsOrganizationEarly: true }
         : registration,
     });
-    if (compiled !== undefined) (await import("./compiled.js")).handOver(compiled);
+    if (compiled !== undefined) await this.#handOverCompiled(compiled);
     this.#state = "warm";
     this.#channel.send({ type: "ready" });
     routes.start();
+  }
+
+  /** What Node compiled only makes later starts faster, so nothing of it keeps a plugin from being used. */
+  async #handOverCompiled(descriptor: number): Promise<void> {
+    try {
+      (await import("./compiled.js")).handOver(descriptor);
+    } catch (error) {
+      this.#logger.warn(`what Node compiled is not kept: ${messageOf(error)}`);
+    }
   }
 
   control(message: ControlMessage): void {

@@ -24,7 +24,7 @@ pub(crate) type Newer = (Arc<KnownPlugin>, Arc<KnownPlugin>);
 const SWAPPED_AT_ONCE: usize = 4;
 
 impl Host {
-    /// Reads the folders anew whenever something in them changes, until it is dropped.
+    /// Reads the folders anew, at once and whenever something in them changes, until it is dropped.
     pub async fn watch_plugins(&self) {
         let mut watch = match Watch::begin(self.plugins.folders().to_vec()) {
             Ok(watch) => watch,
@@ -34,7 +34,9 @@ impl Host {
         };
         // They end with whoever waits here.
         let mut upgrades = JoinSet::new();
-        while let Some(changed) = watch.changed().await {
+        // What they got while the host was down, or before anybody watched, is a change like any other.
+        let mut latest = Some(Instant::now());
+        while let Some(changed) = latest {
             while upgrades.try_join_next().is_some() {}
             let newer = self.read_plugins().await;
             let host = self.clone();
@@ -45,6 +47,7 @@ impl Host {
                     tracing::error!(%error, "failed to remember the plugins of this host");
                 }
             });
+            latest = watch.changed().await;
         }
     }
 

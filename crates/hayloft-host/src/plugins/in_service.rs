@@ -10,17 +10,15 @@ use std::sync::Arc;
 use hayloft_model::{ContentHash, Problems};
 use hayloft_packages::{InstallState, Needs};
 
-use super::discover::Newer;
 use super::known::KnownPlugin;
 use super::registry::{KnownPlugins, PluginKey, PluginRegistry};
 use crate::instances::Instance;
 
 impl PluginRegistry {
-    /// Puts back what was in service, where folders hold something else by now. Gives what they hold, which is still to
-    /// be brought into service. It blocks.
-    pub(crate) fn put_back<'a>(&self, instances: impl IntoIterator<Item = &'a Instance>) -> Vec<Newer> {
+    /// Puts back what was in service, where folders hold something else by now. What they hold is found when they are
+    /// read the next time. It blocks.
+    pub(crate) fn put_back<'a>(&self, instances: impl IntoIterator<Item = &'a Instance>) {
         let mut known = KnownPlugins::clone(&self.all());
-        let mut newer = Vec::new();
         for (key, hashes) in in_use(instances, &known) {
             let Some(found) = known.get(&key).cloned() else { continue };
             if found.content_hash().is_some_and(|hash| hashes.contains(&hash)) {
@@ -28,12 +26,9 @@ impl PluginRegistry {
             }
             let Some(older) = self.older(&key, &found, &hashes) else { continue };
             older.note_newer(self.wrong_with(&found));
-            let older = Arc::new(older);
-            known.insert(key, Arc::clone(&older));
-            newer.push((older, found));
+            known.insert(key, Arc::new(older));
         }
         self.replace(known);
-        newer
     }
 
     /// Why a content of a folder cannot be used, as far as that is known without trying.
