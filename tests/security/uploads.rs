@@ -156,12 +156,12 @@ async fn what_is_uninstalled_is_gone(setup: Setup) {
     assert_eq!(fs::read_dir(own).unwrap().count(), 0);
 
     // What was saved is kept, and what was granted is not.
-    upload(&acme, "", &good("1.0.0", &json!({}), "'here'")).await.expect(201);
+    upload(&acme, "", &good("1.0.0", &json!({}), &escape)).await.expect(201);
     let back = acme.get(&format!("plugins/{ID}")).await.expect(200).json();
     assert_eq!((&back["enabled"], &back["grantedPermissions"]), (&json!(false), &json!([])), "{back:#}");
     assert_eq!(acme.enable(ID, json!({})).await["config"]["any"], json!({ "kept": true }));
     acme.delete(&format!("plugins/{ID}/installation?purge=true")).await.expect(204);
-    upload(&acme, "", &good("1.0.0", &json!({}), "'here'")).await.expect(201);
+    upload(&acme, "", &good("1.0.0", &json!({}), &escape)).await.expect(201);
     assert_eq!(acme.enable(ID, json!({})).await["config"]["any"], json!(null));
 }
 

@@ -11,9 +11,9 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(crate) struct Activity {
     origin: Instant,
-    /// Milliseconds from `origin`.
+    /// Microseconds from `origin`.
     last: AtomicU64,
-    /// Milliseconds from `origin`; zero before the first time.
+    /// Microseconds from `origin`; zero before the first time.
     asked: AtomicU64,
     /// For so long after it has asked for something it is not idle.
     after_asking: Duration,
@@ -23,7 +23,7 @@ pub(crate) struct Activity {
 }
 
 impl Activity {
-    /// How exactly times are noted.
+    /// No alarm for it is set nearer than that.
     pub(crate) const PRECISION: Duration = Duration::from_millis(1);
     /// Whoever finds a worker begins a call on it within that time.
     pub(crate) const SETTLED: Duration = Duration::from_millis(100);
@@ -52,7 +52,7 @@ impl Activity {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
     /// When nobody uses it any more, unless somebody comes until then.
@@ -65,12 +65,12 @@ impl Activity {
     pub(crate) fn busy_until(&self) -> Option<Instant> {
         match self.asked.load(Ordering::Acquire) {
             0 => None,
-            asked => Some(self.origin + Duration::from_millis(asked) + self.after_asking),
+            asked => Some(self.origin + Duration::from_micros(asked) + self.after_asking),
         }
     }
 
     pub(crate) fn last(&self) -> Instant {
-        self.origin + Duration::from_millis(self.last.load(Ordering::Acquire))
+        self.origin + Duration::from_micros(self.last.load(Ordering::Acquire))
     }
 
     pub(crate) fn in_flight(&self) -> usize {

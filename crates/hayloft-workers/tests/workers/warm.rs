@@ -150,7 +150,7 @@ async fn nobody_gets_one_that_is_ready_for_something_else() {
                 PluginLimits { memory: Some(600 << 20), ..PluginLimits::default() };
         },
         |launch| launch.package.descriptor.env = vec!["TOKEN".into()],
-        |launch| launch.package.start.compiled = Some("/nowhere".into()),
+        |launch| launch.package.start.compiled = Some(launch.package.root.join("compiled")),
         |launch| launch.pooling = Pooling::Never,
     ];
     for (number, change) in (2..).zip(others) {
