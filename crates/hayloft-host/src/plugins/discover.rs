@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::known::{KnownPlugin, Preparing};
 use super::registry::{KnownPlugins, PluginKey};
-use super::save::Swap;
+use super::swap::Swap;
 use crate::Host;
 
 /// A plugin that is in use, and what its folder holds now.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hayloft_model::{ContentHash, InstanceKey, PluginId, WorkerId};
 
 use super::known::KnownPlugin;
-use super::save::Swap;
+use super::swap::Swap;
 use crate::Host;
 
 /// Which version a worker is started from.
