@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
-use hayloft_model::{Problem, Problems, Secret};
+use hayloft_model::{OrganizationId, Problem, Problems, Secret};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, Uri, request};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -23,7 +23,7 @@ use tokio_util::io::ReaderStream;
 
 use crate::admin_token;
 use crate::announcement::Announcement;
-use crate::cli::{ConnectionArgs, OrgArgs};
+use crate::cli::ConnectionArgs;
 use crate::config::Storage;
 use crate::events::Events;
 use crate::failure::{Failure, chain};
@@ -247,12 +247,12 @@ impl Client {
     ///
     /// # Errors
     /// When there is none of that name, or more than one.
-    pub(crate) async fn organization(&self, org: &OrgArgs) -> Result<String, Failure> {
-        if let Some(id) = org.org.as_ref().filter(|id| id.parse::<hayloft_model::OrganizationId>().is_ok()) {
-            return Ok(id.clone());
+    pub(crate) async fn organization(&self, named: Option<&str>) -> Result<String, Failure> {
+        if let Some(id) = named.filter(|id| id.parse::<OrganizationId>().is_ok()) {
+            return Ok(id.to_owned());
         }
         let listed = self.ask(Method::GET, "/v1/orgs", None).await?;
-        choose(org.org.as_deref(), listed["orgs"].as_array().map_or(&[], Vec::as_slice))
+        choose(named, listed["orgs"].as_array().map_or(&[], Vec::as_slice))
     }
 }
 

@@ -88,6 +88,9 @@ fn every_command_has_help() {
         let output = hayloft(folder.path(), &arguments);
         let help = text(&output.stdout);
         assert!(output.status.success() && help.contains("Usage: hayloft"), "{arguments:?}: {help}");
+        // What the server answers is for programs too.
+        assert_eq!(help.contains(" --url <URL>"), help.contains(" --token <TOKEN>"), "{arguments:?}");
+        assert!(!help.contains(" --url <URL>") || help.contains(" --json"), "{arguments:?}");
         helped += 1;
         // The commands of a command stand under "Commands:", one per line.
         for line in
@@ -102,6 +105,22 @@ fn every_command_has_help() {
         }
     }
     assert!(helped >= 22, "only {helped} commands were found");
+}
+
+#[test]
+fn the_flags_of_a_command_stand_before_those_that_all_have() {
+    let folder = tempfile::tempdir().unwrap();
+    for (command, own) in [
+        (["plugin", "disable"], "--purge"),
+        (["plugin", "enable"], "--credential <NAME=VALUE>"),
+        (["plugin", "install"], "--enable"),
+        (["plugin", "logs"], "--tail <LINES>"),
+        (["token", "create"], "--role <ROLE>"),
+    ] {
+        let help = text(&hayloft(folder.path(), &[command[0], command[1], "--help"]).stdout);
+        let places = [own, "--org <ORG>", "--url <URL>", "--json"].map(|flag| help.find(flag));
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{command:?}: {help}");
+    }
 }
 
 #[test]

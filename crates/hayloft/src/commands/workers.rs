@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::Context;
-use crate::cli::WorkersArgs;
+use crate::cli::ServerArgs;
 use crate::failure::Failure;
 use crate::output;
 
@@ -11,9 +11,9 @@ use crate::output;
 ///
 /// # Errors
 /// When the server does not answer or refuses.
-pub(crate) async fn run(context: &Context<'_>, args: WorkersArgs) -> Result<(), Failure> {
-    let listed = context.client(&args.connection).await?.ask(Method::GET, "/v1/workers", None).await?;
-    if args.format.json {
+pub(crate) async fn run(context: &Context<'_>, server: &ServerArgs) -> Result<(), Failure> {
+    let listed = context.client(&server.connection).await?.ask(Method::GET, "/v1/workers", None).await?;
+    if server.format.json {
         return output::json(&listed);
     }
     let columns = [
