@@ -58,9 +58,7 @@ impl Host {
         priority: Priority,
     ) -> Result<PluginDetail, ChoosePriorityError> {
         self.authorize(caller, organization, Scope::PluginsWrite)?;
-        let plugin = self.plugins.named(organization, id);
-        let plugin = plugin.ok_or_else(|| ChoosePriorityError::UnknownPlugin(id.clone()))?;
-        let key = InstanceKey { organization, plugin: plugin.id.clone() };
+        let (plugin, key) = self.plugins.named_or(organization, id, ChoosePriorityError::UnknownPlugin)?;
         self.store.priorities().choose(&key, priority, caller).await.map_err(StoreError::from)?;
         self.priorities.choose(&key, priority);
         let instance = self.instances.get(&key);
