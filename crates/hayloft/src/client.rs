@@ -290,11 +290,12 @@ fn choose(name: Option<&str>, organizations: &[Value]) -> Result<String, Failure
             None => Failure::new("there is no organization yet"),
         }
         .hint("`hayloft org list` lists them, `hayloft org create` makes one")),
-        (Some(_), Some(_)) => Err(Failure::wrong_use(match name {
-            Some(name) => format!("more than one organization has the name `{name}`"),
-            None => String::from("there is more than one organization"),
-        })
-        .hint("name one by its id with `--org`; `hayloft org list` lists them")),
+        (Some(_), Some(_)) => Err(match name {
+            Some(name) => Failure::wrong_use(format!("more than one organization has the name `{name}`"))
+                .hint("name one by its id with `--org`; `hayloft org list` lists them"),
+            None => Failure::wrong_use("there is more than one organization")
+                .hint("name one with `--org`; `hayloft org list` lists them"),
+        }),
     }
 }
 
@@ -320,6 +321,9 @@ fn refused(status: http::StatusCode, body: &Value) -> Failure {
         .collect();
     let hint = match status.as_u16() {
         401 => Some("name a token with `--token`, or the server's `--data-dir`".to_owned()),
+        _ if body["type"] == "urn:hayloft:problem:unknown-plugin" => {
+            Some("`hayloft plugin list` lists those that there are".to_owned())
+        }
         _ => body["instance"].as_str().map(|instance| format!("look for `{instance}` in the server's log")),
     };
     Failure::new(detail).problems(problems).maybe_hint(hint)

@@ -25,7 +25,8 @@ fn wrong_use_is_2_and_failure_is_1_with_one_clear_line() {
     // Each case: the arguments, the exit code, and what stands on standard error.
     let cases: &[(&[&str], i32, &str)] = &[
         (&["nonsense"], 2, "unrecognized subcommand"),
-        (&["serve", "--listen", "nowhere"], 2, "--listen"),
+        (&["serve", "--listen", "nowhere"], 2, "must be an address with a port, such as `127.0.0.1:3001`"),
+        (&["plugin", "install", "nowhere"], 1, "error: failed to read `nowhere`: No such file or directory"),
         (&["serve", "--isolation", "Z"], 2, "is not a tier of isolation"),
         (&["serve", "--public-url", "ftp://x"], 2, "--public-url"),
         (&["serve", "--lisen", "x"], 2, "--listen"),

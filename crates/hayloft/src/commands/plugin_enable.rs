@@ -52,11 +52,12 @@ fn read_value(text: &str) -> Value {
 
 /// A JSON object from a flag.
 pub(super) fn json_object(flag: &str, text: &str) -> Result<Map<String, Value>, Failure> {
-    match serde_json::from_str(text) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(Failure::wrong_use(format!("`{flag}` takes a JSON object"))),
-        Err(error) => Err(Failure::wrong_use(format!("`{flag}` takes a JSON object: {error}"))),
-    }
+    let wrong = match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => return Ok(object),
+        Ok(_) => format!("`{flag}` takes a JSON object"),
+        Err(error) => format!("`{flag}` takes a JSON object: {error}"),
+    };
+    Err(Failure::wrong_use(wrong).hint(r#"write it like `'{"name": "Ada"}'`"#))
 }
 
 /// The text itself, or standard input for `-`.

@@ -36,6 +36,7 @@ pub(super) fn print(plugin: &Value, format: FormatArgs) -> Result<(), Failure> {
     ] {
         rows.push([label.to_owned(), output::text(plugin, member)]);
     }
+    rows.retain(|[_, value]| !value.is_empty());
     // A plugin without auth methods is asked too, and what it says then is nothing that a person gave.
     if let Some(auth) = plugin["auth"].as_object()
         && (!plugin["auth"]["methodId"].is_null() || plugin["auth"]["valid"] == false)

@@ -32,11 +32,11 @@ const MOST_STREAMS: u32 = 1000;
 pub(crate) async fn run(context: &Context<'_>, args: InstallArgs) -> Result<ExitCode, Failure> {
     let packed = packed(&args.plugin)?;
     let archive = packed.as_ref().map_or(args.plugin.as_path(), |packed| packed.path());
+    let unreadable = |error| Failure::caused(format!("failed to read `{}`", args.plugin.display()), &error);
+    let size = archive.metadata().map_err(unreadable)?.len();
     let ServerArgs { connection, format } = args.within.server;
     let client = context.client(&connection).await?;
     let organization = client.organization(args.within.org.as_deref()).await?;
-    let size =
-        archive.metadata().map_err(|error| Failure::caused("failed to read the archive", &error))?.len();
     let progress = Progress::of_bytes(size, "uploading", context.environment);
     let moved = progress.clone();
     let path = format!("/v1/plugins/upload?allowDowngrade={}", args.allow_downgrade);

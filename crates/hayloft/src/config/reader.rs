@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::hash::Hash;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use hayloft_model::secret::MASK;
 use hayloft_model::{Problem, Problems, Secret, size};
 use serde::Serialize;
 
+use super::server::listen_address;
 use super::setting::Visibility;
 use super::{settings, units};
 
@@ -53,6 +55,11 @@ impl<'a> SettingsReader<'a> {
     /// A value of a type that its text parses into.
     pub(super) fn parsed<T: FromStr<Err: Display> + Display>(&mut self, key: &'static str, default: T) -> T {
         self.one(key, default, |text| text.parse().map_err(|error: T::Err| error.to_string()), T::to_string)
+    }
+
+    /// An address to listen on.
+    pub(super) fn address(&mut self, key: &'static str, default: SocketAddr) -> SocketAddr {
+        self.one(key, default, listen_address, SocketAddr::to_string)
     }
 
     /// A path.
