@@ -119,6 +119,12 @@ fn every_setting_is_in_the_reference() {
     let output = hayloft(&["config", "show", "--json"]);
     let settings: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let reference = std::fs::read_to_string(workspace_file("docs/operate/configuration.md")).unwrap();
+    let keys: Vec<&str> =
+        settings.as_array().unwrap().iter().map(|setting| setting["key"].as_str().unwrap()).collect();
+    for line in reference.lines() {
+        let named = line.strip_prefix("| `").and_then(|line| line.split_once('`')).map(|(key, _)| key);
+        assert!(named.is_none_or(|key| keys.contains(&key)), "there is no setting for {line}");
+    }
     for setting in settings.as_array().unwrap() {
         let key = setting["key"].as_str().unwrap();
         let line = reference.lines().find(|line| line.starts_with(&format!("| `{key}` |")));

@@ -10,8 +10,6 @@ mod crashes;
 mod defaults;
 mod endpoint;
 mod external;
-mod external_items;
-mod external_life;
 mod fast_starts;
 mod faults;
 mod first_call;

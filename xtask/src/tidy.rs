@@ -13,6 +13,7 @@ use crate::npm;
 use crate::workspace::Workspace;
 
 mod arrows;
+mod documents;
 mod formats;
 mod names;
 mod rust;
@@ -52,6 +53,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let words: Vec<&str> = hayloft_manifest::formats::words().collect();
     let mut files = Vec::new();
     let mut sources = Vec::new();
+    let mut documents = Vec::new();
     list(workspace.root(), &mut files)?;
     files.sort();
     for file in &files {
@@ -75,11 +77,16 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
                 findings.extend(names::check_typescript(&path, &text));
                 findings.extend(formats::check_text(&path, &text, &words));
             }
+            // What stands in a test's folder is the test's own.
+            Some("md") if !path.contains("/test") => documents.push((path, text)),
             _ if path.contains("/src/") => findings.extend(formats::check_text(&path, &text, &words)),
             _ => {}
         }
     }
     findings.extend(size::check(sources.iter().map(|(path, text)| (&**path, &**text))));
+    let paths: Vec<String> = files.iter().map(|file| npm::shown(workspace, file)).collect();
+    let tree = documents::Tree::new(paths.iter().map(String::as_str));
+    findings.extend(documents::check(&documents, &tree));
     findings.extend(samples::check(workspace.root()));
     match codegen::stale_files(workspace) {
         Ok(stale) => {

@@ -44,9 +44,7 @@ impl Host {
         permissions: Vec<Permission>,
     ) -> Result<PluginDetail, GrantPermissionsError> {
         self.authorize(caller, organization, Scope::PluginsWrite)?;
-        let plugin = self.plugins.named(organization, id);
-        let plugin = plugin.ok_or_else(|| GrantPermissionsError::UnknownPlugin(id.clone()))?;
-        let key = InstanceKey { organization, plugin: plugin.id.clone() };
+        let (_, key) = self.plugins.named_or(organization, id, GrantPermissionsError::UnknownPlugin)?;
         let (host, caller) = (self.clone(), caller.clone());
         uninterrupted(async move { host.grant_in_turn(&caller, &key, permissions).await }).await
     }

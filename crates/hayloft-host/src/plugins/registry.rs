@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use hayloft_model::plugin::{FastStart, Package};
-use hayloft_model::{ContentHash, OrganizationId, PluginDescriptor, PluginId, Problem, Problems};
+use hayloft_model::{
+    ContentHash, InstanceKey, OrganizationId, PluginDescriptor, PluginId, Problem, Problems,
+};
 use hayloft_packages::Packages;
 use hayloft_store::registrations::StoredRegistration;
 use tokio::sync::Semaphore;
@@ -75,6 +77,18 @@ impl PluginRegistry {
     /// The plugin that a name from outside leads an organization to: its id, or another name of it.
     pub(crate) fn named(&self, organization: OrganizationId, name: &PluginId) -> Option<Arc<KnownPlugin>> {
         named(&self.known.load(), organization, name)
+    }
+
+    /// The same with its key in the organization; `unknown` where there is none.
+    pub(crate) fn named_or<E>(
+        &self,
+        organization: OrganizationId,
+        name: &PluginId,
+        unknown: impl FnOnce(PluginId) -> E,
+    ) -> Result<(Arc<KnownPlugin>, InstanceKey), E> {
+        let plugin = self.named(organization, name).ok_or_else(|| unknown(name.clone()))?;
+        let key = InstanceKey { organization, plugin: plugin.id.clone() };
+        Ok((plugin, key))
     }
 
     /// The id that a name from outside stands for. A name that no plugin has stands for itself.

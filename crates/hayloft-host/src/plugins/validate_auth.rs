@@ -1,7 +1,7 @@
 //! Ask a plugin whether an organization's credentials are good.
 
 use hayloft_model::config::{ConfigValues, Credentials};
-use hayloft_model::{Caller, InstanceKey, OrganizationId, PluginId, Scope};
+use hayloft_model::{Caller, OrganizationId, PluginId, Scope};
 use hayloft_store::instances::AuthVerdict;
 use hayloft_workers::{HookCall, HookError, Unavailable, Verdict};
 
@@ -52,9 +52,7 @@ impl Host {
         trial: AuthTrial,
     ) -> Result<Verdict, ValidateAuthError> {
         self.authorize(caller, organization, Scope::PluginsWrite)?;
-        let plugin = self.plugins.named(organization, id);
-        let plugin = plugin.ok_or_else(|| ValidateAuthError::UnknownPlugin(id.clone()))?;
-        let key = InstanceKey { organization, plugin: plugin.id.clone() };
+        let (plugin, key) = self.plugins.named_or(organization, id, ValidateAuthError::UnknownPlugin)?;
         if !self.instances.get(&key).is_some_and(|instance| instance.enabled) {
             return Err(ValidateAuthError::NotEnabled(plugin.id.clone()));
         }

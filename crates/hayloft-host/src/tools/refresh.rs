@@ -64,9 +64,7 @@ impl Host {
         id: &PluginId,
     ) -> Result<Vec<ToolSummary>, RefreshToolsError> {
         self.authorize(caller, organization, Scope::PluginsWrite)?;
-        let plugin = self.plugins.named(organization, id);
-        let plugin = plugin.ok_or_else(|| RefreshToolsError::UnknownPlugin(id.clone()))?;
-        let key = InstanceKey { organization, plugin: plugin.id.clone() };
+        let (plugin, key) = self.plugins.named_or(organization, id, RefreshToolsError::UnknownPlugin)?;
         if !self.instances.get(&key).is_some_and(|instance| instance.enabled) {
             return Err(RefreshToolsError::NotEnabled(plugin.id.clone()));
         }
