@@ -11,6 +11,7 @@ mod launch;
 mod neighbours;
 mod packages;
 mod recovery;
+mod reload;
 mod route;
 mod soak;
 mod start;
@@ -54,6 +55,9 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     }
     if options.wants(Suite::Launch) {
         metrics.extend(launch::run(options).await?);
+    }
+    if options.wants(Suite::Reload) {
+        metrics.extend(reload::run(options).await?);
     }
     if options.wants(Suite::Idle) {
         metrics.extend(idle::run(options).await?);

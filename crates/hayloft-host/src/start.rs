@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures::{StreamExt, stream};
-use hayloft_model::plugin::{Package, Runtime};
+use hayloft_model::plugin::Package;
 use hayloft_model::{InstanceKey, InstanceState, PluginId};
 use hayloft_workers::{LaunchRefused, Workers};
 use tokio::sync::Semaphore;
@@ -231,15 +231,8 @@ impl Host {
     async fn find_fast_starts(&self) {
         let plugins = self.plugins.all();
         // Code that could not be asked a moment ago is not started a second time to learn how it does that faster.
-        let answered = plugins.values().filter(|plugin| plugin.registered().is_some());
-        for package in answered.filter_map(|plugin| plugin.package.as_ref()) {
-            let Ok(Some(ready)) = self.packages.ready(package).await else { continue };
-            let runs_in_node = matches!(ready.descriptor.runtime, Runtime::Node { .. });
-            if runs_in_node
-                && self.packages.lacks_start(&ready, &self.workers.compiles_for(&ready.descriptor))
-            {
-                self.find_fast_start(&ready).await;
-            }
+        for plugin in plugins.values().filter(|plugin| plugin.registered().is_some()) {
+            self.find_missing_start(plugin).await;
         }
     }
 

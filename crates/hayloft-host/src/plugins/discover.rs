@@ -161,6 +161,9 @@ impl Host {
                 self.workers.note(&key, serving, Level::Info, &said);
             })
             .await;
+        drop(upgrading);
+        // Nobody waits for it any more, so now there is time to learn how it starts fastest.
+        self.find_missing_start(&newer).await;
     }
 
     /// Writes why a plugin's newer version is not used into the log of each organization in which the older one serves.
@@ -229,7 +232,7 @@ impl Host {
             return Err(newer.problems.clone());
         }
         self.prepare(newer).await?;
-        let registered = newer.register(self.asked(), Preparing::Installed).await?;
+        let registered = newer.register(self.asked(), Preparing::AtOnce).await?;
         match registered.problems.has_errors() {
             true => Err(registered.problems.clone()),
             false => Ok(()),
