@@ -54,8 +54,7 @@ async fn what_crashes_too_often_is_held_back_until_a_person_starts_it() {
         assert!(refused["detail"].as_str().unwrap().contains(&reason), "{refused:#}");
         assert!(server.processes().is_empty());
         if round == 0 {
-            // What happens is written behind; nothing is said of a host that is killed before it came to that.
-            server.logged(r#"\"state\":\"quarantined\""#).await;
+            // Whoever was told was told of something that lasts.
             server.kill_9().await;
             server.restart().await;
         }
@@ -82,6 +81,23 @@ async fn what_crashes_too_often_is_held_back_until_a_person_starts_it() {
     ]);
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     assert_eq!(text_of(acme.call_tool("frail__live", json!({})).await), "alive");
+}
+
+#[tokio::test]
+async fn what_a_caller_was_told_of_it_holds_although_the_host_is_killed_in_that_moment() {
+    for _ in 0..3 {
+        let (_plugins, mut server, acme) = frail().await;
+        // The end of the second worker is that of the call: whoever asks next is told that it is held back.
+        for _ in 0..2 {
+            acme.call_tool("frail__die", json!({})).await.expect(502);
+        }
+        let refused = acme.call_tool("frail__live", json!({})).await.expect(503).json();
+        server.kill_9().await;
+        assert_eq!(refused["reason"], "quarantined", "{refused:#}");
+        server.restart().await;
+        assert_eq!(acme.get(FRAIL).await.expect(200).json()["state"], "quarantined");
+        acme.call_tool("frail__live", json!({})).await.expect(503);
+    }
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use crate::plugins::limits::AllowedLimits;
 use crate::plugins::own::OwnRegistrations;
 use crate::plugins::priority::Priorities;
 use crate::plugins::registry::PluginRegistry;
-use crate::plugins::trial::Version;
+use crate::plugins::trial::{Trials, Version};
 use crate::tools::results::{ResultCache, ResultCaching};
 use crate::tools::shares::Shares;
 use crate::uses::{self, Uses};
@@ -123,6 +123,7 @@ impl Host {
                 tokio::spawn(upkeep::run(store.clone())),
                 tokio::spawn(counted),
             ],
+            trials: Trials::new(store.clone()),
             store,
             journal: options.journal,
             packages: options.packages,
@@ -130,7 +131,6 @@ impl Host {
             changing_versions: Default::default(),
             tidying: Semaphore::new(1),
             outdated: Default::default(),
-            trials: Default::default(),
             left_over: Mutex::new(left_over),
             began: clock.now().timestamp_millis(),
             clock,
@@ -146,6 +146,7 @@ impl Host {
 
     /// Makes rows and catalogue agree with the fact that nothing runs yet.
     async fn settle(&self) -> Result<(), StoreError> {
+        self.recall_trials().await?;
         for instance in self.instances.all() {
             if instance.enabled && instance.state.serves() && self.is_all_elsewhere(&instance.key) {
                 // Nothing of it ran here, so nothing of it has ended.
@@ -286,6 +287,7 @@ impl Host {
         self.remotes.clear();
         self.workers.shutdown(within).await;
         self.instances.flush().await;
+        self.trials.flush().await;
         // What the relay did not tell by now is told after the next start.
         self.background.iter().for_each(JoinHandle::abort);
         self.uses.write(&self.store, self.clock.now()).await;

@@ -44,6 +44,8 @@ mod messages;
 mod requests;
 mod servers;
 mod start;
+#[cfg(test)]
+mod tests;
 mod vitals;
 
 use drain::Drain;
@@ -54,8 +56,12 @@ use messages::next_frame;
 use servers::{Server, ServerTask};
 use start::{Process, start};
 
-/// A process that closed its channel has so long to end before it is killed for that.
+/// So long it takes at most to read what was written before the end, and to say farewell.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// A process that closed its channel has so long to end before it is killed for that. One that ends closes it on the way, and
+/// on a busy machine it takes a while until its end is told.
+const HANGS_UP: Duration = Duration::from_secs(2);
 
 /// Requests of a worker that may wait for the host's answer.
 const ANSWERING: usize = 256;

@@ -266,6 +266,7 @@ impl Host {
         key: &InstanceKey,
         revision: Revision,
         was_enabled: bool,
+        reason: Reason,
         given_up: Swap,
     ) -> ControlFlow<()> {
         const DECIDED: ControlFlow<()> = ControlFlow::Break(());
@@ -295,7 +296,13 @@ impl Host {
             self.instances.step(key, InstanceState::Starting, |_| {});
         }
         let candidate = tokio::select! {
-            candidate = self.workers.candidate(key, launch) => candidate,
+            candidate = async {
+                match reason {
+                    Reason::Settings => self.workers.candidate(key, launch).await,
+                    // The plugin is told of no new settings when there are none.
+                    Reason::Version => self.workers.replacement(key, launch).await,
+                }
+            } => candidate,
             // It may wait for a place for as long as others use theirs, and whoever switches it off waits for this turn. With
             // its end the candidate is called off.
             () = self.instances.switched_off(key) => return DECIDED,
@@ -408,6 +415,15 @@ impl Host {
         self.workers.stop(key, "a required setting has no value").await;
         self.instances.flush().await;
     }
+}
+
+/// What is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Settings that the plugin has not seen.
+    Settings,
+    /// Another version of the plugin, or what it may do, on the settings that it has.
+    Version,
 }
 
 /// Whether the trial of a revision is given up.

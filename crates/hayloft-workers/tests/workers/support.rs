@@ -338,6 +338,8 @@ pub(crate) struct Recorder {
     pub(crate) values: Mutex<HashMap<String, String>>,
     /// Held by a test, it makes the observer slow to take that an instance stopped.
     stopped: Mutex<Option<std::sync::mpsc::Receiver<()>>>,
+    /// Held by a test, it makes the observer slow to keep that an instance is held back.
+    keeping: Mutex<Option<tokio::sync::oneshot::Receiver<()>>>,
     /// Closed servers and gone workers, by worker.
     ends: Mutex<Vec<(WorkerId, String)>>,
     /// Servers of these names are never initialized.
@@ -402,6 +404,13 @@ impl Recorder {
         sender
     }
 
+    /// Until what it gives is dropped, the observer has not kept yet that an instance is held back.
+    pub(crate) fn hold_keeping(&self) -> tokio::sync::oneshot::Sender<()> {
+        let (sender, held) = tokio::sync::oneshot::channel();
+        *self.keeping.lock().unwrap() = Some(held);
+        sender
+    }
+
     /// How many workers are gone.
     pub(crate) fn gone(&self) -> usize {
         self.ends.lock().unwrap().iter().filter(|(_, what)| what == "gone").count()
@@ -439,6 +448,22 @@ impl Observer for Recorder {
 
     fn outgrown(&self, _: &InstanceKey, worker: WorkerId, reason: &str) {
         self.note(format!("outgrown: {worker}: {reason}"));
+    }
+
+    fn hold_back<'a>(
+        &'a self,
+        _: &'a InstanceKey,
+        _: &'a WorkerStatus,
+        reason: &'a str,
+    ) -> BoxFuture<'a, ()> {
+        async move {
+            self.note(format!("keeps: {reason}"));
+            let held = self.keeping.lock().unwrap().take();
+            if let Some(held) = held {
+                let _ = held.await;
+            }
+        }
+        .boxed()
     }
 
     fn state_changed(&self, key: &InstanceKey, worker: &WorkerStatus, change: StateChange) {
