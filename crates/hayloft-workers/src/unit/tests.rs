@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
 use hayloft_egress::Egress;
 use hayloft_model::config::ConfigValues;
+use hayloft_model::entropy::sortable_id;
 use hayloft_model::plugin::{FormatName, Runtime as PluginRuntime};
 use hayloft_model::{Clock, ContentHash, Entropy, OrganizationId, PluginDescriptor, Revision};
 use hayloft_sandbox::{Options, Sandbox, Tier};
@@ -55,7 +56,7 @@ impl Warm {
         let (reports, report_inbox) = mpsc::unbounded_channel();
         let (subjects, subject_inbox) = mpsc::unbounded_channel();
         let settings = &shared.settings;
-        let (worker, log) = (WorkerId::from_uuid(uuid(1)), Logs::new(settings.logs));
+        let (worker, log) = (WorkerId::from_uuid(sortable_id(&Nobody, &Nobody)), Logs::new(settings.logs));
         tokio::spawn(run(Birth {
             worker,
             package: package(&root),
@@ -146,12 +147,8 @@ async fn a_second_organization_ends_the_worker_before_it_hears_of_it() {
     assert_eq!(lines(&log), [format!("works for {}", id(1))]);
 }
 
-fn uuid(number: u128) -> uuid::Uuid {
-    uuid::Uuid::from_u128(number)
-}
-
 fn id(number: u128) -> OrganizationId {
-    OrganizationId::from_uuid(uuid(number))
+    format!("org_{number:032x}").parse().unwrap()
 }
 
 fn binding(organization: u128) -> Binding {
