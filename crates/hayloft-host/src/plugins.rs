@@ -28,6 +28,7 @@ pub(crate) mod registry;
 pub mod restart;
 pub mod save;
 pub mod statistics;
+pub(crate) mod swap;
 pub mod test_connection;
 pub(crate) mod tidy;
 pub(crate) mod trial;

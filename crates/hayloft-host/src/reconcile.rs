@@ -11,7 +11,7 @@ use hayloft_model::{InstanceKey, Revision};
 
 use crate::Host;
 use crate::instances::Instance;
-use crate::plugins::save::{Reason, Swap};
+use crate::plugins::swap::{Reason, Swap};
 
 /// So many trials are given up for a newer revision before one is finished all the same: whoever saves without end would
 /// never see a change otherwise.

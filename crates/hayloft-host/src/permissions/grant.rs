@@ -6,7 +6,7 @@ use hayloft_model::plugin::{Permission, Permissions};
 use hayloft_model::{Caller, InstanceKey, OrganizationId, PluginId, Problem, Problems, Scope};
 
 use crate::access::Denied;
-use crate::plugins::save::{Reason, Swap};
+use crate::plugins::swap::{Reason, Swap};
 use crate::plugins::view::PluginDetail;
 use crate::uninterrupted::uninterrupted;
 use crate::{Host, StoreError};

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::known::{KnownPlugin, Preparing};
 use super::registry::{KnownPlugins, PluginKey};
-use super::save::{Reason, Swap};
+use super::swap::{Reason, Swap};
 use crate::Host;
 
 /// A plugin that is in use, and what its folder holds now.

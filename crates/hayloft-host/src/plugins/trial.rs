@@ -10,7 +10,7 @@ use hayloft_store::trials::KeptTrial;
 use tokio::sync::{mpsc, oneshot};
 
 use super::known::KnownPlugin;
-use super::save::{Reason, Swap};
+use super::swap::{Reason, Swap};
 use crate::{Host, StoreError};
 
 /// Which version a worker is started from.
