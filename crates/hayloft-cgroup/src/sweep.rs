@@ -38,7 +38,10 @@ impl Groups {
         let groups = names(&folders).into_iter().map(|group| folders_of(self.layout, &folders, &group));
         let all: Vec<Folders> = groups.collect();
         // The folder that is locked goes last.
-        all.iter().flat_map(|group| group.iter().rev()).chain(folders.iter().rev()).all(|folder| remove_empty(folder))
+        all.iter()
+            .flat_map(|group| group.iter().rev())
+            .chain(folders.iter().rev())
+            .all(|folder| remove_empty(folder))
     }
 }
 

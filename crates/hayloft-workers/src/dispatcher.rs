@@ -92,9 +92,15 @@ pub(crate) enum Takeover {
 
 /// What small tasks bring back.
 enum Outcome {
-    Launched { key: InstanceKey, attempt: u64, result: Result<Box<Launch>, LaunchRefused> },
+    Launched {
+        key: InstanceKey,
+        attempt: u64,
+        result: Result<Box<Launch>, LaunchRefused>,
+    },
     /// That an instance is held back will last, whatever becomes of the host.
-    Held { key: InstanceKey },
+    Held {
+        key: InstanceKey,
+    },
 }
 
 pub(crate) struct Dispatcher {

@@ -63,6 +63,9 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// on a busy machine it takes a while until its end is told.
 const HANGS_UP: Duration = Duration::from_secs(2);
 
+/// What is said of one that did not end although it closed its channel.
+const HUNG_UP: &str = "it closed its channel";
+
 /// Requests of a worker that may wait for the host's answer.
 const ANSWERING: usize = 256;
 
@@ -337,12 +340,14 @@ impl Unit {
             self.paused = None;
         }
         if due(self.last_words) {
-            return self.failed("it closed its channel");
+            return self.failed(HUNG_UP);
         }
         if due(self.introduction) {
             let deadlines = &self.shared.settings.deadlines;
             return if self.fatal.is_some() {
                 ControlFlow::Break(self.cause_of_exit(None))
+            } else if self.last_words.is_some() {
+                self.failed(HUNG_UP)
             } else if self.life.greeted() {
                 let after = deadlines.on_initialize.as_secs_f64();
                 self.failed(&format!(

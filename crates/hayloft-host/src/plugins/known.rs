@@ -232,8 +232,13 @@ impl KnownPlugin {
                     let (owner, package, packages) = (self.owner, package.clone(), packages.clone());
                     let (store, workers) = (store.clone(), workers.clone());
                     let answer = async move {
-                        learn(owner, &package, preparing, Asked { store: &store, workers: &workers, packages: &packages })
-                            .await
+                        learn(
+                            owner,
+                            &package,
+                            preparing,
+                            Asked { store: &store, workers: &workers, packages: &packages },
+                        )
+                        .await
                     }
                     .boxed()
                     .shared();

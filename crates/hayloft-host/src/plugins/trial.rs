@@ -52,7 +52,8 @@ impl Trials {
                     Record::Keep(trial) => store.trials().keep(&trial).await.map_err(StoreError::from),
                     Record::Forget(key) => store.trials().forget(&key).await.map_err(StoreError::from),
                     Record::Flush(done) => {
-                        drop(done.send(()));
+                        // Whoever waited for it may have gone away.
+                        let _ = done.send(());
                         continue;
                     }
                 };

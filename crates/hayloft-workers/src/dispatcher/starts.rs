@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    CandidateError, Command, Dispatcher, InstanceKey, InstanceState, Instant, Launch, LaunchRefused, Order, Outcome,
-    Package, ProbeError, Purpose, RawValue, Start, Starting, StateChange, Takeover, Unavailable, Worker,
-    WorkerId, answer_all, counter, oneshot,
+    CandidateError, Command, Dispatcher, InstanceKey, InstanceState, Instant, Launch, LaunchRefused, Order,
+    Outcome, Package, ProbeError, Purpose, RawValue, Start, Starting, StateChange, Takeover, Unavailable,
+    Worker, WorkerId, answer_all, counter, oneshot,
 };
 
 impl Dispatcher {

@@ -197,11 +197,7 @@ fn shared(folder: &Path) -> Arc<Shared> {
     let scratch = folder.join("scratch");
     fs::create_dir(&scratch).unwrap();
     let settings = Settings {
-        runtime: Runtime {
-            node,
-            runner: home.join("tests/fixtures/fake-runner.cjs"),
-            packages: Vec::new(),
-        },
+        runtime: Runtime { node, runner: home.join("tests/fixtures/fake-runner.cjs"), packages: Vec::new() },
         sandbox: Sandbox::start(options).unwrap(),
         scratch,
         gate: Arc::new(Nobody),

@@ -178,7 +178,9 @@ fn happen(
                 let candidate = async {
                     match fate {
                         Fate::Relieves => workers.replacement(&key, launch).await,
-                        Fate::Promoted | Fate::Discarded | Fate::Abandoned => workers.candidate(&key, launch).await,
+                        Fate::Promoted | Fate::Discarded | Fate::Abandoned => {
+                            workers.candidate(&key, launch).await
+                        }
                     }
                 };
                 if let Ok(Ok(candidate)) = tokio::time::timeout(Duration::from_secs(3), candidate).await {

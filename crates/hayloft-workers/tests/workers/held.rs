@@ -45,9 +45,9 @@ async fn who_crashes_too_often_is_held_back_until_a_person_comes() {
     assert!(reason.ends_with("it ended with exit code 7"), "{reason}");
     house.observer.event("quarantined: it failed 3 times").await;
     // From now on everybody is told why at once, and nothing is started.
-    let asked = asked(&house);
+    let asked_before = asked(&house);
     assert_eq!(house.workers.ensure(&instance).await.unwrap_err(), held);
-    assert_eq!(asked(&house), asked);
+    assert_eq!(asked(&house), asked_before);
     assert!(house.workers.ensure(&neighbour).await.is_ok());
 
     house.workers.stop(&instance, "a person restarts it").await;

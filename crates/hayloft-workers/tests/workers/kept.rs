@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use hayloft_model::plugin::{Command, McpTransport, Runtime};
 use hayloft_model::{InstanceKey, Secret, ServerId};
