@@ -25,6 +25,8 @@ pub(crate) async fn run(context: &Context<'_>, args: WorkersArgs) -> Result<(), 
         "lastActivityAt",
         "restarts",
         "rssBytes",
+        "cpuSeconds",
+        "eventLoopStalls",
         "isolation",
     ];
     let head = [
@@ -36,6 +38,8 @@ pub(crate) async fn run(context: &Context<'_>, args: WorkersArgs) -> Result<(), 
         "last activity",
         "restarts",
         "memory",
+        "processor time",
+        "stalls",
         "isolation",
     ];
     output::table(head, output::rows(&listed, "workers", columns))
