@@ -6,7 +6,7 @@ use hayloft_model::plugin::{Permission, Permissions};
 use hayloft_model::{Caller, InstanceKey, OrganizationId, PluginId, Problem, Problems, Scope};
 
 use crate::access::Denied;
-use crate::plugins::swap::Swap;
+use crate::plugins::swap::{Reason, Swap};
 use crate::plugins::view::PluginDetail;
 use crate::uninterrupted::uninterrupted;
 use crate::{Host, StoreError};
@@ -85,7 +85,7 @@ impl Host {
             self.note_granted(key, granted.with(&new), &new, Some(caller)).await?;
             if let Some(revision) = instance.active_revision.or(instance.desired_revision) {
                 // A newer revision is tried by whoever saved it.
-                let _ = self.swap_in(key, revision, true, Swap::ForNewer).await;
+                let _ = self.swap_in(key, revision, true, Reason::Version, Swap::ForNewer).await;
                 self.instances.flush().await;
             }
         }

@@ -1,6 +1,5 @@
 //! `hayloft plugin install`
 
-use std::convert::Infallible;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
@@ -19,11 +18,9 @@ use crate::output;
 use crate::place::Place;
 use crate::progress::{Progress, note};
 
-/// How long to wait before a stream of events that broke off, or had nothing to tell yet, is asked for again.
+/// How long to wait before a stream of events that broke off, or had nothing to tell yet, is asked for again, and between
+/// two looks at the plugin's state.
 const PAUSE: Duration = Duration::from_millis(300);
-
-/// How many streams are asked for before the plugin's own state is all that is waited for.
-const MOST_STREAMS: u32 = 1000;
 
 /// Uploads a plugin, and switches it on if that is asked for.
 ///
@@ -122,12 +119,12 @@ impl Follower<'_> {
     ) -> Result<Value, Failure> {
         let told = async {
             let mut last = None;
-            for _ in 0..MOST_STREAMS {
-                self.follow(&mut last).await?;
+            loop {
+                if let Err(failure) = self.follow(&mut last).await {
+                    return failure;
+                }
                 tokio::time::sleep(PAUSE).await;
             }
-            // Without its events an installation can still be waited for.
-            std::future::pending::<Result<Infallible, Failure>>().await
         };
         let asked = async {
             asked.await?;
@@ -144,10 +141,7 @@ impl Follower<'_> {
         };
         let settled = tokio::select! {
             settled = asked => settled,
-            failed = told => match failed {
-                Ok(never) => match never {},
-                Err(failure) => Err(failure),
-            },
+            failure = told => Err(failure),
         };
         self.progress.end();
         settled

@@ -25,6 +25,8 @@ pub(crate) async fn run(context: &Context<'_>, server: &ServerArgs) -> Result<()
         "lastActivityAt",
         "restarts",
         "rssBytes",
+        "cpuSeconds",
+        "eventLoopStalls",
         "isolation",
     ];
     let head = [
@@ -36,6 +38,8 @@ pub(crate) async fn run(context: &Context<'_>, server: &ServerArgs) -> Result<()
         "last activity",
         "restarts",
         "memory",
+        "processor time",
+        "stalls",
         "isolation",
     ];
     let rows = output::rows(&listed, "workers", columns).into_iter();

@@ -26,6 +26,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("limits.pong", "HAYLOFT_LIMITS_PONG"),
     Setting::new("limits.idle", "HAYLOFT_LIMITS_IDLE"),
     Setting::new("limits.drain", "HAYLOFT_LIMITS_DRAIN"),
+    Setting::new("limits.recycle_drain", "HAYLOFT_LIMITS_RECYCLE_DRAIN"),
     Setting::new("limits.tool_call", "HAYLOFT_LIMITS_TOOL_CALL"),
     Setting::new("limits.tool_call_total", "HAYLOFT_LIMITS_TOOL_CALL_TOTAL"),
     Setting::new("limits.calls_at_once", "HAYLOFT_LIMITS_CALLS_AT_ONCE"),
@@ -134,6 +135,7 @@ impl Limits {
             pong: settings.duration("limits.pong", defaults.pong),
             idle: settings.duration("limits.idle", defaults.idle),
             drain: settings.duration("limits.drain", defaults.drain),
+            recycle_drain: settings.duration("limits.recycle_drain", defaults.recycle_drain),
             ..defaults
         };
         let defaults = HostDeadlines::default();
