@@ -21,6 +21,7 @@ mod openapi;
 mod org_create;
 mod org_list;
 mod org_remove;
+mod org_stop;
 mod plugin_call;
 mod plugin_check;
 mod plugin_disable;
@@ -34,6 +35,7 @@ mod plugin_pack;
 mod plugin_permissions;
 mod plugin_restart;
 mod plugin_statistics;
+mod plugin_stop;
 mod plugin_uninstall;
 mod serve;
 mod token_create;
@@ -140,6 +142,9 @@ async fn dispatch(context: &Context<'_>, command: Command) -> Result<ExitCode, F
         Command::Org(OrgCommand::Remove { org_id, connection }) => {
             org_remove::run(context, org_id, &connection).await?;
         }
+        Command::Org(OrgCommand::Stop { org_id, connection, format }) => {
+            org_stop::run(context, org_id, &connection, format).await?;
+        }
         Command::Org(OrgCommand::List { connection, format }) => {
             org_list::run(context, &connection, format).await?
         }
@@ -184,6 +189,9 @@ async fn plugin(context: &Context<'_>, command: PluginCommand) -> Result<ExitCod
         }
         PluginCommand::Restart { plugin, org, connection, format } => {
             plugin_restart::run(context, &plugin, &org, &connection, format).await?;
+        }
+        PluginCommand::Stop { plugin, org, connection, format } => {
+            plugin_stop::run(context, &plugin, &org, &connection, format).await?;
         }
         PluginCommand::Call { tool, org, arguments, connection, format } => {
             return plugin_call::run(context, &tool, &org, &arguments, &connection, format).await;

@@ -24,6 +24,15 @@ pub(crate) enum OrgCommand {
         #[command(flatten)]
         connection: ConnectionArgs,
     },
+    /// End all that runs of an organization. Its plugins stay switched on: the next calls start them again.
+    Stop {
+        /// The organization's id, `org_…`.
+        org_id: OrganizationId,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
     /// List the organizations that the token can see.
     List {
         #[command(flatten)]

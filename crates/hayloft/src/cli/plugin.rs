@@ -84,6 +84,17 @@ pub(crate) enum PluginCommand {
         #[command(flatten)]
         format: FormatArgs,
     },
+    /// End a plugin's worker once its calls have ended. It stays switched on: the next call starts it again.
+    Stop {
+        /// The plugin's id.
+        plugin: PluginId,
+        #[command(flatten)]
+        org: OrgArgs,
+        #[command(flatten)]
+        connection: ConnectionArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
     /// Show what a plugin may do, and what it asks for beyond that.
     Permissions {
         /// The plugin's id.
