@@ -99,6 +99,7 @@ impl Host {
         self.results.choose(organization, None);
         for key in keys.iter().chain(&own) {
             self.grants.remove(key);
+            self.rates.forget(key);
             self.own.forget(key);
             self.applied.forget(key);
             self.enabling.forget(key);
