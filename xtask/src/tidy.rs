@@ -15,9 +15,11 @@ use crate::workspace::Workspace;
 mod arrows;
 mod formats;
 mod names;
+mod places;
 mod rust;
 mod samples;
 mod size;
+mod waits;
 
 /// Folders that hold nothing of ours.
 const NOT_OURS: [&str; 5] = [".git", "node_modules", "target", "dist", "data"];
@@ -52,6 +54,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let words: Vec<&str> = hayloft_manifest::formats::words().collect();
     let mut files = Vec::new();
     let mut sources = Vec::new();
+    let mut parsed = Vec::new();
     list(workspace.root(), &mut files)?;
     files.sort();
     for file in &files {
@@ -66,6 +69,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
                     Some(source) => {
                         findings.extend(names::check_rust(&path, &text, &source));
                         findings.extend(formats::check_rust(&path, &source, &words));
+                        parsed.push((path.clone(), source));
                     }
                     None => findings.push(Finding::new(&path, "is not Rust")),
                 }
@@ -80,7 +84,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         }
     }
     findings.extend(size::check(sources.iter().map(|(path, text)| (&**path, &**text))));
+    findings.extend(waits::check(parsed.iter().map(|(path, source)| (&**path, source))));
     findings.extend(samples::check(workspace.root()));
+    findings.extend(places::check(workspace.root()));
     match codegen::stale_files(workspace) {
         Ok(stale) => {
             let message = "is not as the code says; run `make codegen`";
