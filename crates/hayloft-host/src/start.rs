@@ -114,6 +114,7 @@ impl Host {
             uses,
             value_quota: options.value_quota,
             priorities,
+            choosing_pools: Default::default(),
             refusals: Arc::new(Semaphore::new(network::WAITING)),
             workers: Workers::start(
                 options.workers,
