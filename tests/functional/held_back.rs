@@ -51,6 +51,9 @@ async fn what_crashes_too_often_is_held_back_until_a_person_starts_it() {
     assert!(reason.starts_with("it failed 2 times within 10 minutes"), "{reason}");
     assert!(reason.ends_with("it ended with exit code 3"), "{reason}");
 
+    // Who stops it has not looked at why it is held back.
+    let stopped = acme.post(&format!("{FRAIL}/stop"), &json!({})).await.expect(200).json();
+    assert_eq!(stopped["state"], "quarantined", "{stopped:#}");
     // Everybody is told why at once, and nothing runs; after a crash of the host as well.
     for round in 0..2 {
         let refused = acme.call_tool("frail__live", json!({})).await.expect(503).json();

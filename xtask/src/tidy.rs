@@ -19,6 +19,7 @@ mod names;
 mod rust;
 mod samples;
 mod size;
+mod waits;
 
 /// Folders that hold nothing of ours.
 const NOT_OURS: [&str; 5] = [".git", "node_modules", "target", "dist", "data"];
@@ -54,6 +55,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let mut files = Vec::new();
     let mut sources = Vec::new();
     let mut documents = Vec::new();
+    let mut parsed = Vec::new();
     list(workspace.root(), &mut files)?;
     files.sort();
     for file in &files {
@@ -68,6 +70,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
                     Some(source) => {
                         findings.extend(names::check_rust(&path, &text, &source));
                         findings.extend(formats::check_rust(&path, &source, &words));
+                        parsed.push((path.clone(), source));
                     }
                     None => findings.push(Finding::new(&path, "is not Rust")),
                 }
@@ -87,6 +90,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let paths: Vec<String> = files.iter().map(|file| npm::shown(workspace, file)).collect();
     let tree = documents::Tree::new(paths.iter().map(String::as_str));
     findings.extend(documents::check(&documents, &tree));
+    findings.extend(waits::check(parsed.iter().map(|(path, source)| (&**path, source))));
     findings.extend(samples::check(workspace.root()));
     match codegen::stale_files(workspace) {
         Ok(stale) => {

@@ -28,6 +28,8 @@ pub(crate) mod registry;
 pub mod restart;
 pub mod save;
 pub mod statistics;
+pub mod stop;
+pub mod stop_all;
 pub(crate) mod swap;
 pub mod test_connection;
 pub(crate) mod tidy;

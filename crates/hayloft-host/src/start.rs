@@ -23,6 +23,7 @@ use crate::plugins::own::OwnRegistrations;
 use crate::plugins::priority::Priorities;
 use crate::plugins::registry::PluginRegistry;
 use crate::plugins::trial::{Trials, Version};
+use crate::tools::rates::Rates;
 use crate::tools::results::{ResultCache, ResultCaching};
 use crate::tools::shares::Shares;
 use crate::uses::{self, Uses};
@@ -98,6 +99,7 @@ impl Host {
             catalogues: Default::default(),
             items: Default::default(),
             shares: Shares::new(options.calls),
+            rates: Rates::new(options.calls),
             results,
             turns: Default::default(),
             writing: Default::default(),

@@ -23,6 +23,7 @@ mod openapi;
 mod org_create;
 mod org_list;
 mod org_remove;
+mod org_stop;
 mod plugin_call;
 mod plugin_check;
 mod plugin_disable;
@@ -36,6 +37,7 @@ mod plugin_pack;
 mod plugin_permissions;
 mod plugin_restart;
 mod plugin_statistics;
+mod plugin_stop;
 mod plugin_uninstall;
 mod serve;
 mod token_create;
@@ -158,6 +160,7 @@ async fn dispatch(context: &Context<'_>, command: Command) -> Result<ExitCode, F
         Command::Org(OrgCommand::Remove { org_id, server }) => {
             org_remove::run(context, org_id, &server).await?;
         }
+        Command::Org(OrgCommand::Stop { org_id, server }) => org_stop::run(context, org_id, &server).await?,
         Command::Org(OrgCommand::List(server)) => org_list::run(context, &server).await?,
         Command::Token(TokenCommand::Create { role, name, within }) => {
             token_create::run(context, role, name, &within).await?;
@@ -187,6 +190,7 @@ async fn plugin(context: &Context<'_>, command: PluginCommand) -> Result<ExitCod
         PluginCommand::Enable(args) => plugin_enable::run(context, args).await?,
         PluginCommand::Disable { purge, of } => plugin_disable::run(context, purge, &of).await?,
         PluginCommand::Restart(of) => plugin_restart::run(context, &of).await?,
+        PluginCommand::Stop(of) => plugin_stop::run(context, &of).await?,
         PluginCommand::Call { tool, arguments, within } => {
             return plugin_call::run(context, &tool, &arguments, &within).await;
         }

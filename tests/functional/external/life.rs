@@ -158,6 +158,69 @@ async fn people_see_how_servers_elsewhere_are_and_begin_anew_with_them() {
 }
 
 #[tokio::test]
+async fn who_stops_it_lets_go_of_its_servers_until_the_next_call() {
+    let world = all_elsewhere("/one", json!({})).await;
+    until("the session", async || world.shown("main").await["connected"] == true).await;
+    let shown = world.acme.post(&format!("plugins/{PLUGIN}/stop"), &json!({})).await.expect(200).json();
+    assert_eq!(shown["state"], "ready", "{shown:#}");
+    assert_eq!(world.shown("main").await["connected"], false);
+    text_of(world.call("headers", json!({})).await);
+    assert_eq!((opened(&world, "/one").await, world.workers().await), (2, 0));
+}
+
+#[tokio::test]
+async fn the_servers_of_a_plugin_without_code_judge_its_credentials() {
+    let plugins = PluginFolder::new();
+    let more = json!({
+        "configSchema": { "apiKey": { "type": "string", "label": "Key", "encrypted": true } },
+        "capabilities": { "mcp": {
+            "connection": { "type": "remote", "url": "http://simple.outside.test/locked" },
+            "transport": "http", "auth": ["apiKey"],
+        } },
+    });
+    plugins.plugin(PLUGIN).file("manifest.json", manifest("", more));
+    let world = World::with(plugins).await;
+    let validate = async |more: Value| {
+        let mut body = json!({ "pluginId": PLUGIN });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let headers = [("x-organization-id", world.acme.id.as_str()), ("content-type", "application/json")];
+        let api = world.server.api(Some(&world.acme.token));
+        api.send(&Method::POST, "/v1/plugins.validateAuth", &headers, body.to_string()).await
+    };
+    let verdict = async |more: Value| validate(more).await.expect(200).json()["result"]["data"].take();
+    world.acme.enable(PLUGIN, json!({ "apiKey": "wrong-canary" })).await;
+    let told = verdict(json!({})).await;
+    assert_eq!(told["valid"], false, "{told}");
+    let error = told["error"].as_str().unwrap();
+    assert!(error.contains("`main`") && error.contains("HTTP 401") && !error.contains("canary"), "{error}");
+
+    // Others are tried, and saved nowhere.
+    assert_eq!(
+        verdict(json!({ "configuration": { "apiKey": "canary-key" } })).await,
+        json!({ "valid": true })
+    );
+    assert_eq!(verdict(json!({})).await["valid"], false);
+    world.acme.enable(PLUGIN, json!({ "apiKey": "canary-key" })).await;
+    assert_eq!(verdict(json!({})).await, json!({ "valid": true }));
+    world.until_listed("headers").await;
+    let other = verdict(json!({ "configuration": { "apiKey": "another-canary" } })).await;
+    assert_eq!(other["valid"], false, "{other}");
+    // What was tried has not come into the way of what is saved.
+    assert!(text_of(world.call("headers", json!({})).await).contains("Bearer canary-key"));
+
+    // Who says neither yes nor no has not judged.
+    world.write("manifest.json", &manifest("/fickle", json!({})));
+    world.make_fickle(500).await;
+    until("no verdict", async || validate(json!({})).await.status == 502).await;
+    let problem = validate(json!({})).await.expect(502).json();
+    let message = problem["error"]["message"].as_str().unwrap();
+    assert!(message.contains("nobody could judge"), "{problem}");
+    world.make_fickle(200).await;
+    assert_eq!(verdict(json!({})).await, json!({ "valid": true }));
+    assert_eq!(world.workers().await, 0);
+}
+
+#[tokio::test]
 async fn a_refused_launch_reaches_nobody() {
     let world = all_elsewhere(ONE, &json!({ "network": [] })).await;
     let wants_more = json!({ "network": ["new.outside.test"] });

@@ -22,6 +22,8 @@ impl Host {
         self.authorize(caller, organization, Scope::PluginsWrite)?;
         let (_, key) = self.plugins.named_or(organization, id, CheckHealthError::UnknownPlugin)?;
         let failure = match self.validate_auth(caller, organization, id, AuthTrial::default()).await {
+            // Where they judged, its servers have just listed their tools.
+            Ok(verdict) if verdict.valid && self.is_all_elsewhere(&key) => None,
             Ok(verdict) if verdict.valid => self.servers_failure(&key).await,
             Ok(verdict) => {
                 Some(verdict.error.unwrap_or_else(|| String::from("its credentials are not valid")))

@@ -95,7 +95,8 @@ impl Host {
             self.adopt_remotes(key, worker.id(), Others::Keep).await?;
             self.publish_tools(key, worker.id(), worker.revision(), Others::Keep).await?;
         }
-        failures.extend(self.list_elsewhere(key).await);
+        let elsewhere = self.list_elsewhere(key).await.into_iter();
+        failures.extend(elsewhere.map(|(server, failure)| (server, failure.why)));
         Ok(failures)
     }
 }

@@ -22,6 +22,13 @@ pub(crate) enum OrgCommand {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// End all that runs of an organization. Its plugins stay switched on: the next calls start them again.
+    Stop {
+        /// The organization's id, `org_…`.
+        org_id: OrganizationId,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// List the organizations that the token can see.
     List(ServerArgs),
 }

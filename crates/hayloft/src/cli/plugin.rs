@@ -46,6 +46,8 @@ pub(crate) enum PluginCommand {
     },
     /// Start a plugin anew. One that is held back because it crashed too often is released.
     Restart(PluginArgs),
+    /// End a plugin's worker once its calls have ended. It stays switched on: the next call starts it again.
+    Stop(PluginArgs),
     /// Show what a plugin may do, and what it asks for beyond that.
     Permissions {
         /// Grant all that it asks for now.

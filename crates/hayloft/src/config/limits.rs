@@ -29,6 +29,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("limits.recycle_drain", "HAYLOFT_LIMITS_RECYCLE_DRAIN"),
     Setting::new("limits.tool_call", "HAYLOFT_LIMITS_TOOL_CALL"),
     Setting::new("limits.tool_call_total", "HAYLOFT_LIMITS_TOOL_CALL_TOTAL"),
+    Setting::new("limits.plugin_rate", "HAYLOFT_LIMITS_PLUGIN_RATE"),
+    Setting::new("limits.plugin_burst", "HAYLOFT_LIMITS_PLUGIN_BURST"),
     Setting::new("limits.calls_at_once", "HAYLOFT_LIMITS_CALLS_AT_ONCE"),
     Setting::new("limits.calls_waiting", "HAYLOFT_LIMITS_CALLS_WAITING"),
     Setting::new("limits.call_wait", "HAYLOFT_LIMITS_CALL_WAIT"),
@@ -147,6 +149,8 @@ impl Limits {
         };
         let defaults = CallLimits::default();
         let calls = CallLimits {
+            rate: settings.count("limits.plugin_rate", defaults.rate),
+            burst: settings.positive("limits.plugin_burst", defaults.burst),
             at_once: settings.positive("limits.calls_at_once", defaults.at_once),
             waiting: settings.count("limits.calls_waiting", defaults.waiting),
             wait: settings.duration("limits.call_wait", defaults.wait),
