@@ -146,9 +146,20 @@ fn packument(name: &str, archive: &[u8]) -> Vec<u8> {
     serde_json::to_vec(&packument).unwrap()
 }
 
+/// A package of many bytes in a small archive.
+const LARGE: &str = "large-dep";
+
 fn archive(name: &str) -> Option<Vec<u8>> {
-    let files = PACKAGES.iter().find(|(known, _)| *known == name)?.1;
     let folder = tempfile::tempdir().unwrap();
+    let large: &[_] = &[("package.json", r#"{ "name": "large-dep", "version": "1.0.0" }"#)];
+    let files = match PACKAGES.iter().find(|(known, _)| *known == name) {
+        Some((_, files)) => files,
+        None if name == LARGE => {
+            std::fs::write(folder.path().join("zeros"), vec![0; 32 << 20]).unwrap();
+            large
+        }
+        None => return None,
+    };
     for (name, text) in files {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
