@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
@@ -74,6 +75,13 @@ pub(crate) enum Suite {
     Cycles,
     /// An hour of everything at once. Only when it is asked for.
     Soak,
+}
+
+impl fmt::Display for Suite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("a suite", |value| value.get_name()))
+    }
 }
 
 impl Suite {

@@ -22,62 +22,26 @@ mod warm;
 use crate::metric::Metric;
 use crate::options::{Options, Suite};
 
-/// Runs the suites that were asked for, one after the other.
-pub(crate) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
-    let mut metrics = Vec::new();
-    if options.wants(Suite::Generator) {
-        metrics.extend(generator::run(options).await?);
+/// Runs a suite.
+pub(crate) async fn run(suite: Suite, options: &Options) -> anyhow::Result<Vec<Metric>> {
+    match suite {
+        Suite::Generator => generator::run(options).await,
+        Suite::ToolCall => tool_call::run(options).await,
+        Suite::Crowd => crowd::run(options).await,
+        Suite::Route => route::run(options).await,
+        Suite::Start => start::run(options).await,
+        Suite::Warm => warm::run(options).await,
+        Suite::Jail => jail::run(options).await,
+        Suite::Egress => egress::run(options).await,
+        Suite::Packages => packages::run(options).await,
+        Suite::Launch => launch::run(options).await,
+        Suite::Idle => idle::run(options).await,
+        Suite::Storm => storm::run(options).await,
+        Suite::Recovery => recovery::run(options).await,
+        Suite::Tenants => tenants::run(options).await,
+        Suite::Growth => growth::run(options).await,
+        Suite::Neighbours => neighbours::run(options).await,
+        Suite::Cycles => cycles::run(options).await,
+        Suite::Soak => soak::run(options).await,
     }
-    if options.wants(Suite::ToolCall) {
-        metrics.extend(tool_call::run(options).await?);
-    }
-    if options.wants(Suite::Crowd) {
-        metrics.extend(crowd::run(options).await?);
-    }
-    if options.wants(Suite::Route) {
-        metrics.extend(route::run(options).await?);
-    }
-    if options.wants(Suite::Start) {
-        metrics.extend(start::run(options).await?);
-    }
-    if options.wants(Suite::Warm) {
-        metrics.extend(warm::run(options).await?);
-    }
-    if options.wants(Suite::Jail) {
-        metrics.extend(jail::run(options).await?);
-    }
-    if options.wants(Suite::Egress) {
-        metrics.extend(egress::run(options).await?);
-    }
-    if options.wants(Suite::Packages) {
-        metrics.extend(packages::run(options).await?);
-    }
-    if options.wants(Suite::Launch) {
-        metrics.extend(launch::run(options).await?);
-    }
-    if options.wants(Suite::Idle) {
-        metrics.extend(idle::run(options).await?);
-    }
-    if options.wants(Suite::Storm) {
-        metrics.extend(storm::run(options).await?);
-    }
-    if options.wants(Suite::Recovery) {
-        metrics.extend(recovery::run(options).await?);
-    }
-    if options.wants(Suite::Tenants) {
-        metrics.extend(tenants::run(options).await?);
-    }
-    if options.wants(Suite::Growth) {
-        metrics.extend(growth::run(options).await?);
-    }
-    if options.wants(Suite::Neighbours) {
-        metrics.extend(neighbours::run(options).await?);
-    }
-    if options.wants(Suite::Cycles) {
-        metrics.extend(cycles::run(options).await?);
-    }
-    if options.wants(Suite::Soak) {
-        metrics.extend(soak::run(options).await?);
-    }
-    Ok(metrics)
 }

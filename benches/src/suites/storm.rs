@@ -25,10 +25,14 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     let strongest = Ground::start(options, Tier::A)?;
     let unjailed = Ground::start(options, Tier::Off)?;
     let plugin = hello_tool();
-    let empty = unjailed.jail(&plugin.root).await?;
     let few = 10;
     let many = options.count(50, 12);
     let crowd = options.count(100, 16);
+    // One for each: all processes of a jail have its limit of memory together.
+    let mut empty = Vec::new();
+    for _ in 0..crowd {
+        empty.push(unjailed.jail(&plugin.root).await?);
+    }
     let mut server = TestServer::builder()
         .binary(&options.hayloft)
         .plugins(workspace::example_plugins())
@@ -54,7 +58,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
         // Its workers must not be in the way of what comes next.
         server.terminate().await;
         for (storm, (ours, count)) in storms.iter_mut().zip(taken) {
-            let nothing = processes(&unjailed, &empty, count).await?;
+            let nothing = processes(&unjailed, &empty[..count]).await?;
             // The first one only warms up.
             if round > 0 {
                 storm.ours.push(ours);
@@ -62,7 +66,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
             }
         }
     }
-    empty.end().await?;
+    try_join_all(empty.iter().map(Jail::end)).await?;
     let names = [
         ("storm.ten", "10 jailed workers at once, until all have answered ÷ 10 times `node -e 0` at once"),
         ("storm.fifty", "50 jailed workers at once ÷ 50 times `node -e 0` at once"),
@@ -92,9 +96,9 @@ async fn workers(ground: &Ground, plugin: &Plugin, count: usize) -> anyhow::Resu
     Ok(took)
 }
 
-/// `node -e 0` so many times at once, until the last has ended.
-async fn processes(ground: &Ground, empty: &Jail, count: usize) -> anyhow::Result<Duration> {
+/// `node -e 0` in each of the jails at once, until the last has ended.
+async fn processes(ground: &Ground, empty: &[Jail]) -> anyhow::Result<Duration> {
     let start = Instant::now();
-    try_join_all((0..count).map(|_| start_nothing(ground, empty))).await?;
+    try_join_all(empty.iter().map(|jail| start_nothing(ground, jail))).await?;
     Ok(start.elapsed())
 }

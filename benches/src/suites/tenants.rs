@@ -5,16 +5,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use futures::future::try_join_all;
+use hayloft_sandbox::Tier;
 use hayloft_testkit::{Organization, PluginFolder, TestServer};
 use tokio::time::sleep;
 
 use crate::callers::{Caller, Tool};
 use crate::cpu;
+use crate::direct_worker::DirectWorker;
+use crate::ground::Ground;
 use crate::load::{Burst, burst, quantile};
 use crate::memory::{kib_at_rest, kib_of};
 use crate::metric::{Metric, Unit};
 use crate::options::Options;
-use crate::programs::{HELLO, hello_again, organizations, tool_of};
+use crate::programs::{HELLO, hello_again, hello_tool, organizations, tool_of};
 
 /// The tools of the plugins, by the names that the endpoint gives them.
 const TOOLS: [&str; 10] = [
@@ -92,8 +95,16 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     let quiet = quiet(&estate.server, &workers).await?;
 
     let mut single = alone.callers().await?;
+    let unjailed = Ground::start(options, Tier::Off)?;
+    let mut direct = Vec::new();
+    for _ in 0..callers.len() {
+        let mut worker = DirectWorker::start(&unjailed, &hello_tool()).await?;
+        worker.bind().await?;
+        direct.push(worker);
+    }
     let (mut median, mut alone_median, mut crowd, mut alone_crowd) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut direct_median, mut direct_alone_median) = (Vec::new(), Vec::new());
     // As many at once as there are organizations, each on another worker.
     let mut same = try_join_all((0..count).map(|_| {
         let target = tool_of(&alone.server, &alone.organizations[0], Tool { name: TOOLS[0], ..HELLO });
@@ -101,19 +112,31 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     }))
     .await?;
     for _ in 0..options.rounds() {
-        median.push(in_turn(&mut callers, options.calls(2_000)).await?);
-        alone_median.push(in_turn(&mut single, options.calls(2_000)).await?);
+        for (callers, medians) in [(&mut callers, &mut median), (&mut single, &mut alone_median)] {
+            try_join_all(callers.iter_mut().map(Caller::reopen)).await?;
+            medians.push(in_turn(callers, options.calls(2_000), Caller::call).await?);
+        }
+        let call = async |worker: &mut DirectWorker| worker.call(&HELLO).await;
+        direct_median.push(in_turn(&mut direct, options.calls(2_000), call).await?);
+        direct_alone_median.push(in_turn(&mut direct[..1], options.calls(2_000), call).await?);
         let calls = options.calls(8_000);
         let first = &mut callers[..count];
         crowd.push(burst("many organizations", Some(estate.server.pid()), first, calls).await?);
         alone_crowd.push(burst("one organization", Some(alone.server.pid()), &mut same, calls).await?);
     }
+    try_join_all(direct.into_iter().map(DirectWorker::stop)).await?;
     Ok(vec![
         Metric::ratio_of(
             "tenants.call",
             "tool call, 1 caller, in turn at 500 workers of 50 organizations ÷ at the only worker",
             &median,
             &alone_median,
+        ),
+        Metric::ratio_of(
+            "tenants.direct",
+            "the same without Hayloft, each by its worker's own channel",
+            &direct_median,
+            &direct_alone_median,
         ),
         Metric::ratio(
             "tenants.cpu",
@@ -133,14 +156,17 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     ])
 }
 
-/// The median of so many calls, one at a time, each by the next caller.
-async fn in_turn(callers: &mut [Caller], calls: usize) -> anyhow::Result<Duration> {
-    try_join_all(callers.iter_mut().map(Caller::reopen)).await?;
+/// The median of so many calls, one at a time, each of the next one.
+async fn in_turn<T>(
+    all: &mut [T],
+    calls: usize,
+    mut call: impl AsyncFnMut(&mut T) -> anyhow::Result<()>,
+) -> anyhow::Result<Duration> {
     let mut latencies = Vec::with_capacity(calls);
-    let places = callers.len();
+    let places = all.len();
     for number in 0..calls {
         let start = Instant::now();
-        callers[number % places].call().await?;
+        call(&mut all[number % places]).await?;
         latencies.push(start.elapsed());
     }
     latencies.sort_unstable();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use hayloft_model::{Caller, OrganizationId, Scope, Secret, TokenId};
 use hayloft_store::tokens::{Token, TokenHash};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 pub mod change_role;
 pub mod create_organization;
@@ -40,6 +40,8 @@ pub(crate) struct AccessTable {
     administrator: TokenHash,
     organizations: ArcSwap<HashMap<OrganizationId, Arc<str>>>,
     tokens: ArcSwap<HashMap<TokenHash, Caller>>,
+    /// Held by whoever changes who may do what, over the store and this table, so that they never differ on who was last.
+    pub(crate) changing: Mutex<()>,
     /// Told whenever somebody may do less than before, or something else.
     changed: watch::Sender<()>,
 }
@@ -50,6 +52,7 @@ impl AccessTable {
             administrator: TokenHash::of(administrator.expose()),
             organizations: ArcSwap::default(),
             tokens: ArcSwap::default(),
+            changing: Mutex::default(),
             changed: watch::Sender::default(),
         }
     }

@@ -235,6 +235,8 @@ pub struct HostInner {
     pub(crate) value_quota: ValueQuota,
     pub(crate) disk_quota: u64,
     pub(crate) priorities: plugins::priority::Priorities,
+    /// Held by whoever chooses the size of a pool, over the store and the pools.
+    pub(crate) choosing_pools: tokio::sync::Mutex<()>,
     pub(crate) store: Store,
     pub(crate) journal: Journal,
     pub(crate) workers: Workers,

@@ -119,6 +119,7 @@ impl Host {
             value_quota: options.value_quota,
             disk_quota: options.disk_quota,
             priorities,
+            choosing_pools: Default::default(),
             refusals: Arc::new(Semaphore::new(network::WAITING)),
             workers: Workers::start(
                 options.workers,

@@ -143,7 +143,7 @@ pub(crate) async fn fetch(
     let result = result.to_owned();
     let originals = if folder.is_empty() { copied.originals.clone() } else { Vec::new() };
     let reader = tokio::task::spawn_blocking(move || take_out(packed.stream, &result, room, &originals));
-    let read = workshop.read_within(workshop.fetch_within(), reader).await?;
+    let read = workshop.read_within(reader).await?;
     read.map_err(|fault| fault.in_phase(last))?;
     if packed.packer.succeeded().await {
         return Ok(());

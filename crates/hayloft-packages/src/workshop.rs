@@ -200,11 +200,6 @@ impl Workshop {
         Ok((exit.is_success(), said.tail(usize::MAX)))
     }
 
-    /// How long reading what was made may take.
-    pub(crate) const fn fetch_within(&self) -> Duration {
-        self.limits.fetch
-    }
-
     /// How long all steps of a phase may take together.
     pub(crate) const fn within(&self, phase: Phase) -> Duration {
         match phase {

@@ -242,8 +242,7 @@ impl Jail {
         {
             let mut registry = tenancy.registry();
             if registry.ended {
-                drop(registry);
-                return Err(died(&label, tenancy.first.pid));
+                return Err(over(&label, tenancy.first.pid, registry.over_memory));
             }
             registry.next += 1;
             spawn.id = registry.next;
@@ -256,7 +255,10 @@ impl Jail {
         drop(descriptors);
         let outcome = match sent {
             Ok(()) => match timeout(PATIENCE, start).await {
-                Ok(told) => told.map_err(|_| died(&label, tenancy.first.pid)),
+                Ok(told) => told.map_err(|_| {
+                    let over_memory = tenancy.registry().over_memory;
+                    over(&label, tenancy.first.pid, over_memory)
+                }),
                 Err(_) => {
                     // The first process gives it up by itself; this is for one that does not answer.
                     let _ = tenancy.kill(id);
@@ -386,6 +388,14 @@ pub(crate) fn error(step: Step, label: &str, source: io::Error) -> JailError {
 pub(crate) fn refusal(label: &str, failure: Failure) -> JailError {
     let source = io::Error::from_raw_os_error(failure.errno);
     JailError { path: failure.path, ..error(failure.step, label, source) }
+}
+
+/// The jail ended before the process could start: by itself, or because what ran in it took more memory than it may.
+fn over(label: &str, pid: i32, over_memory: bool) -> JailError {
+    match over_memory {
+        true => error(Step::Execute, label, io::ErrorKind::OutOfMemory.into()),
+        false => died(label, pid),
+    }
 }
 
 /// The first process says nothing and does not end.

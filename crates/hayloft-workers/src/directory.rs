@@ -16,7 +16,7 @@ pub(crate) struct Directory {
 
 impl Directory {
     /// The serving worker, noted as used, so that it is not found idle before its user gets to it.
-    pub(crate) fn serving(&self, key: &InstanceKey) -> Option<Worker> {
+    pub(crate) fn engage(&self, key: &InstanceKey) -> Option<Worker> {
         let serving = self.serving.read().unwrap_or_else(PoisonError::into_inner);
         let worker = serving.get(key).filter(|worker| worker.is_alive())?;
         worker.inner.activity.touch();
@@ -24,7 +24,7 @@ impl Directory {
     }
 
     /// The serving worker, for somebody who only looks: that keeps no worker from being idle.
-    pub(crate) fn look(&self, key: &InstanceKey) -> Option<Worker> {
+    pub(crate) fn serving(&self, key: &InstanceKey) -> Option<Worker> {
         let serving = self.serving.read().unwrap_or_else(PoisonError::into_inner);
         serving.get(key).filter(|worker| worker.is_alive()).cloned()
     }

@@ -17,6 +17,10 @@ use crate::throttle::Throttle;
 /// How many turns pass between two looks at what is no hurry, or costs much: memory, and jails without a group.
 const SELDOM: u64 = 5;
 
+/// A worker that used no more than this part of a core, in percent, between two looks rests. Where there are hundreds,
+/// nearly all of them do.
+const AT_REST: u32 = 1;
+
 /// The last figures of a worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sample {
@@ -89,7 +93,7 @@ fn look(
     watched.retain_mut(|one| {
         // Not all of them in the same turn.
         let its_turn = turn % SELDOM == one.phase;
-        let processor = its_turn || one.subject.meter.is_grouped();
+        let processor = its_turn || (one.subject.meter.is_grouped() && !one.rests);
         (!processor || one.look_at_processor(now, sampling))
             && (!its_turn || one.look_at_memory(now, sampling, reports))
     });
@@ -100,6 +104,9 @@ fn look(
 struct Watched {
     subject: Subject,
     phase: u64,
+    /// It is looked at seldom until it moves.
+    rests: bool,
+    looked: Instant,
     throttle: Option<Throttle>,
     /// The next time that too much memory is told of.
     tell_after: Instant,
@@ -110,6 +117,8 @@ impl Watched {
     fn new(subject: Subject, phase: u64, pause: Duration) -> Self {
         Self {
             phase,
+            rests: false,
+            looked: Instant::now(),
             figures: Figures::new(&subject.plugin),
             tell_after: Instant::now() + pause,
             throttle: None,
@@ -119,12 +128,14 @@ impl Watched {
 
     /// Gives whether there is anything left to look at.
     fn look_at_processor(&mut self, now: Instant, sampling: Sampling) -> bool {
-        let Self { subject, throttle, figures, .. } = self;
+        let Self { subject, throttle, figures, rests, looked, .. } = self;
         let Some(used) = subject.meter.processor_time() else {
             // Where nothing counts it, memory is still there to look at.
             return subject.meter.memory_bytes().is_some();
         };
-        figures.processor(used);
+        let since = now.saturating_duration_since(std::mem::replace(looked, now));
+        let is_calm = figures.processor(used) * 100 <= since * AT_REST;
+        *rests = is_calm && throttle.as_ref().is_none_or(|throttle| !throttle.is_throttled());
         if subject.meter.is_grouped() {
             let throttle = throttle.get_or_insert_with(|| Throttle::new(now, Duration::ZERO));
             let meter = &subject.meter;
@@ -204,10 +215,12 @@ impl Figures {
         }
     }
 
-    /// The sum never falls, also when a worker is gone.
-    fn processor(&mut self, used: Duration) {
-        self.processor_gauge.increment(used.saturating_sub(self.processor).as_secs_f64());
-        self.processor = self.processor.max(used);
+    /// Gives what was used since the last time. The sum never falls, also when a worker is gone.
+    fn processor(&mut self, used: Duration) -> Duration {
+        let since = used.saturating_sub(self.processor);
+        self.processor_gauge.increment(since.as_secs_f64());
+        self.processor += since;
+        since
     }
 
     fn memory(&mut self, used: u64) {

@@ -366,7 +366,7 @@ impl SamplingSettings {
 /// How often workers are measured, and from where on something follows.
 #[derive(Clone, Copy, Debug)]
 pub struct Sampling {
-    /// Between two looks at the processor time. Memory is looked at every fifth time.
+    /// Between two looks at the processor time. Memory is looked at every fifth time, and so is a worker that does nothing.
     pub interval: Duration,
     /// A worker that used more of the processor in the last second, in percent of one core, goes last until it is calm.
     pub throttle_above: u32,

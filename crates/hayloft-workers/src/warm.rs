@@ -95,7 +95,7 @@ struct Wanted {
     /// The last starts, the newest one at the end.
     starts: Vec<Instant>,
     workers: Vec<Member>,
-    /// What a worker held that was measured last.
+    /// The most that a worker of it was seen to hold: what loads its plugin still holds less than it will.
     memory: u64,
     failures: u32,
     /// None is started before that.
@@ -235,7 +235,7 @@ impl WarmPool {
         for wanted in &mut self.wanted {
             if let Some(member) = wanted.workers.iter_mut().find(|member| member.id == worker) {
                 member.memory = Some(memory);
-                wanted.memory = memory;
+                wanted.memory = wanted.memory.max(memory);
             }
         }
     }

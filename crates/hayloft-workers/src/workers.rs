@@ -34,6 +34,13 @@ pub struct Workers {
     queue: Arc<Queue>,
 }
 
+/// Whether a worker that is started beside another one is told of its settings.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Values {
+    New,
+    Same,
+}
+
 impl Workers {
     /// Begins to look after workers. Processes of an earlier host must have been ended before, by
     /// [`hayloft_sandbox::sweep`] with the same marker; their folders are removed here. Must be called inside a tokio
@@ -75,21 +82,21 @@ impl Workers {
     /// The serving worker of an instance, if there is one, for somebody who begins something on it now: it counts as used.
     #[must_use]
     pub fn engage(&self, key: &InstanceKey) -> Option<Worker> {
-        self.shared.directory.serving(key)
+        self.shared.directory.engage(key)
     }
 
     /// The serving worker of an instance, if there is one, for somebody who only looks: that keeps no worker from being
     /// idle.
     #[must_use]
     pub fn serving(&self, key: &InstanceKey) -> Option<Worker> {
-        self.shared.directory.look(key)
+        self.shared.directory.serving(key)
     }
 
     /// What is known of the serving worker of an instance, if there is one. Nobody is asked and nothing is waited for, so
     /// that it is told at once whatever the worker does; and it does not count as use.
     #[must_use]
     pub fn vital_signs(&self, key: &InstanceKey) -> Option<VitalSigns> {
-        let worker = self.shared.directory.look(key)?;
+        let worker = self.shared.directory.serving(key)?;
         let facts = worker.inner.facts.borrow();
         Some(VitalSigns { stalled_since: facts.stalled_since, kept: facts.kept.clone() })
     }
@@ -151,7 +158,7 @@ impl Workers {
     /// # Errors
     /// When it does not start, or the hook fails. Nothing of it is left then.
     pub async fn candidate(&self, key: &InstanceKey, launch: Launch) -> Result<Candidate, CandidateError> {
-        self.beside(key, launch, Some(HookCall::ConfigUpdate)).await
+        self.beside(key, launch, Values::New).await
     }
 
     /// Starts a worker beside the serving one on the values that this has already: it is told of no new ones.
@@ -159,14 +166,14 @@ impl Workers {
     /// # Errors
     /// When it does not start. Nothing of it is left then.
     pub async fn replacement(&self, key: &InstanceKey, launch: Launch) -> Result<Candidate, CandidateError> {
-        self.beside(key, launch, None).await
+        self.beside(key, launch, Values::Same).await
     }
 
     async fn beside(
         &self,
         key: &InstanceKey,
         launch: Launch,
-        hook: Option<HookCall>,
+        values: Values,
     ) -> Result<Candidate, CandidateError> {
         let (workers, key, launch) = (self.clone(), key.clone(), Box::new(launch));
         // A task of its own: if the caller goes away, what it gives is dropped, and that ends the worker.
@@ -176,8 +183,8 @@ impl Workers {
                 .await
                 .unwrap_or(Err(CandidateError::ShuttingDown))?;
             let candidate = Candidate::new(workers.clone(), worker.clone());
-            if let Some(hook) = hook
-                && let Err(error) = worker.call_hook(hook).await
+            if values == Values::New
+                && let Err(error) = worker.call_hook(HookCall::ConfigUpdate).await
             {
                 return Err(CandidateError::Hook { hook: "onConfigUpdate", error });
             }

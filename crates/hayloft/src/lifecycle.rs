@@ -42,11 +42,21 @@ pub(crate) async fn serve(
         Failure::new(chain(&error)).maybe_hint(hint)
     })?;
     sweep_leftovers(data_dir.path()).await;
-    let sandbox =
-        wire::sandbox(config, vec![runtime.node.clone()], stage, wire::marker(data_dir.path())).await?;
-    let report = sandbox.isolation().clone();
     let ports = Ports::default();
-    let store = wire::store(config, &data_dir, &ports).await;
+    // Neither needs the other, and each is a good part of the start.
+    let (sandbox, store) = tokio::join!(
+        wire::sandbox(config, vec![runtime.node.clone()], stage, wire::marker(data_dir.path())),
+        wire::store(config, &data_dir, &ports),
+    );
+    let sandbox = match (sandbox, &store) {
+        (Ok(sandbox), _) => sandbox,
+        (Err(failure), Err(_)) => return Err(failure),
+        (Err(failure), Ok(store)) => {
+            let _ = store.close().await;
+            return Err(failure);
+        }
+    };
+    let report = sandbox.isolation().clone();
     if let Err(refusal) = isolation::demand(&report, config.runtime.isolation) {
         refuse(store, &report, config.runtime.isolation).await;
         return Err(refusal);

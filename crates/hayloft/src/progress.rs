@@ -69,21 +69,21 @@ impl Progress {
 
     /// A step began, with so much done before it.
     pub(crate) fn step(&self, number: u64, steps: u64, percent: u64, title: &str) {
-        let message = output::plain(&format!("{number}/{steps} {title}"));
+        let message = format!("{number}/{steps} {title}");
         if self.bar.is_hidden() {
             return note(&message);
         }
         self.bar.set_position(percent);
-        self.bar.set_message(message);
+        self.bar.set_message(output::plain(&message));
     }
 
     /// A line that a program wrote.
     pub(crate) fn line(&self, text: &str) {
-        let line = output::plain(&format!("  {text}"));
+        let line = format!("  {text}");
         if self.bar.is_hidden() {
             return note(&line);
         }
-        self.bar.println(line);
+        self.bar.println(output::plain(&line));
     }
 
     /// It is over. Nothing of the bar stays.

@@ -10,8 +10,8 @@ import { placeIn } from "./place.js";
 /** So many modules are looked at. */
 const MOST_MODULES = 40;
 
-/** How long a look at one of them may take, in milliseconds. */
-const PATIENCE = 2000;
+/** How long the whole search may take, in milliseconds: that something failed must still be told in time. */
+const PATIENCE = 3000;
 
 const IMPORTED = /\b(?:from|import|require)\s*\(?\s*["'](\.{1,2}\/[^"']+)["']/g;
 
@@ -19,12 +19,15 @@ const IMPORTED = /\b(?:from|import|require)\s*\(?\s*["'](\.{1,2}\/[^"']+)["']/g;
 export function findSyntaxError(root: string, entry: string): string | undefined {
   const { spawnSync } = process.getBuiltinModule("node:child_process");
   const found = [entry];
+  const until = performance.now() + PATIENCE;
   for (const file of found) {
+    const left = Math.ceil(until - performance.now());
+    if (left <= 0) return undefined;
     const text = read(file);
     if (text === undefined) continue;
     const { status, stderr } = spawnSync(process.execPath, ["--check", file], {
       encoding: "utf8",
-      timeout: PATIENCE,
+      timeout: left,
     });
     if (status !== 0) return placeIn(root, stderr);
     for (const [, name] of text.matchAll(IMPORTED)) {

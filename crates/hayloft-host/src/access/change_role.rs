@@ -37,6 +37,7 @@ impl Host {
         self.authorize(caller, organization, Scope::Access)?;
         let (host, caller) = (self.clone(), caller.clone());
         uninterrupted(async move {
+            let _changing = host.access.changing.lock().await;
             match host.store.tokens().change_role(organization, token, role, &caller).await {
                 Ok(changed) => {
                     host.access.put_token(&changed);

@@ -64,6 +64,7 @@ impl Host {
         }
         let (host, caller) = (self.clone(), caller.clone());
         uninterrupted(async move {
+            let _changing = host.access.changing.lock().await;
             let created =
                 host.store.tokens().create(organization, wish.role, wish.name.as_deref(), &caller).await;
             let (record, token) = created.map_err(StoreError::from)?;

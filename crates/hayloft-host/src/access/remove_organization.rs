@@ -23,7 +23,7 @@ pub enum RemoveOrganizationError {
 impl Host {
     /// Removes an organization. Before anything else its tokens are worthless and its routes lead nowhere. Then its plugins
     /// are switched off like any others, so that their `onDisable` runs, and all that it gave is erased. Its id never
-    /// comes back. Gives the tokens that it had.
+    /// comes back. What hangs on its tokens is let go of by `let_go`, before anything is waited for.
     ///
     /// # Errors
     /// See [`RemoveOrganizationError`].
@@ -39,12 +39,15 @@ impl Host {
         }
         let (host, caller) = (self.clone(), caller.clone());
         uninterrupted(async move {
+            let changing = host.access.changing.lock().await;
             match host.store.removed_organizations().add(organization, &caller).await {
                 Ok(()) => {}
                 Err(WriteError::UnknownOrganization(_)) => return Err(Denied::UnknownOrganization.into()),
                 Err(WriteError::Database(error)) => return Err(StoreError::from(error).into()),
             }
-            let_go(&host.access.remove_organization(organization));
+            let tokens = host.access.remove_organization(organization);
+            drop(changing);
+            let_go(&tokens);
             Ok(host.clear_out(organization, &caller).await?)
         })
         .await
@@ -96,9 +99,11 @@ impl Host {
         }
         self.store.removed_organizations().erase(organization).await?;
         self.instances.forget(organization);
+        self.priorities.forget_organization(organization);
         self.results.choose(organization, None);
         for key in keys.iter().chain(&own) {
             self.grants.remove(key);
+            self.trials.end(key);
             self.own.forget(key);
             self.applied.forget(key);
             self.enabling.forget(key);

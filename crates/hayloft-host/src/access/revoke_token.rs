@@ -36,6 +36,7 @@ impl Host {
         self.authorize(caller, organization, Scope::Access)?;
         let (host, caller) = (self.clone(), caller.clone());
         uninterrupted(async move {
+            let _changing = host.access.changing.lock().await;
             match host.store.tokens().revoke(organization, token, &caller).await {
                 Ok(_) => {
                     host.access.remove_token(token);

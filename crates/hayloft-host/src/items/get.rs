@@ -29,7 +29,11 @@ impl Host {
     ) -> Result<Box<RawValue>, CallToolError> {
         self.authorize(caller, organization, Scope::ToolsCall)?;
         let found = match request.kind {
-            ItemKind::Prompt => self.prompt(organization, &request.identity).await,
+            // To look for what no list has asks every plugin that was never asked.
+            ItemKind::Prompt => tokio::select! {
+                found = self.prompt(organization, &request.identity) => found,
+                () = request.cancelled.cancelled() => return Err(ToolFailure::Cancelled.into()),
+            },
             ItemKind::Resource | ItemKind::Template => place(organization, &request.identity),
         };
         let found = found.filter(|(key, ..)| self.instances.get(key).is_some_and(|found| found.enabled));

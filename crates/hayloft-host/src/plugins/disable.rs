@@ -53,16 +53,30 @@ impl Host {
     pub(crate) async fn switch_off_for(&self, caller: &Caller, key: &InstanceKey) -> Result<(), StoreError> {
         // What was wished before does not come true any more.
         self.drop_wish(key).await;
-        let writing = self.writing.take(key).await;
-        if self.instances.get(key).is_some_and(|instance| instance.enabled) {
-            let off = InstanceChange::new().enabled(false);
-            let changed = self.store.instances().change(key, off, Some(caller)).await;
-            self.applied.before(key, true);
-            self.instances.saved(changed?);
-        }
-        drop(writing);
+        self.write_off(key, caller).await?;
         self.reconcile(key).await;
         Ok(())
+    }
+
+    /// Has the row say that it is off. Gives whether it said something else.
+    pub(super) async fn write_off(&self, key: &InstanceKey, caller: &Caller) -> Result<bool, StoreError> {
+        let _writing = self.writing.take(key).await;
+        self.write_off_in_turn(key, caller).await
+    }
+
+    pub(super) async fn write_off_in_turn(
+        &self,
+        key: &InstanceKey,
+        caller: &Caller,
+    ) -> Result<bool, StoreError> {
+        if self.instances.get(key).is_none_or(|instance| !instance.enabled) {
+            return Ok(false);
+        }
+        let off = InstanceChange::new().enabled(false);
+        let changed = self.store.instances().change(key, off, Some(caller)).await;
+        self.applied.before(key, true);
+        self.instances.saved(changed.map_err(StoreError::from)?);
+        Ok(true)
     }
 
     /// What follows once the row says that an instance is off.

@@ -6,6 +6,7 @@ use hayloft_model::{Caller, PluginId};
 use hayloft_workers::Pool;
 
 use crate::access::{Denied, administrator_only};
+use crate::uninterrupted::uninterrupted;
 use crate::{Host, StoreError};
 
 /// Why it was not chosen.
@@ -51,8 +52,14 @@ impl Host {
         if workers.is_some() && !self.plugins.all().keys().any(|(known, _)| known == id) {
             return Err(unknown());
         }
-        self.store.pool_limits().choose(id, workers, caller).await.map_err(StoreError::from)?;
-        self.workers.limit_pool(id, workers);
+        let (host, chosen, caller) = (self.clone(), id.clone(), caller.clone());
+        uninterrupted(async move {
+            let _choosing = host.choosing_pools.lock().await;
+            host.store.pool_limits().choose(&chosen, workers, &caller).await.map_err(StoreError::from)?;
+            host.workers.limit_pool(&chosen, workers);
+            Ok::<_, LimitPoolError>(())
+        })
+        .await?;
         self.workers.pools(vec![id.clone()]).await.pop().ok_or_else(unknown)
     }
 }

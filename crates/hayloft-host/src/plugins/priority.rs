@@ -7,6 +7,7 @@ use hayloft_model::{Caller, InstanceKey, OrganizationId, PluginId, Priority, Sco
 
 use super::view::PluginDetail;
 use crate::access::Denied;
+use crate::uninterrupted::uninterrupted;
 use crate::{Host, StoreError};
 
 /// How urgent plugins are, where organizations said so.
@@ -28,6 +29,13 @@ impl Priorities {
 
     fn forget(&self, key: &InstanceKey) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    pub(crate) fn forget_organization(&self, organization: OrganizationId) {
+        self.0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|key, _| key.organization != organization);
     }
 }
 
@@ -61,10 +69,15 @@ impl Host {
         let plugin = self.plugins.named(organization, id);
         let plugin = plugin.ok_or_else(|| ChoosePriorityError::UnknownPlugin(id.clone()))?;
         let key = InstanceKey { organization, plugin: plugin.id.clone() };
-        self.store.priorities().choose(&key, priority, caller).await.map_err(StoreError::from)?;
-        self.priorities.choose(&key, priority);
-        let instance = self.instances.get(&key);
-        Ok(self.plugin_detail(organization, &plugin, instance.as_deref()).await?)
+        let (host, caller) = (self.clone(), caller.clone());
+        uninterrupted(async move {
+            let _writing = host.writing.take(&key).await;
+            host.store.priorities().choose(&key, priority, &caller).await.map_err(StoreError::from)?;
+            host.priorities.choose(&key, priority);
+            let instance = host.instances.get(&key);
+            Ok(host.plugin_detail(organization, &plugin, instance.as_deref()).await?)
+        })
+        .await
     }
 
     /// What was chosen for a plugin goes with all else that the organization saved for it.

@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 
 use hayloft_model::{Caller, ContentHash, InstanceKey, OrganizationId, PluginId, Scope};
-use hayloft_store::instances::InstanceChange;
 
 use super::purge::PurgeConfigurationError;
 use crate::access::Denied;
@@ -106,34 +105,19 @@ impl Host {
         self.withdraw_grants(key).await?;
         self.store.uploaded_versions().removed(key, caller).await.map_err(StoreError::from)?;
         self.remove_versions(key, plugin.content_hash()).await?;
-        match data {
-            SavedData::Kept => Ok(()),
-            SavedData::Purged => match self.purge_configuration(caller, organization, &key.plugin).await {
-                Ok(()) | Err(PurgeConfigurationError::NothingSaved(_)) => Ok(()),
-                Err(PurgeConfigurationError::Denied(denied)) => Err(denied.into()),
-                Err(PurgeConfigurationError::Store(error)) => Err(error.into()),
-                Err(PurgeConfigurationError::StillEnabled(plugin)) => {
-                    Err(UninstallPluginError::UnknownPlugin(plugin))
-                }
-            },
+        if data == SavedData::Kept {
+            return Ok(());
         }
-    }
-
-    /// Has the row say that it is off. Gives whether it said something else.
-    async fn write_off(&self, key: &InstanceKey, caller: &Caller) -> Result<bool, StoreError> {
-        let _writing = self.writing.take(key).await;
-        self.write_off_in_turn(key, caller).await
-    }
-
-    async fn write_off_in_turn(&self, key: &InstanceKey, caller: &Caller) -> Result<bool, StoreError> {
-        if self.instances.get(key).is_none_or(|instance| !instance.enabled) {
-            return Ok(false);
+        // It can be chosen where nothing else was saved.
+        self.forget_priority(key).await?;
+        match self.purge_configuration(caller, organization, &key.plugin).await {
+            Ok(()) | Err(PurgeConfigurationError::NothingSaved(_)) => Ok(()),
+            Err(PurgeConfigurationError::Denied(denied)) => Err(denied.into()),
+            Err(PurgeConfigurationError::Store(error)) => Err(error.into()),
+            Err(PurgeConfigurationError::StillEnabled(plugin)) => {
+                Err(UninstallPluginError::UnknownPlugin(plugin))
+            }
         }
-        let off = InstanceChange::new().enabled(false);
-        let changed = self.store.instances().change(key, off, Some(caller)).await;
-        self.applied.before(key, true);
-        self.instances.saved(changed.map_err(StoreError::from)?);
-        Ok(true)
     }
 
     /// Removes what was made of the plugin's versions, but for what somebody has still or has again. An installation that

@@ -201,6 +201,7 @@ impl Host {
         for (server, link) in self.remotes.of(key) {
             if link.origin == Origin::Listed && !listed.contains_key(&server) {
                 self.remotes.remove(key, &server);
+                self.forget_items(key, |other| *other != server);
             }
         }
         for (server, remote) in listed {

@@ -1,7 +1,5 @@
 //! How a newer worker takes the place of an older one.
 
-use std::fmt;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -34,11 +32,5 @@ impl UpdateStrategy {
     #[must_use]
     pub fn is_default(&self) -> bool {
         *self == Self::default()
-    }
-}
-
-impl fmt::Display for UpdateStrategy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }

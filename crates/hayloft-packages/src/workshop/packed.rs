@@ -4,7 +4,6 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hayloft_sandbox::Process;
 use tokio_util::task::AbortOnDropHandle;
@@ -26,7 +25,7 @@ pub(crate) struct Packer {
 }
 
 impl Workshop {
-    /// What a folder below [`WORK`] holds now, as an archive that is read from the file. What wrote it is no friend.
+    /// What a folder below [`WORK`] holds now, as an archive that is read from the file.
     pub(crate) async fn packed(&self, folder: &Path) -> Result<Packed, InstallError> {
         let folder = Path::new(WORK).join(folder).display().to_string();
         let words = ["tar", "--format=posix", "--hard-dereference", "-C", &folder, "-cf", "-", "."];
@@ -51,14 +50,13 @@ impl Workshop {
         Ok(Packed { stream: File::from(stream), packer: Packer { process, _complaints: complaints } })
     }
 
-    /// Waits for what reads an archive out of the jail, for so long. What the package left running can hold the stream open
+    /// Waits for what reads an archive out of the jail. What the package left running can hold the stream open
     /// after the packer has ended, so when the time is over the whole jail ends.
     pub(crate) async fn read_within<T>(
         &self,
-        within: Duration,
         mut reader: tokio::task::JoinHandle<T>,
     ) -> Result<T, InstallError> {
-        let read = match tokio::time::timeout(within, &mut reader).await {
+        let read = match tokio::time::timeout(self.limits.fetch, &mut reader).await {
             Ok(read) => read,
             Err(_) => {
                 self.log.note("(what was made could not be read in time; all that still ran was ended)");

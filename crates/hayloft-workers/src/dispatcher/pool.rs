@@ -18,9 +18,13 @@ const LOOK: Duration = Duration::from_secs(1);
 impl Dispatcher {
     /// Whether a warm worker may be given to an instance.
     pub(super) fn has_warm(&self, key: &InstanceKey, launch: &Launch, now: Instant) -> bool {
+        self.may_pool(key, launch) && self.pool.has(key, &launch.package, now)
+    }
+
+    fn may_pool(&self, key: &InstanceKey, launch: &Launch) -> bool {
         // What crashes starts from nothing, so that its crashes cost nobody else a worker.
-        let calm = self.instances.get(key).is_none_or(|instance| instance.backoff.is_clear());
-        calm && launch.pooling == Pooling::Allowed && self.pool.has(key, &launch.package, now)
+        let calm = || self.instances.get(key).is_none_or(|instance| instance.backoff.is_clear());
+        launch.pooling == Pooling::Allowed && calm()
     }
 
     /// Starts a worker for an instance, or gives it one that is ready.
@@ -31,14 +35,12 @@ impl Dispatcher {
         purpose: impl FnOnce(Box<Launch>) -> Purpose,
     ) -> WorkerId {
         let now = Instant::now();
-        let calm = self.instances.get(key).is_none_or(|instance| instance.backoff.is_clear());
-        let ready = self.has_warm(key, &launch, now).then(|| self.pool.take(key, &launch.package, now));
-        if calm && launch.pooling == Pooling::Allowed {
+        let pools = self.may_pool(key, &launch);
+        let ready = if pools { self.pool.take(key, &launch.package, now) } else { None };
+        if pools {
             self.pool.note(&launch.package, now);
         }
-        let unclaimed =
-            |worker: &WorkerId| self.units.get(worker).is_some_and(|unit| unit.unclaimed.is_some());
-        match ready.flatten().filter(unclaimed) {
+        match ready {
             Some(worker) => {
                 self.claim(worker, key, launch, purpose);
                 worker
@@ -133,7 +135,8 @@ impl Dispatcher {
             self.drain(worker, Duration::ZERO, "nobody needs it");
         }
         let quiet = self.last_start.map(|last| last + QUIET).filter(|quiet| *quiet > now);
-        let may_start = self.line.is_empty() && self.slots.are_unused() && quiet.is_none();
+        // Whoever waits while no slot is in use waits for a place, of which this takes none.
+        let may_start = self.slots.are_unused() && quiet.is_none();
         if let Some(package) = &turn.start
             && may_start
         {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{
     CandidateError, Command, Dispatcher, InstanceKey, InstanceState, Launch, LaunchRefused, Order, Outcome,
-    Package, ProbeError, Purpose, RawValue, Start, Starting, StateChange, Takeover, Unavailable, Worker,
-    WorkerId, answer_all, counter, oneshot,
+    Package, ProbeError, Purpose, RawValue, Start, Starting, StateChange, Takeover, Unavailable, Unit,
+    Worker, WorkerId, answer_all, counter, oneshot,
 };
 
 /// Every call has a limit of its own that is far below; a worker is not kept for ever by one that has not.
@@ -18,7 +18,7 @@ impl Dispatcher {
     pub(super) fn ensure(&mut self, key: &InstanceKey, reply: oneshot::Sender<Result<Worker, Unavailable>>) {
         let answer = if self.closing.is_some() {
             Err(Unavailable::ShuttingDown)
-        } else if let Some(worker) = self.shared.directory.serving(key) {
+        } else if let Some(worker) = self.shared.directory.engage(key) {
             Ok(worker)
         } else if self.instance(key).disabling.is_some() {
             Err(LaunchRefused::NotEnabled.into())
@@ -117,7 +117,7 @@ impl Dispatcher {
     }
 
     pub(super) fn begin_disable(&mut self, key: &InstanceKey, reply: oneshot::Sender<Option<Worker>>) {
-        let serving = self.shared.directory.serving(key).filter(|_| self.closing.is_none());
+        let serving = self.shared.directory.engage(key).filter(|_| self.closing.is_none());
         let closing = self.closing.is_some();
         let instance = self.instance(key);
         let waiting = std::mem::take(&mut instance.waiting);
@@ -143,7 +143,11 @@ impl Dispatcher {
 
     pub(super) fn on_warm(&mut self, worker: WorkerId, registration: Box<RawValue>) {
         self.slots.give_back(worker);
-        self.pool.is_ready(worker);
+        if self.units.get(&worker).is_some_and(Unit::is_warm) {
+            self.pool.is_ready(worker);
+            // Whoever waits may be given it at once, and by that it is told its organization.
+            return self.admit();
+        }
         self.admit();
         let Some(unit) = self.units.get_mut(&worker) else { return };
         let binding = match &mut unit.purpose {

@@ -67,6 +67,15 @@ async fn a_plugin_that_was_started_lately_has_one_and_after_a_rush_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_memory_for_it_nothing_is_ready() {
+    for mebibytes in [0, 1] {
+        let (mut pool, now) = (pool(mebibytes), Instant::now());
+        (0..3).for_each(|number| pool.note(&package(number), now));
+        assert_eq!(fill(&mut pool, 0, now), 0, "{mebibytes} MiB");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_worker_is_taken_once_and_an_instance_takes_one_in_a_while() {
     let (mut pool, now) = (pool(512), Instant::now());
     (0..2).for_each(|_| pool.note(&package(0), now));

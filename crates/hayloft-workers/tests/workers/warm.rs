@@ -253,19 +253,72 @@ async fn what_is_too_large_is_let_go_and_not_tried_again() {
     house.close().await;
 }
 
+/// Whoever stands in the line when it becomes ready is given it, and it is bound once.
 #[tokio::test]
-async fn without_memory_for_it_nothing_is_ready() {
-    for memory in [0, 1 << 20] {
-        let house = with(|settings| settings.warm.memory = memory);
-        let keys = [1, 2, 3].map(|organization| house.plugin_of(organization, TELLING));
-        for key in &keys {
-            ensure(&house, key).await;
-        }
-        // With room for one it takes a tenth of a second and the start itself.
-        let some = until("a warm worker", async || !house.workers.warm_workers().await.is_empty());
-        assert!(tokio::time::timeout(Duration::from_secs(1), some).await.is_err(), "{memory} bytes");
-        house.close().await;
-    }
+async fn one_that_becomes_ready_is_given_to_who_waits_already() {
+    let house = with(|settings| {
+        settings.starts.at_once = NonZeroUsize::MIN;
+        settings.starts.slot = 10 * SOON;
+        settings.deadlines.on_initialize = 10 * SOON;
+    });
+    let held = "
+        const held = require('node:path').join(__dirname, 'held');
+        while (require('node:fs').existsSync(held)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);";
+    let (first, second) = (house.plugin_of(1, held), house.plugin_of(2, held));
+    let launch = house.source.launch_of(&second);
+    let mark = launch.package.root.join("held");
+    ensure(&house, &first).await;
+    let ready = warm(&house, 1).await.remove(0).worker_id;
+    fs::write(&mark, "").unwrap();
+    assert_eq!(ensure(&house, &house.plugin_of(3, held)).await.id(), ready);
+    let mut loading = None;
+    until("the next one", async || {
+        loading = house.workers.warm_workers().await.first().map(|worker| worker.worker_id);
+        loading.is_some()
+    })
+    .await;
+    let hanging = house.package("hay-plugin-hanging", "exports.initialize = (w) => w.hang();");
+    let mut probing = Box::pin(house.workers.probe(&hanging));
+    assert!(futures::poll!(&mut probing).is_pending());
+    let mut waiting = Box::pin(house.workers.candidate(&second, launch));
+    assert!(futures::poll!(&mut waiting).is_pending());
+    tokio::task::yield_now().await;
+    // Both have asked before this is answered, and the first of them has the only slot.
+    assert!(house.workers.warm_workers().await.iter().all(|worker| worker.state != WorkerState::Warm));
+    fs::remove_file(mark).unwrap();
+    let candidate = tokio::time::timeout(SOON, waiting).await.unwrap().unwrap();
+    assert_eq!(Some(candidate.id()), loading);
+    candidate.promote().await.unwrap();
+    drop(probing);
+    house.close().await;
+}
+
+/// Who waits for a place in a full pool keeps nobody's next worker from being made ready.
+#[tokio::test]
+async fn who_waits_for_a_place_is_in_nobodys_way() {
+    let house = with(|settings| {
+        settings.pools.workers = NonZeroUsize::MIN;
+        settings.queue.deadline = 10 * SOON;
+    });
+    let (busy, waiting) = (house.plugin_of(1, TELLING), house.plugin_of(2, TELLING));
+    let other = house.plugin_named("hay-plugin-other", TELLING);
+    let call = ensure(&house, &busy).await.activity();
+    let waits = tokio::spawn({
+        let (workers, waiting) = (house.workers.clone(), waiting.clone());
+        async move { workers.ensure(&waiting).await.is_ok() }
+    });
+    until("somebody who waits", async || {
+        house.workers.pools(vec![waiting.plugin.clone()]).await[0].waiting == 1
+    })
+    .await;
+    ensure(&house, &other).await;
+    until("a warm worker of the other plugin", async || {
+        house.workers.warm_workers().await.iter().any(|worker| worker.plugin == other.plugin)
+    })
+    .await;
+    assert!(!waits.is_finished());
+    drop(call);
+    house.close().await;
 }
 
 #[tokio::test]

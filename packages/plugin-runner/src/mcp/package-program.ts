@@ -50,9 +50,10 @@ export function resolveProgram(given: Program, folder: string, root: string): Pr
   for (const place of above(folder, root)) {
     const modules = join(place, "node_modules");
     const file =
-      wanted === null
-        ? (ofPackage(modules, bare, null) ?? existing(join(modules, ".bin", bare)))
-        : ofPackage(modules, withoutVersion(wanted), bare);
+      (wanted === null
+        ? ofPackage(modules, bare, null)
+        : ofPackage(modules, withoutVersion(wanted), bare)) ??
+      existing(join(modules, ".bin", bare));
     if (file === null) continue;
     const path = relative(folder, file);
     return isNodes(file)

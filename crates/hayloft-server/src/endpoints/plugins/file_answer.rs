@@ -8,13 +8,11 @@ use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use sha2::{Digest as _, Sha256};
 
 use crate::middleware::response_headers::Revalidated;
 use crate::problem::ProblemDetails;
-
-const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// What a browser may do with any of these files: show it, with the styles that stand in it.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'";
@@ -73,7 +71,6 @@ pub(super) fn answer(asked: &HeaderMap, kind: Option<&'static str>, content: Byt
     // Hexadecimal digits in quotes are always a value of a field.
     headers.extend(HeaderValue::try_from(tag).ok().map(|tag| (ETAG, tag)));
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // Who asks decides which plugin a name means.
     headers.insert(VARY, HeaderValue::from_static("authorization"));

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use hayloft_model::config::ConfigValues;
-use hayloft_model::{OrganizationId, Role};
+use hayloft_model::{OrganizationId, Priority, Role};
 use hayloft_store::WriteError;
 use hayloft_store::audit::Page;
 use hayloft_store::wishes::Wish;
@@ -20,6 +20,7 @@ async fn nobody_is_let_in_and_nothing_is_left(backend: impl Backend) {
         secrets.push(secret);
         let wish = Wish { config: Some(ConfigValues::new()), ..Wish::default() };
         store.wishes().keep(&key(id, "mail"), &ADMINISTRATOR, &wish).await.unwrap();
+        store.priorities().choose(&key(id, "mail"), Priority::HIGHEST, &ADMINISTRATOR).await.unwrap();
     }
     let removed = store.removed_organizations();
     assert_eq!(removed.all().await.unwrap(), BTreeSet::new());
@@ -37,6 +38,8 @@ async fn nobody_is_let_in_and_nothing_is_left(backend: impl Backend) {
     assert_eq!(removed.all().await.unwrap(), BTreeSet::from([gone.id]));
     let wishes = store.wishes().all().await.unwrap();
     assert_eq!(wishes.iter().map(|kept| kept.key.organization).collect::<Vec<_>>(), [stays.id]);
+    let priorities = store.priorities().all().await.unwrap();
+    assert_eq!(priorities, [(key(stays.id, "mail"), Priority::HIGHEST)]);
     // Without its key nothing can be sealed for it again.
     store.wishes().keep(&key(gone.id, "mail"), &ADMINISTRATOR, &Wish::default()).await.unwrap_err();
     let trail = store.audit().list(gone.id, Page { before: None, limit: 10 }).await.unwrap();
