@@ -14,7 +14,7 @@ use crate::support::{hayloft, one_tool, text_of, until};
 const ID: &str = "hay-plugin-mine";
 
 /// A plugin whose tool says which version it is.
-fn versioned(folder: &PluginFolder, id: &str, version: &str, extra: &str) -> PluginFiles {
+pub(crate) fn versioned(folder: &PluginFolder, id: &str, version: &str, extra: &str) -> PluginFiles {
     let server = one_tool(&format!("return {{ content: [{{ type: 'text', text: '{version}{extra}' }}] }};"));
     let entry = format!(
         "import {{ defineHayPlugin }} from '@hay/plugin-sdk';\n\
@@ -33,7 +33,7 @@ fn versioned(folder: &PluginFolder, id: &str, version: &str, extra: &str) -> Plu
 }
 
 /// The archive that the command line makes of a folder.
-fn packed(files: &PluginFiles) -> Vec<u8> {
+pub(crate) fn packed(files: &PluginFiles) -> Vec<u8> {
     let scratch = tempfile::tempdir().unwrap();
     let to = scratch.path().join("plugin.tgz");
     let output = hayloft(&["plugin", "pack", path(files.root()), "--to", path(&to)]);
@@ -68,7 +68,7 @@ async fn form(api: &Api, query: &str, field: &str, archive: &[u8], more: &[(&str
     api.send(&Method::POST, &format!("/v1/plugins/upload{query}"), &headers, body).await
 }
 
-async fn upload(organization: &Organization, archive: &[u8]) -> Response {
+pub(crate) async fn upload(organization: &Organization, archive: &[u8]) -> Response {
     form(&organization.api, "", "file", archive, &[]).await
 }
 

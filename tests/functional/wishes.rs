@@ -67,7 +67,7 @@ async fn what_was_switched_off_while_it_was_built_stays_off() {
     let shown = acme.get(PLUGIN).await.expect(200).json();
     assert_eq!((&shown["enabled"], &shown["state"]), (&json!(false), &json!("disabled")), "{shown:#}");
 
-    // The build was of use all the same.
+    // Wished again, it is built anew.
     acme.put(PLUGIN, &json!({ "enabled": true })).await;
     until("the plugin", async || acme.get(PLUGIN).await.expect(200).json()["state"] == "ready").await;
 }

@@ -6,9 +6,10 @@ use hayloft_testkit::process::Process;
 use hayloft_testkit::{Organization, PluginFolder};
 use http::Method;
 use serde_json::{Value, json};
+use tar::EntryType;
 
 use crate::harness::{Setup, canary};
-use crate::uploaded::{ID, entry_of, good, manifest, said, until, upload, zip};
+use crate::uploaded::{ID, entry, entry_of, good, manifest, said, tgz, until, upload, zip};
 
 in_setups!(strongest Strongest, ordinary Ordinary:
     uploads_and_removals_at_the_same_time_leave_one_or_none,
@@ -16,7 +17,7 @@ in_setups!(strongest Strongest, ordinary Ordinary:
     what_a_newer_version_asks_for_is_withheld,
     keys_of_prototypes_are_inert
 );
-in_setups!(named Strongest: an_upload_takes_over_nothing);
+in_setups!(named Strongest: an_upload_takes_over_nothing, what_is_uploaded_fills_nothing_but_a_share);
 
 async fn an_upload_takes_over_nothing(setup: Setup) {
     let plugins = PluginFolder::new();
@@ -70,6 +71,47 @@ async fn an_upload_takes_over_nothing(setup: Setup) {
     assert_eq!((said(&acme).await, said(&other).await), ("1".into(), "theirs".into()));
     other.delete(&format!("plugins/{ID}/installation")).await.expect(204);
     assert_eq!(said(&acme).await, "1");
+}
+
+/// By bytes and by the number of files.
+async fn what_is_uploaded_fills_nothing_but_a_share(setup: Setup) {
+    let plugins = PluginFolder::new();
+    let server = setup.server(&plugins).environment("HAYLOFT_ORGANIZATION_DISK", "8MiB").start().await;
+    let (acme, other) = (server.organization("Acme").await, server.organization("Other").await);
+    let filled = |id: &str, files: usize, bytes: usize| {
+        tgz(|builder| {
+            let mut file = |name: &str, text: &[u8]| {
+                let name = format!("package/{name}");
+                entry(builder, EntryType::Regular, name.as_bytes(), b"", 0o644, text);
+            };
+            file("package.json", manifest(id, "1.0.0", &json!({})).as_bytes());
+            file("index.js", entry_of("1").as_bytes());
+            for number in 0..files {
+                file(&format!("file-{number}"), &vec![0; bytes]);
+            }
+        })
+    };
+    for (what, files, bytes) in [("bytes", 1, 3 << 20), ("files", 700, 1)] {
+        let mut taken = Vec::new();
+        let refused = loop {
+            let id = format!("hay-plugin-{what}-{}", taken.len());
+            let answer = upload(&acme, "", &filled(&id, files, bytes)).await;
+            if answer.status != 201 || taken.len() > 9 {
+                break answer;
+            }
+            taken.push(id);
+        };
+        assert_eq!((refused.status.as_u16(), taken.len()), (413, 2), "{what}: {}", refused.text());
+        // What others have is not less for it, and what is removed is free.
+        let theirs = upload(&other, "", &good("1.0.0", &json!({}), "1")).await;
+        assert!([200, 201].contains(&theirs.status.as_u16()), "{}", theirs.text());
+        for id in taken {
+            acme.delete(&format!("plugins/{id}/installation")).await.expect(204);
+        }
+    }
+    other.enable(ID, json!({})).await;
+    assert_eq!(said(&other).await, "1");
+    server.organization("The host still writes").await;
 }
 
 async fn uploads_and_removals_at_the_same_time_leave_one_or_none(setup: Setup) {

@@ -89,6 +89,7 @@ pub use hayloft_workers::{
 pub use permissions::CapabilityDenied;
 pub use permissions::grant::GrantPermissionsError;
 pub use plugins::disable::DisablePluginError;
+pub use plugins::disk::OverQuota;
 pub use plugins::get::GetPluginError;
 pub use plugins::health::{CheckHealthError, HealthStatus, PluginHealth};
 pub use plugins::install_events::{EventId, InstallEvents, InstallEventsError};
@@ -181,6 +182,8 @@ pub struct HostOptions {
     pub deadlines: HostDeadlines,
     /// How much a plugin may keep for an organization.
     pub value_quota: ValueQuota,
+    /// What an organization may have on the disk of plugins of its own, in bytes.
+    pub disk_quota: u64,
     /// How many calls an organization may have.
     pub calls: CallLimits,
     /// How results of tools that only read are kept.
@@ -227,9 +230,12 @@ pub struct HostInner {
     pub(crate) uses: Arc<uses::Uses>,
     /// Orders what comes into the folders of uploaded plugins and leaves them.
     pub(crate) placing: turns::Turns,
+    /// Organizations that take room on the disk.
+    pub(crate) filling: turns::Turns<hayloft_model::OrganizationId>,
     pub(crate) uploads: Uploads,
     pub(crate) reserved_ids: BTreeSet<PluginId>,
     pub(crate) value_quota: ValueQuota,
+    pub(crate) disk_quota: u64,
     pub(crate) priorities: plugins::priority::Priorities,
     /// Held by whoever chooses the size of a pool, over the store and the pools.
     pub(crate) choosing_pools: tokio::sync::Mutex<()>,

@@ -3,6 +3,7 @@
 pub(crate) mod defaults;
 pub mod disable;
 pub mod discover;
+pub(crate) mod disk;
 pub(crate) mod enabling;
 pub(crate) mod fast_start;
 mod file;
@@ -26,6 +27,7 @@ pub mod public_file;
 pub mod purge;
 pub(crate) mod registry;
 pub mod restart;
+pub(crate) mod retry;
 pub mod save;
 pub mod statistics;
 pub mod stop;

@@ -62,7 +62,12 @@ impl Host {
         );
         let limits =
             AllowedLimits { maximum: options.maximum_limits, set: options.workers.plugin_limits.clone() };
-        let plugins = PluginRegistry::read_from(options.plugin_folders, limits, options.packages.clone());
+        let plugins = PluginRegistry::read_from(
+            options.plugin_folders,
+            limits,
+            options.packages.clone(),
+            Arc::clone(&options.clock),
+        );
         let instances = options.store.instances().all().await.map_err(StoreError::from)?;
         plugins.put_back(&instances);
         plugins.recall(&options.store.registrations().all().await.map_err(StoreError::from)?);
@@ -109,10 +114,12 @@ impl Host {
             registering: Default::default(),
             keeping: Default::default(),
             placing: Default::default(),
+            filling: Default::default(),
             uploads: options.uploads,
             reserved_ids: options.reserved_ids,
             uses,
             value_quota: options.value_quota,
+            disk_quota: options.disk_quota,
             priorities,
             choosing_pools: Default::default(),
             refusals: Arc::new(Semaphore::new(network::WAITING)),
@@ -140,6 +147,7 @@ impl Host {
             environment: options.environment,
             deadlines: options.deadlines,
         }));
+        host.watch_over_the_disk();
         for (plugin, workers) in pools {
             host.workers.limit_pool(&plugin, Some(workers));
         }

@@ -1,16 +1,23 @@
-//! One change at a time for each instance: saves, disables and purges of the same instance take turns.
+//! One change at a time for each instance, or for whatever else is changed: saves, disables and purges of the same
+//! instance take turns.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hayloft_model::InstanceKey;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The turns of all instances.
-#[derive(Default)]
-pub(crate) struct Turns {
-    instances: Mutex<HashMap<InstanceKey, Arc<Semaphore>>>,
-    disabling: Mutex<HashSet<InstanceKey>>,
+/// The turns of all instances, or of all others of a kind.
+pub(crate) struct Turns<K = InstanceKey> {
+    all: Mutex<HashMap<K, Arc<Semaphore>>>,
+    disabling: Mutex<HashSet<K>>,
+}
+
+impl<K> Default for Turns<K> {
+    fn default() -> Self {
+        Self { all: Mutex::default(), disabling: Mutex::default() }
+    }
 }
 
 /// Holds the others back until it is dropped.
@@ -18,19 +25,21 @@ pub(crate) struct Turn {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Turns {
-    /// Waits for the instance's turn, first come first served.
-    pub(crate) async fn take(&self, key: &InstanceKey) -> Turn {
+impl<K: Clone + Eq + Hash> Turns<K> {
+    /// Waits for the turn of one, first come first served.
+    pub(crate) async fn take(&self, key: &K) -> Turn {
         let turns = {
-            let mut instances = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
             // Whoever waits holds a clone, so what only the map knows is free to go.
-            instances.retain(|_, turns| Arc::strong_count(turns) > 1 || turns.available_permits() == 0);
-            Arc::clone(instances.entry(key.clone()).or_insert_with(|| Arc::new(Semaphore::new(1))))
+            all.retain(|_, turns| Arc::strong_count(turns) > 1 || turns.available_permits() == 0);
+            Arc::clone(all.entry(key.clone()).or_insert_with(|| Arc::new(Semaphore::new(1))))
         };
         // The semaphore is never closed, so there always is a permit to wait for.
         Turn { _permit: turns.acquire_owned().await.ok() }
     }
+}
 
+impl Turns {
     /// While the guard lives, the instance may be started although it is switched off: its `onDisable` must run.
     pub(crate) fn disabling(self: &Arc<Self>, key: &InstanceKey) -> Disabling {
         self.disabling.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone());

@@ -14,10 +14,10 @@ use hayloft_model::ContentHash;
 use sha2::{Digest as _, Sha256};
 
 /// Most files that a plugin's folder may hold. A folder with more is not a plugin, but somebody's disk.
-const MOST_FILES: usize = 200_000;
+pub(crate) const MOST_FILES: usize = 200_000;
 
 /// Names of folders that hold no code of the plugin's own.
-const LEFT_OUT: [&str; 2] = ["node_modules", ".git"];
+pub(crate) const LEFT_OUT: [&str; 2] = ["node_modules", ".git"];
 
 /// Why a folder has no hash.
 #[derive(Debug, thiserror::Error)]

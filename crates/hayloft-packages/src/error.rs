@@ -27,6 +27,17 @@ pub enum InstallError {
         /// Everything that is known to be wrong.
         problems: Problems,
     },
+    /// Something that it takes is not to be had at the moment: the registry, or room on the host's disk.
+    #[error("the package cannot be {} now: {}", match phase { Phase::Install => "installed", Phase::Build => "built" }, first(problems))]
+    Unavailable {
+        /// How far it came.
+        phase: Phase,
+        /// What is missing.
+        problems: Problems,
+    },
+    /// Nobody wants it any more.
+    #[error("the package is not made ready: nobody wants it any more")]
+    CalledOff,
     /// We broke.
     #[error("failed to {what}: {reason}")]
     Host {
@@ -42,10 +53,22 @@ impl InstallError {
     #[must_use]
     pub fn problems(&self) -> Problems {
         match self {
-            Self::Refused { problems, .. } => problems.clone(),
+            Self::Refused { problems, .. } | Self::Unavailable { problems, .. } => problems.clone(),
+            Self::CalledOff => Problem::error("package", "is not made ready: nobody wants it any more")
+                .hint("switch the plugin on")
+                .into(),
             Self::Host { what, .. } => {
                 Problem::error("package", format!("failed to {what}, for a reason of the host")).into()
             }
+        }
+    }
+
+    /// Whether it is nothing that the package's author could mend, so that it may be over another time.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        match self {
+            Self::Refused { .. } => false,
+            Self::Unavailable { .. } | Self::CalledOff | Self::Host { .. } => true,
         }
     }
 }
@@ -73,7 +96,7 @@ impl Fault {
                 let message = format!("there is no room left on the host to {what}: {source}");
                 let problem = Problem::error("packages", message)
                     .hint("ask the operator to make room for the data folder, or to keep fewer versions: `packages.keep`");
-                InstallError::Refused { phase, problems: problem.into() }
+                InstallError::Unavailable { phase, problems: problem.into() }
             }
             Self::Host { what, source } => InstallError::Host { what, reason: source.to_string() },
         }

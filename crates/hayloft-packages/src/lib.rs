@@ -10,10 +10,12 @@
 //! outside of a jail.
 #![forbid(unsafe_code)]
 
+mod allowance;
 pub mod archive;
 mod bundle;
 mod entry_name;
 mod error;
+mod exchanging;
 mod install;
 mod log;
 mod npm;
@@ -31,6 +33,7 @@ mod uploads;
 mod watch;
 mod workshop;
 
+pub use allowance::{Allowance, Allowed};
 pub use error::{InstallError, Phase};
 pub use npm::find_npm;
 pub use packages::{InstallState, Needs, Options, Packages};

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use futures::future::{BoxFuture, Shared};
@@ -12,11 +12,14 @@ use hayloft_model::plugin::{FastStart, Package};
 use hayloft_model::{ContentHash, PluginId, Problems};
 use hayloft_sandbox::Sandbox;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
+use crate::allowance::{Allowance, Asked};
 use crate::error::InstallError;
+use crate::exchanging::Exchanging;
 use crate::log::RunLog;
 use crate::registry::{Dial, Registry};
-use crate::shelf::{Shelf, Tampered};
+use crate::shelf::{Shelf, Staging, Tampered};
 use crate::turns::Turns;
 use crate::workshop::{InstallLimits, Toolchain, Workshop};
 use crate::{Phase, Provided, plan, start};
@@ -71,8 +74,12 @@ struct Inner {
     running: Mutex<HashMap<Key, Running>>,
     /// What was read of versions that are ready: they never change.
     known: Mutex<HashMap<Key, Package>>,
-    /// Whoever compares a seal reads what lies on the shelf; whoever exchanges something there is alone with it.
-    exchanging: RwLock<()>,
+    /// Whoever compares a version with its seal reads what lies on the shelf; whoever exchanges it is alone with it.
+    exchanging: Exchanging,
+    /// What versions take on the disk, as far as somebody asked.
+    sizes: Mutex<HashMap<Key, u64>>,
+    /// Who knows what organizations may have.
+    allowance: Asked,
     turns: Turns,
     numbers: AtomicU64,
     /// The runs that ended last, for those who still want to hear how.
@@ -98,6 +105,7 @@ struct Running {
     outcome: Shared<BoxFuture<'static, Outcome>>,
     log: Arc<RunLog>,
     progress: Arc<Mutex<Progress>>,
+    called_off: CancellationToken,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -119,12 +127,21 @@ impl Packages {
             shelf,
             running: Mutex::default(),
             known: Mutex::default(),
-            exchanging: RwLock::default(),
+            exchanging: Exchanging::default(),
+            sizes: Mutex::default(),
+            allowance: Asked::new(),
             turns: Turns::new(AT_ONCE),
             numbers: AtomicU64::new(0),
             ended: Mutex::default(),
             runs: watch::Sender::new(0),
         })))
+    }
+
+    /// From now on this one is asked what an organization may have on the disk, if nobody is asked yet.
+    pub fn heed(&self, allowance: Arc<dyn Allowance>) {
+        if self.0.allowance.set(allowance).is_err() {
+            tracing::error!("somebody else says already what organizations may have on the disk");
+        }
     }
 
     /// The package as it runs, if it is ready. What its folder says is read from there.
@@ -187,20 +204,41 @@ impl Inner {
             return Ok(Some(package.clone()));
         }
         let (plugin, hash) = (&package.descriptor.id, package.content_hash);
-        let Some(root) = self.shelf.find(plugin, hash) else { return Ok(None) };
         let key = (plugin.clone(), hash);
-        let _whole = self.exchanging.read().unwrap_or_else(PoisonError::into_inner);
+        let exchanging = self.exchanging.of(plugin, hash);
+        let _whole = exchanging.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(root) = self.shelf.find(plugin, hash) else { return Ok(None) };
         self.shelf.verify(plugin, hash)?;
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ready) = known.get(&key) {
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ready) = known().get(&key) {
             return Ok(Some(ready.clone()));
         }
         // It was read without a problem before it was sealed, so only another version of this host can find one.
         let Some(descriptor) = hayloft_manifest::read_plugin(&root).0 else { return Ok(None) };
         let start = self.shelf.find_start(plugin, hash).and_then(|start| start::read(&start, None));
         let ready = Package { root, content_hash: hash, descriptor, start: start.unwrap_or_default() };
-        known.insert(key, ready.clone());
+        known().insert(key, ready.clone());
         Ok(Some(ready))
+    }
+
+    /// Exchanges a version. Nobody looks at it meanwhile, so this is over in a few steps; what it gives is dropped after.
+    fn exchange(
+        &self,
+        plugin: &PluginId,
+        hash: ContentHash,
+        act: impl FnOnce(&Shelf) -> io::Result<Staging>,
+    ) -> io::Result<()> {
+        let before = {
+            let exchanging = self.exchanging.of(plugin, hash);
+            let _alone = exchanging.write().unwrap_or_else(PoisonError::into_inner);
+            let key = (plugin.clone(), hash);
+            // What is known is known of what was there before.
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+            self.sizes.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+            act(&self.shelf)?
+        };
+        drop(before);
+        Ok(())
     }
 
     async fn blocking<T: Send + 'static>(

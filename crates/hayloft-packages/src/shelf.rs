@@ -1,14 +1,20 @@
 //! Where versions are kept, beside each other: `<id>/<content hash>/`, each written once and sealed.
+//!
+//! However large a version is, it comes and goes in a few steps: what takes its time is done before, in a folder that
+//! nobody else knows, and after, with what was moved aside. Whoever calls sees to it that nobody else looks at the same
+//! version meanwhile.
 
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use hayloft_model::{ContentHash, PluginId};
 
-use self::seal::{close, is_as_sealed, seal, seal_of};
+use self::seal::{is_as_sealed, seal_of, sealed_bytes, take_out};
 
 #[cfg(test)]
 mod fixture;
@@ -18,7 +24,9 @@ mod starts;
 mod tidy;
 
 pub(crate) use self::notes::Failure;
+pub(crate) use self::seal::Closed;
 pub use self::seal::Tampered;
+pub(crate) use self::tidy::Unused;
 
 /// Where versions are written before they are whole.
 const STAGING: &str = ".staging";
@@ -30,6 +38,10 @@ const STARTS: &str = ".starts";
 #[derive(Clone, Debug)]
 pub(crate) struct Shelf {
     root: PathBuf,
+    /// Whoever makes a plugin's own folder, to put something into it, and whoever removes it because it is empty.
+    folders: Arc<Mutex<()>>,
+    /// Counts what was moved aside.
+    aside: Arc<AtomicU64>,
 }
 
 /// A folder for one version that is being made. What is left in it goes with it.
@@ -62,7 +74,7 @@ impl Shelf {
         let staging = root.join(STAGING);
         remove(&staging)?;
         fs::DirBuilder::new().mode(0o700).create(&staging)?;
-        Ok(Self { root: root.canonicalize()? })
+        Ok(Self { root: root.canonicalize()?, folders: Arc::default(), aside: Arc::default() })
     }
 
     /// A version that is whole.
@@ -94,20 +106,46 @@ impl Shelf {
         Ok(Staging { path })
     }
 
-    /// Puts a folder that is whole in its place and seals it. There is never half of it to be seen.
-    pub(crate) fn publish(&self, plugin: &PluginId, hash: ContentHash, whole: &Path) -> io::Result<PathBuf> {
-        let version = self.version(plugin, hash);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(self.plugin(plugin))?;
+    /// A new folder for what is moved out of the way. It goes when that is dropped, which takes as long as there is much.
+    fn aside(&self) -> io::Result<Staging> {
+        self.stage(&format!("old-{}", self.aside.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Puts a folder that is whole in its place. There is never half of it to be seen. Gives what was there before.
+    pub(crate) fn publish(
+        &self,
+        plugin: &PluginId,
+        hash: ContentHash,
+        whole: &Closed,
+    ) -> io::Result<Staging> {
+        let (version, aside) = (self.version(plugin, hash), self.aside()?);
         // An earlier one without its seal is not whole, and nothing runs from it.
-        remove_file(&seal_of(&version))?;
-        self.forget_start(plugin, hash)?;
-        remove(&version)?;
-        close(whole)?;
-        fs::rename(whole, &version)?;
-        fs::set_permissions(&version, Permissions::from_mode(0o555))?;
-        seal(&version)?;
+        self.take_out(plugin, hash, &aside)?;
+        let _folders = self.folders();
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(self.plugin(plugin))?;
+        whole.put(&version)?;
         remove_file(&self.failure_of(plugin, hash))?;
-        Ok(version)
+        Ok(aside)
+    }
+
+    /// Moves a version and what makes it start faster out of the way.
+    fn take_out(&self, plugin: &PluginId, hash: ContentHash, aside: &Staging) -> io::Result<()> {
+        take_out(&self.version(plugin, hash), &aside.path.join("version"))?;
+        take_out(&self.start(plugin, hash), &aside.path.join("start"))
+    }
+
+    fn folders(&self) -> MutexGuard<'_, ()> {
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a version takes on the disk, with what makes it start faster, in bytes; nothing, where there is none. Reads
+    /// what was written down when it was made.
+    pub(crate) fn bytes(&self, plugin: &PluginId, hash: ContentHash) -> Option<u64> {
+        let version = sealed_bytes(&self.find(plugin, hash)?)?;
+        Some(
+            version
+                + self.find_start(plugin, hash).and_then(|start| sealed_bytes(&start)).unwrap_or_default(),
+        )
     }
 
     /// When a version was sealed.

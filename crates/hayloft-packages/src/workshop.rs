@@ -161,6 +161,9 @@ impl Workshop {
                 let problem =
                     Problem::error(title, format!("did not end within the {seconds} seconds that there are"));
                 self.log.note("(it took too long and was ended)");
+                if let Some(problem) = self.unreachable() {
+                    return Err(unavailable(step.phase, problem));
+                }
                 return Err(refused(
                     step.phase,
                     problem.hint("a step must end by itself; servers and watchers do not"),
@@ -171,7 +174,7 @@ impl Workshop {
             return Ok(());
         }
         self.log.note(&format!("({exit})"));
-        Err(refused(step.phase, self.explain(&title, step, exit)))
+        Err(self.explain(&title, step, exit))
     }
 
     /// Bundles: the way to the registry is closed for good, old bundles are gone, and the program has so much time.
@@ -231,6 +234,10 @@ impl Workshop {
         };
         Err(InstallError::Host { what: what.to_owned(), reason })
     }
+}
+
+fn unavailable(phase: Phase, problem: Problem) -> InstallError {
+    InstallError::Unavailable { phase, problems: problem.into() }
 }
 
 fn refused(phase: Phase, problem: Problem) -> InstallError {

@@ -243,6 +243,18 @@ pub enum ProbeError {
     ShuttingDown,
 }
 
+impl ProbeError {
+    /// Whether nothing of the plugin has run, so that it is not its fault: the host could make no process, or is going
+    /// down.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::StartFailed(failure) => failure.stage == StartStage::Spawn,
+            Self::ShuttingDown => true,
+        }
+    }
+}
+
 /// A worker with new values cannot serve.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CandidateError {

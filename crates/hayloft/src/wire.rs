@@ -133,6 +133,7 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
         calls: config.limits.calls,
         results: config.cache,
         value_quota: config.limits.values,
+        disk_quota: config.packages.organization_disk,
     })
     .await
     .map_err(|error| Failure::caused("failed to start the host", &error))?;

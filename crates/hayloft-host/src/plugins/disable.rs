@@ -79,6 +79,8 @@ impl Host {
 
     /// What follows once the row says that an instance is off.
     pub(crate) async fn switch_off(&self, key: &InstanceKey, was_enabled: bool) -> Result<(), StoreError> {
+        // A newer version may be being made for it.
+        self.call_off_pointless();
         self.load_tools(key).await?;
         self.forget_all_items(key);
         self.forget_remotes(key).await?;

@@ -12,8 +12,9 @@ use hayloft_workers::Level;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::known::{KnownPlugin, Preparing};
-use super::registry::{KnownPlugins, PluginKey};
+use super::known::{KnownPlugin, Preparing, Unusable};
+use super::registry::{KnownPlugins, PluginKey, PluginRegistry};
+use super::retry::Next;
 use super::swap::{Reason, Swap};
 use crate::Host;
 
@@ -55,15 +56,36 @@ impl Host {
     /// which is still to be made ready.
     pub(crate) async fn read_plugins(&self) -> Vec<Newer> {
         // The semaphore is never closed, so there always is a permit to wait for.
-        let reading = self.plugins.reading.acquire().await;
+        let _reading = self.plugins.reading.acquire().await;
+        let Some(read) = self.at_the_folders(PluginRegistry::read).await else { return Vec::new() };
+        self.take_over(move |plugins| plugins.take_over(read)).await
+    }
+
+    /// The same for the one folder that an organization's plugin of this id is uploaded to, however much all others hold.
+    pub(crate) async fn read_uploaded(&self, key: &InstanceKey) -> Vec<Newer> {
+        let top = self.uploads.folder().to_owned();
+        let place = self.uploads.place_of(key.organization, &key.plugin);
+        let read = self.at_the_folders(move |plugins| plugins.read_place(&top, &place)).await;
+        let Some(read) = read else { return Vec::new() };
+        self.take_over(move |plugins| plugins.take_over_place(read)).await
+    }
+
+    async fn at_the_folders<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&PluginRegistry) -> T + Send + 'static,
+    ) -> Option<T> {
         let host = self.clone();
-        let found = match tokio::task::spawn_blocking(move || host.plugins.read()).await {
-            Ok(found) => found,
-            Err(error) => {
-                tracing::error!(%error, "failed to read the folders of plugins");
-                return Vec::new();
-            }
-        };
+        let done = tokio::task::spawn_blocking(move || work(&host.plugins)).await;
+        done.inspect_err(|error| tracing::error!(%error, "failed to read the folders of plugins")).ok()
+    }
+
+    async fn take_over(
+        &self,
+        read: impl FnOnce(&PluginRegistry) -> KnownPlugins + Send + 'static,
+    ) -> Vec<Newer> {
+        // As above.
+        let taking_over = self.plugins.taking_over.acquire().await;
+        let Some(found) = self.at_the_folders(read).await else { return Vec::new() };
         let before = self.plugins.all();
         let mut now = KnownPlugins::new();
         let mut newer = Vec::new();
@@ -85,7 +107,8 @@ impl Host {
         }
         let gone: Vec<_> = before.keys().filter(|key| !now.contains_key(*key)).cloned().collect();
         self.plugins.replace(now);
-        drop(reading);
+        drop(taking_over);
+        self.call_off_pointless();
         for key in gone {
             self.workers.cool(&key.0, "its plugin is not on this host any more");
             self.stop_all(&key).await;
@@ -108,7 +131,7 @@ impl Host {
     }
 
     /// Whether an organization has it switched on, and its older content could still be started.
-    fn is_in_use(&self, key: &PluginKey, known: &KnownPlugin) -> bool {
+    pub(super) fn is_in_use(&self, key: &PluginKey, known: &KnownPlugin) -> bool {
         known.is_readable() && self.enabled_instances(key).next().is_some()
     }
 
@@ -128,6 +151,11 @@ impl Host {
 
     /// Replaces a plugin by its newer content, if that can be used.
     async fn upgrade(&self, known: &Arc<KnownPlugin>, newer: Arc<KnownPlugin>, changed: Instant) {
+        match self.plugins.retries.next(&newer) {
+            Next::Now => {}
+            Next::Later => return,
+            Next::Never(problems) => return known.note_newer(problems),
+        }
         let upgrading = self.plugins.begin_upgrade(&newer);
         if newer.is_readable() && upgrading.is_none() {
             return;
@@ -138,14 +166,20 @@ impl Host {
             // Somebody changed the folder meanwhile, and that is looked at by itself.
             return;
         }
-        if let Err(problems) = tried {
-            tracing::warn!(plugin = %known.id, %problems, "a newer version of the plugin cannot be used; the older one stays");
-            known.note_newer(problems);
-            return self.tell_authors(known);
+        let key = (newer.id.clone(), newer.owner);
+        if tried.is_err() && !self.is_in_use(&key, known) {
+            // Nobody needs the older one any more, so nobody waits for the newer one.
+            self.plugins.put(&newer);
+            return;
+        }
+        if let Err(unusable) = tried {
+            drop(upgrading);
+            return self.could_not_upgrade(known, &newer, unusable);
         }
         if !self.plugins.put(&newer) {
             return;
         }
+        self.plugins.retries.forget(&key);
         let instances: Vec<_> = self.enabled_instances(&(newer.id.clone(), newer.owner)).collect();
         self.begin_trials(&instances, known).await;
         self.workers.cool(&newer.id, "the plugin has a newer version");
@@ -169,7 +203,7 @@ impl Host {
     }
 
     /// Writes why a plugin's newer version is not used into the log of each organization in which the older one serves.
-    fn tell_authors(&self, known: &KnownPlugin) {
+    pub(super) fn tell_authors(&self, known: &KnownPlugin) {
         for key in self.enabled_instances(&(known.id.clone(), known.owner)) {
             let Some(serving) = self.workers.serving(&key) else { continue };
             for problem in &known.newer() {
@@ -223,14 +257,14 @@ impl Host {
         None
     }
 
-    async fn try_newer(&self, newer: &KnownPlugin) -> Result<(), Problems> {
+    async fn try_newer(&self, newer: &KnownPlugin) -> Result<(), Unusable> {
         if !newer.is_readable() {
-            return Err(newer.problems.clone());
+            return Err(newer.problems.clone().into());
         }
         self.prepare(newer).await?;
-        let registered = newer.register(self.asked(), Preparing::AtOnce).await?;
+        let registered = newer.registered_or_why(self.asked(), Preparing::AtOnce).await?;
         match registered.problems.has_errors() {
-            true => Err(registered.problems.clone()),
+            true => Err(registered.problems.clone().into()),
             false => Ok(()),
         }
     }

@@ -10,6 +10,7 @@ use hayloft_model::InstanceKey;
 use hayloft_model::config::{ConfigValues, Credentials};
 use hayloft_model::secret::MASK;
 
+use super::registry::PluginKey;
 use super::save::SavePlugin;
 
 /// Instances that are switched on as soon as their plugin is ready, and those for which that failed.
@@ -57,6 +58,16 @@ impl Enabling {
     /// Whether something is still to be saved once the plugin is ready.
     pub(crate) fn is_pending(&self, key: &InstanceKey) -> bool {
         self.attempts().newest.get(key).is_some_and(|newest| newest.wish.is_some())
+    }
+
+    /// Whether somebody waits for a plugin to be ready.
+    pub(crate) fn is_wanted(&self, (plugin, owner): &PluginKey) -> bool {
+        let attempts = self.attempts();
+        let mut of = attempts
+            .newest
+            .iter()
+            .filter(|(key, _)| key.plugin == *plugin && owner.is_none_or(|owner| owner == key.organization));
+        of.any(|(_, newest)| newest.wish.is_some())
     }
 
     /// Begins an attempt, from which on no earlier one counts. Gives with it all that is to be saved: what is wished now,

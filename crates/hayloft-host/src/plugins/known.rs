@@ -11,7 +11,7 @@ use hayloft_model::plugin::{Package, Runtime};
 use hayloft_model::{
     ContentHash, OrganizationId, PluginDescriptor, PluginId, Problem, Problems, Registration,
 };
-use hayloft_packages::{InstallState, Needs, Packages};
+use hayloft_packages::{InstallError, InstallState, Needs, Packages};
 use hayloft_store::Store;
 use hayloft_store::registrations::StoredRegistration;
 use hayloft_workers::{ProbeError, Workers};
@@ -22,6 +22,29 @@ use super::registry::{KnownPlugins, PluginKey};
 /// How long a plugin whose code could not be asked is left alone. Its code is the same then, so asking again at once
 /// would only cost another process.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
+
+/// The same where it was not the code's fault.
+const UNLUCKY_FOR: Duration = Duration::from_secs(2);
+
+/// Why a plugin cannot be used as it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Unusable {
+    pub(crate) problems: Problems,
+    /// Whether that is the matter of the host, or of somebody whom it needs, and may be over another time.
+    pub(crate) is_passing: bool,
+}
+
+impl From<Problems> for Unusable {
+    fn from(problems: Problems) -> Self {
+        Self { problems, is_passing: false }
+    }
+}
+
+impl From<InstallError> for Unusable {
+    fn from(error: InstallError) -> Self {
+        Self { problems: error.problems(), is_passing: error.is_passing() }
+    }
+}
 
 /// A plugin of this host, usable or not.
 pub(crate) struct KnownPlugin {
@@ -43,7 +66,7 @@ pub(crate) struct KnownPlugin {
 
 /// The question to a plugin's code that goes on, or that was refused a moment ago.
 struct Asking {
-    answer: Shared<BoxFuture<'static, Result<Arc<Registered>, Problems>>>,
+    answer: Shared<BoxFuture<'static, Result<Arc<Registered>, Unusable>>>,
     asked_at: Instant,
 }
 
@@ -80,10 +103,19 @@ impl KnownPlugin {
 
     /// Notes why a newer content of its folder does not run. What runs is not touched by that.
     pub(crate) fn note_newer(&self, problems: Problems) {
+        self.note("its newer version is not used", problems);
+    }
+
+    /// The same, where it is tried again by itself.
+    pub(crate) fn note_later(&self, problems: Problems) {
+        self.note("its newer version is not used yet, and is tried again by itself", problems);
+    }
+
+    fn note(&self, what: &str, problems: Problems) {
         *self.newer.lock().unwrap_or_else(PoisonError::into_inner) = problems
             .into_iter()
             .map(|problem| {
-                let message = format!("its newer version is not used: {}", problem.message);
+                let message = format!("{what}: {}", problem.message);
                 let warning = Problem::warning(problem.at, message);
                 problem.hint.into_iter().fold(warning, Problem::hint)
             })
@@ -209,23 +241,35 @@ impl KnownPlugin {
     /// alone for a while. Only who switches it on has it installed for that.
     pub(crate) async fn register(
         &self,
-        Asked { store, workers, packages }: Asked<'_>,
+        asked: Asked<'_>,
         preparing: Preparing,
     ) -> Result<Arc<Registered>, Problems> {
+        self.registered_or_why(asked, preparing).await.map_err(|unusable| unusable.problems)
+    }
+
+    /// The same, and if it could not be asked, whose fault that was.
+    pub(crate) async fn registered_or_why(
+        &self,
+        Asked { store, workers, packages }: Asked<'_>,
+        preparing: Preparing,
+    ) -> Result<Arc<Registered>, Unusable> {
         if let Some(registered) = self.registered() {
             return Ok(Arc::clone(registered));
         }
-        let Some(package) = &self.package else { return Err(self.problems.clone()) };
+        let Some(package) = &self.package else { return Err(self.problems.clone().into()) };
         if preparing == Preparing::AsItIs && !self.is_at_hand(package, packages) {
             let problem =
                 Problem::warning("plugin", "is not installed yet, so what it registers is not known");
-            return Err(problem.hint("switch it on: that installs it").into());
+            let problems: Problems = problem.hint("switch it on: that installs it").into();
+            return Err(problems.into());
         }
         let answer = {
             let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
-            let recent = asking
-                .as_ref()
-                .filter(|asking| asking.answer.peek().is_none() || asking.asked_at.elapsed() < REFUSED_FOR);
+            let recent = asking.as_ref().filter(|asking| match asking.answer.peek() {
+                None => true,
+                Some(Err(unusable)) if unusable.is_passing => asking.asked_at.elapsed() < UNLUCKY_FOR,
+                Some(_) => asking.asked_at.elapsed() < REFUSED_FOR,
+            });
             match recent {
                 Some(recent) => recent.answer.clone(),
                 None => {
@@ -256,7 +300,7 @@ impl KnownPlugin {
     /// Why its code could not be asked, the last time that it was.
     fn refusal(&self) -> Option<Problems> {
         let asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
-        asking.as_ref()?.answer.peek()?.as_ref().err().cloned()
+        Some(asking.as_ref()?.answer.peek()?.as_ref().err()?.problems.clone())
     }
 }
 
@@ -284,13 +328,11 @@ async fn learn(
     package: &Package,
     preparing: Preparing,
     Asked { store, workers, packages }: Asked<'_>,
-) -> Result<Arc<Registered>, Problems> {
+) -> Result<Arc<Registered>, Unusable> {
     let internal = |error: &dyn std::fmt::Display| {
         tracing::error!(plugin = %package.descriptor.id, %error, "failed to read a plugin's registration");
-        Problems::from(Problem::error(
-            "plugin",
-            "its registration could not be read, for a reason of the host",
-        ))
+        let message = "its registration could not be read, for a reason of the host";
+        Unusable { problems: Problem::error("plugin", message).into(), is_passing: true }
     };
     match store.registrations().get(package.content_hash).await {
         Ok(Some(stored)) => {
@@ -306,12 +348,12 @@ async fn learn(
             problems: Problems::new(),
         }));
     }
-    let package = &packages.install_for(owner, package).await.map_err(|error| error.problems())?;
+    let package = &packages.install_for(owner, package).await?;
     let raw = match preparing {
         Preparing::AsItIs | Preparing::Installed => fast_start::ask(package, workers, packages).await,
         Preparing::AtOnce => fast_start::ask_files(package, workers).await,
     };
-    let raw = raw.map_err(|error| told(&error))?;
+    let raw = raw.map_err(|error| Unusable { problems: told(&error), is_passing: error.is_passing() })?;
     let (registration, problems) = registration::read(&raw, &package.descriptor);
     if let Err(error) = store.registrations().put(package.content_hash, &registration, &problems).await {
         return Err(internal(&error));

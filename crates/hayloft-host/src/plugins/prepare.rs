@@ -1,12 +1,12 @@
 //! Make a plugin ready to run: its package installed, built and unchanged since.
 
 use hayloft_model::plugin::Package;
-use hayloft_model::{InstanceKey, InstanceState, Problem, Problems};
-use hayloft_packages::{InstallError, Tampered};
+use hayloft_model::{ContentHash, InstanceKey, InstanceState, PluginId, Problem, Problems};
+use hayloft_packages::{InstallError, Needs, Tampered};
 use serde_json::json;
 
 use super::fast_start;
-use super::known::{Asked, KnownPlugin};
+use super::known::{Asked, KnownPlugin, Unusable};
 use crate::Host;
 
 impl Host {
@@ -29,10 +29,11 @@ impl Host {
     }
 
     /// Makes a plugin's package ready, anew if it is not what was installed.
-    pub(crate) async fn prepare(&self, plugin: &KnownPlugin) -> Result<(), Problems> {
-        let Some(package) = &plugin.package else { return Err(plugin.problems.clone()) };
+    pub(crate) async fn prepare(&self, plugin: &KnownPlugin) -> Result<(), Unusable> {
+        let Some(package) = &plugin.package else { return Err(plugin.problems.clone().into()) };
+        let installed = self.packages.install_for(plugin.owner, package).await;
         let installed =
-            self.packages.install_for(plugin.owner, package).await.map_err(|error| told(&error))?;
+            installed.map_err(|error| Unusable { problems: told(&error), is_passing: error.is_passing() })?;
         // What it registers may be known from an earlier time, when nobody found out how it starts fastest.
         if self.packages.lacks_start(&installed, &self.workers.compiles_for(&installed.descriptor))
             && plugin.registered().is_some()
@@ -57,6 +58,29 @@ impl Host {
         if let Err(error) = fast_start::ask(package, &self.workers, &self.packages).await {
             tracing::warn!(plugin = %package.descriptor.id, %error, "failed to find out how a plugin starts fastest");
         }
+    }
+
+    /// Ends what is being made and nobody wants any more: its plugin was switched off or removed, or its folder holds
+    /// something else by now.
+    pub(crate) fn call_off_pointless(&self) {
+        for (plugin, hash) in self.packages.being_made() {
+            if !self.is_wanted(&plugin, hash) {
+                self.packages.call_off(&plugin, hash);
+            }
+        }
+    }
+
+    fn is_wanted(&self, plugin: &PluginId, hash: ContentHash) -> bool {
+        let all = self.plugins.all();
+        let mut of = all.iter().filter(|((id, _), _)| id == plugin);
+        let is_wanted = of.any(|(key, known)| {
+            let is_known = known.content_hash() == Some(hash);
+            // What only has to be put in its place is there before anybody could change their mind.
+            is_known && known.needs == Needs::default()
+                || (is_known || self.plugins.is_found_at(key, hash))
+                    && (self.is_in_use(key, known) || self.enabling.is_wanted(key))
+        });
+        is_wanted || self.trials.versions().contains(&(plugin.clone(), hash))
     }
 
     /// The package that an instance runs. One that changed since it was installed is an attack: it is noted, and
@@ -90,7 +114,10 @@ impl Host {
 /// What people read of an installation that failed.
 fn told(error: &InstallError) -> Problems {
     match error {
-        InstallError::Refused { problems, .. } => problems.clone(),
+        InstallError::Refused { problems, .. } | InstallError::Unavailable { problems, .. } => {
+            problems.clone()
+        }
+        InstallError::CalledOff => error.problems(),
         // Why the machine cannot do it is for its operator, who reads it here as well as in the log.
         InstallError::Host { .. } => Problem::error("package", error.to_string()).into(),
     }

@@ -1,20 +1,22 @@
 //! The plugins that this host knows, and the names that lead to them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use hayloft_model::plugin::{FastStart, Package};
-use hayloft_model::{
-    ContentHash, InstanceKey, OrganizationId, PluginDescriptor, PluginId, Problem, Problems,
-};
+use hayloft_model::plugin::Package;
+use hayloft_model::{Clock, ContentHash, InstanceKey, OrganizationId, PluginDescriptor, PluginId, Problems};
 use hayloft_packages::Packages;
 use hayloft_store::registrations::StoredRegistration;
 use tokio::sync::Semaphore;
 
+use self::readings::Readings;
 use super::known::KnownPlugin;
 use super::limits::AllowedLimits;
+use super::retry::Retries;
+
+mod readings;
 
 /// A plugin among those of the host: the same id in two organizations is two plugins.
 pub(crate) type PluginKey = (PluginId, Option<OrganizationId>);
@@ -22,17 +24,19 @@ pub(crate) type PluginKey = (PluginId, Option<OrganizationId>);
 /// The plugins that were found, by name.
 pub(crate) type KnownPlugins = BTreeMap<PluginKey, Arc<KnownPlugin>>;
 
-/// The folder in which each organization has plugins of its own, by its id.
-const CUSTOM: &str = "custom";
-
 /// All plugins of this host.
 pub(crate) struct PluginRegistry {
     known: ArcSwap<KnownPlugins>,
     /// What the folders held when they were read last. What is known may be older, while a newer one is made ready.
     found: ArcSwap<BTreeMap<PluginKey, Option<ContentHash>>>,
-    /// Orders readings of the folders.
+    /// Orders readings of all folders, which take their time.
     pub(crate) reading: Semaphore,
+    /// Orders what follows from readings.
+    pub(crate) taking_over: Semaphore,
+    readings: Readings,
     upgrading: Arc<Mutex<BTreeMap<Upgrade, Package>>>,
+    /// What came of newer versions that were tried.
+    pub(crate) retries: Retries,
     folders: Vec<PathBuf>,
     limits: AllowedLimits,
     packages: Packages,
@@ -54,17 +58,26 @@ impl Drop for Upgrading {
 
 impl PluginRegistry {
     /// Reads the folders.
-    pub(crate) fn read_from(folders: Vec<PathBuf>, limits: AllowedLimits, packages: Packages) -> Self {
+    pub(crate) fn read_from(
+        folders: Vec<PathBuf>,
+        limits: AllowedLimits,
+        packages: Packages,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let registry = Self {
             known: ArcSwap::default(),
             found: ArcSwap::default(),
             reading: Semaphore::new(1),
+            taking_over: Semaphore::new(1),
+            readings: Readings::new(clock),
             upgrading: Arc::default(),
+            retries: Retries::default(),
             folders,
             limits,
             packages,
         };
-        registry.known.store(Arc::new(registry.read()));
+        let known = registry.take_over(registry.read());
+        registry.known.store(Arc::new(known));
         registry
     }
 
@@ -134,6 +147,11 @@ impl PluginRegistry {
         self.found.load().get(&(plugin.id.clone(), plugin.owner)) == Some(&plugin.content_hash())
     }
 
+    /// Whether a plugin's folder held this when it was read last.
+    pub(crate) fn is_found_at(&self, key: &PluginKey, hash: ContentHash) -> bool {
+        self.found.load().get(key) == Some(&Some(hash))
+    }
+
     /// Makes the caller the one who brings a version into service; nothing, if somebody is at it already.
     pub(crate) fn begin_upgrade(&self, newer: &KnownPlugin) -> Option<Upgrading> {
         let package = newer.package.clone()?;
@@ -192,76 +210,6 @@ impl PluginRegistry {
     pub(crate) fn folders(&self) -> &[PathBuf] {
         &self.folders
     }
-
-    /// Reads the folders anew. What did not change keeps what is known of it. It blocks.
-    pub(crate) fn read(&self) -> KnownPlugins {
-        let read = self.folders.iter().flat_map(|folder| self.read_folder(folder)).collect();
-        let settled = settle(read, &self.known.load());
-        let found = settled.iter().map(|(key, plugin)| (key.clone(), plugin.content_hash()));
-        self.found.store(Arc::new(found.collect()));
-        settled
-    }
-
-    fn read_folder(&self, folder: &Path) -> Vec<KnownPlugin> {
-        let discovered = hayloft_manifest::discover(folder).into_iter();
-        discovered.filter_map(|discovered| self.known_plugin(folder, discovered)).collect()
-    }
-
-    fn known_plugin(&self, top: &Path, discovered: hayloft_manifest::Discovered) -> Option<KnownPlugin> {
-        let (descriptor, mut problems) = discovered.result;
-        let owner = match owner_folder(top, &discovered.place).map(str::parse) {
-            None => None,
-            Some(Ok(owner)) => Some(owner),
-            Some(Err(_)) => {
-                tracing::warn!(
-                    folder = %discovered.root.display(),
-                    "the folder above is not named like an organization's id, so nobody sees the plugin in it"
-                );
-                return None;
-            }
-        };
-        let descriptor = descriptor.filter(|_| !problems.has_errors());
-        let package =
-            descriptor.and_then(|descriptor| match hayloft_manifest::content_hash(&discovered.root) {
-                Ok(content_hash) => Some(Package {
-                    root: discovered.root.clone(),
-                    content_hash,
-                    descriptor,
-                    start: FastStart::default(),
-                }),
-                Err(error) => {
-                    problems.push(Problem::error("plugin", error.to_string()));
-                    None
-                }
-            });
-        if let Some(package) = &package {
-            problems.extend(self.limits.problems(&package.descriptor));
-        }
-        for problem in &problems {
-            tracing::warn!(folder = %discovered.root.display(), at = problem.at, "{}", problem.message);
-        }
-        let id = match &package {
-            Some(package) => package.descriptor.id.clone(),
-            // A person must be able to see what is wrong with a broken plugin, so it is listed by the name that it had
-            // before it was broken, or by its folder.
-            None => match self.known_at(&discovered.root) {
-                Some(known) => known,
-                None => discovered.root.file_name()?.to_str()?.parse().ok()?,
-            },
-        };
-        // What asks for too much is known by its name, but it cannot be used.
-        let package = package.filter(|_| !problems.has_errors());
-        let needs = package.as_ref().map(|package| self.packages.needs(package)).unwrap_or_default();
-        Some(KnownPlugin::new(id, owner, package, problems, needs))
-    }
-
-    /// The id of the plugin that is known to lie in a folder.
-    fn known_at(&self, root: &Path) -> Option<PluginId> {
-        let known = self.known.load();
-        let lies_there =
-            |plugin: &&Arc<KnownPlugin>| plugin.package.as_ref().is_some_and(|package| package.root == root);
-        known.values().find(lies_there).map(|plugin| plugin.id.clone())
-    }
 }
 
 fn with_id(known: &KnownPlugins, organization: OrganizationId, id: &PluginId) -> Option<Arc<KnownPlugin>> {
@@ -291,50 +239,13 @@ fn seen(
     of(None).or_else(|| of(Some(organization)))
 }
 
-/// Decides who has which name, and takes over what is known of plugins that did not change.
-fn settle(mut read: Vec<KnownPlugin>, before: &KnownPlugins) -> KnownPlugins {
-    // What everybody sees comes first: no organization can take its names.
-    read.sort_by_key(|plugin| plugin.owner.is_some());
-    // Ids before other names, whichever folder is read first.
-    let ids: BTreeSet<PluginKey> = read.iter().map(|plugin| (plugin.id.clone(), plugin.owner)).collect();
-    read.iter_mut().for_each(|plugin| plugin.leave_ids_alone(&ids));
-    let mut found = KnownPlugins::new();
-    for mut plugin in read {
-        plugin.give_way(&found);
-        let key = (plugin.id.clone(), plugin.owner);
-        let shared = (plugin.id.clone(), None);
-        if let Some(first) = found.get(&key).or_else(|| found.get(&shared)) {
-            tracing::warn!(
-                plugin = %plugin.id,
-                first = ?first.package.as_ref().map(|package| &package.root),
-                "a second folder has a plugin of the same id; the first one counts"
-            );
-            continue;
-        }
-        let unchanged = before.get(&key).filter(|known| known.package == plugin.package);
-        let plugin = unchanged.map_or_else(|| Arc::new(plugin), Arc::clone);
-        found.insert(key, plugin);
-    }
-    found
-}
-
-/// The name of the organization's folder that a plugin lies in, if it lies in one.
-fn owner_folder<'a>(top: &Path, place: &'a Path) -> Option<&'a str> {
-    let below: Vec<Component<'a>> = place.strip_prefix(top).ok()?.components().collect();
-    match below.as_slice() {
-        [custom, owner, _] if custom.as_os_str() == CUSTOM => {
-            Some(owner.as_os_str().to_str().unwrap_or_default())
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use hayloft_model::plugin::{FormatName, Procedures, Runtime};
+    use hayloft_model::plugin::{FastStart, FormatName, Procedures, Runtime};
     use hayloft_model::{ContentHash, PluginDescriptor, Problems};
     use hayloft_packages::Needs;
 
+    use super::readings::settle;
     use super::*;
 
     fn plugin(

@@ -62,6 +62,11 @@ impl Host {
                 host.reach_anew(&key);
                 host.workers.ensure(&key).await.map(drop)
             };
+            if plugin.owner == Some(organization) && host.uploads.place_of(organization, &key.plugin).exists()
+            {
+                // A newer version that could not be used is tried again, too.
+                host.try_uploaded(&key).await;
+            }
             // The answer shows what came of it.
             host.workers.told(&key).await;
             host.instances.flush().await;

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::enabling::RunningAttempt;
-use super::known::{KnownPlugin, Preparing};
+use super::known::{KnownPlugin, Preparing, Unusable};
 use super::view::PluginDetail;
 use crate::access::Denied;
 use crate::config::credentials;
@@ -120,12 +120,15 @@ impl Host {
                 let (attempt, wish) = host.begin_wish(&key, &caller, wish).await?;
                 // Whoever went away needs no word.
                 let _ = kept.send(());
-                let outcome = match host.prepare(&plugin).await {
+                let (plugin, prepared) = host.prepare_newest(plugin, &attempt).await;
+                let outcome = match prepared {
                     Ok(()) => {
                         attempt.prepared();
                         host.save_in_turn(&caller, &plugin, &key, wish, wait, Some(&attempt)).await
                     }
-                    Err(problems) => Err(SavePluginError::Invalid(problems)),
+                    // It was called off since.
+                    Err(_) if !attempt.counts() => host.overtaken(&plugin, &key).await,
+                    Err(unusable) => Err(SavePluginError::Invalid(unusable.problems)),
                 };
                 let failed = outcome.as_ref().err().map(|error| match error {
                     SavePluginError::Invalid(problems) => problems.to_string(),
@@ -150,6 +153,23 @@ impl Host {
         }
     }
 
+    /// Makes the plugin ready as it is in the end: its folder may hold something else by the time that it is.
+    async fn prepare_newest(
+        &self,
+        mut plugin: Arc<KnownPlugin>,
+        attempt: &RunningAttempt,
+    ) -> (Arc<KnownPlugin>, Result<(), Unusable>) {
+        let key = attempt.key();
+        loop {
+            let prepared = self.prepare(&plugin).await;
+            let now = self.plugins.get(key.organization, &key.plugin);
+            match now.filter(|now| now.content_hash() != plugin.content_hash()) {
+                Some(now) if prepared.is_err() && attempt.counts() => plugin = now,
+                _ => return (plugin, prepared),
+            }
+        }
+    }
+
     /// Writes what is wished when it is the instance's turn, and waits for so long for the plugin to run on it.
     async fn save_in_turn(
         &self,
@@ -163,8 +183,7 @@ impl Host {
         let writing = self.writing.take(key).await;
         if attempt.is_some_and(|attempt| !attempt.counts()) {
             drop(writing);
-            tracing::info!(instance = %key, "what was wished for a plugin was overtaken while it was made ready");
-            return self.outcome(plugin, key, self.enabling.is_pending(key)).await;
+            return self.overtaken(plugin, key).await;
         }
         // It may have been removed while it was made ready.
         if self.plugins.get(key.organization, &key.plugin).is_none() {
@@ -218,6 +237,16 @@ impl Host {
         let wait = enabled.then_some(wait);
         let pending = self.follow(key.clone(), wait).await;
         self.outcome(plugin, key, pending).await
+    }
+
+    /// Something else is wished by now.
+    async fn overtaken(
+        &self,
+        plugin: &KnownPlugin,
+        key: &InstanceKey,
+    ) -> Result<SaveOutcome, SavePluginError> {
+        tracing::info!(instance = %key, "what was wished for a plugin was overtaken while it was made ready");
+        self.outcome(plugin, key, self.enabling.is_pending(key)).await
     }
 
     async fn outcome(

@@ -1,9 +1,9 @@
 //! Remove versions of plugins that nothing runs from and nobody goes back to.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hayloft_model::WorkerId;
+use hayloft_model::{ContentHash, PluginId, WorkerId};
 
 use crate::Host;
 
@@ -35,6 +35,15 @@ impl Host {
         let _turn = self.tidying.acquire().await;
         // A newer version that is only being tried is nobody's yet. Whoever tries one comes here when that is over.
         let Ok(_alone) = self.changing_versions.try_write() else { return };
+        match self.packages.tidy(self.needed_versions().await).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "removed old versions of plugins"),
+            Err(error) => tracing::error!(%error, "failed to remove old versions of plugins"),
+        }
+    }
+
+    /// The versions that somebody runs, has switched on or tries, and those that lie in folders.
+    pub(crate) async fn needed_versions(&self) -> BTreeSet<(PluginId, ContentHash)> {
         // What is known of a version that failed is kept with it, as long as its folder holds it.
         let mut used = self.plugins.versions();
         used.extend(self.trials.versions());
@@ -47,10 +56,6 @@ impl Host {
         for worker in self.workers.warm_workers().await {
             used.insert((worker.plugin, worker.content_hash));
         }
-        match self.packages.tidy(used).await {
-            Ok(0) => {}
-            Ok(removed) => tracing::info!(removed, "removed old versions of plugins"),
-            Err(error) => tracing::error!(%error, "failed to remove old versions of plugins"),
-        }
+        used
     }
 }

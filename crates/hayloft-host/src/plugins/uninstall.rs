@@ -92,7 +92,7 @@ impl Host {
             let removed = tokio::task::spawn_blocking(move || uploads.remove(organization, &plugin)).await;
             removed.map_err(std::io::Error::other).flatten().map_err(UninstallPluginError::Files)?;
             // From here on its name leads nowhere, so that whoever waits for the turn finds nothing to switch on.
-            drop(self.read_plugins().await);
+            drop(self.read_uploaded(key).await);
         }
         self.drop_wish(key).await;
         self.trials.end(key);
@@ -131,14 +131,22 @@ impl Host {
         let (host, plugin) = (self.clone(), key.plugin.clone());
         tokio::spawn(async move {
             for hash in hashes {
-                host.packages.settled(&plugin, hash).await;
-                // While the folders are not read nobody can come to use it.
-                let _reading = host.plugins.reading.acquire().await;
-                if host.plugins.versions().contains(&(plugin.clone(), hash)) {
-                    continue;
-                }
-                if let Err(error) = host.packages.remove(&plugin, hash).await {
-                    tracing::error!(%plugin, %hash, %error, "failed to remove a version of a plugin");
+                loop {
+                    host.packages.settled(&plugin, hash).await;
+                    // While nothing is taken over of what was read nobody can come to use it.
+                    let _taking_over = host.plugins.taking_over.acquire().await;
+                    if host.plugins.versions().contains(&(plugin.clone(), hash)) {
+                        break;
+                    }
+                    match host.packages.remove(&plugin, hash).await {
+                        Ok(true) => break,
+                        // Somebody began to make it again.
+                        Ok(false) => {}
+                        Err(error) => {
+                            tracing::error!(%plugin, %hash, %error, "failed to remove a version of a plugin");
+                            break;
+                        }
+                    }
                 }
             }
         });

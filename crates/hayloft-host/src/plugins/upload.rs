@@ -14,8 +14,8 @@ use hayloft_packages::Unpacked;
 use hayloft_packages::archive::ArchiveError;
 use hayloft_store::uploaded_versions::Upload;
 use tempfile::NamedTempFile;
-use tokio::time::Instant;
 
+use super::disk::OverQuota;
 use super::view::PluginDetail;
 use crate::access::Denied;
 use crate::uninterrupted::uninterrupted;
@@ -96,6 +96,9 @@ pub enum UploadPluginError {
     /// The organization has as many plugins as it can have.
     #[error("the organization has {0} plugins of its own, and no more are possible")]
     TooMany(usize),
+    /// The organization has as much on the disk as it may have.
+    #[error(transparent)]
+    OverQuota(#[from] OverQuota),
     /// We broke.
     #[error("failed to {what}")]
     Host {
@@ -123,6 +126,8 @@ impl From<ArchiveError> for UploadPluginError {
 struct Checked {
     unpacked: Unpacked,
     package: Package,
+    /// What it takes on the disk.
+    bytes: u64,
     problems: Problems,
 }
 
@@ -170,16 +175,16 @@ impl Host {
         if let Some(descriptor) = &descriptor {
             problems.extend(self.plugins.limit_problems(descriptor));
         }
-        let hash = hayloft_manifest::content_hash(unpacked.root());
-        let content_hash =
-            hash.map_err(|error| problems.push(Problem::error("package", error.to_string()))).ok();
-        let (Some(descriptor), Some(content_hash), false) = (descriptor, content_hash, problems.has_errors())
-        else {
+        let measured = self.plugins.measure(unpacked.root());
+        let measured =
+            measured.map_err(|error| problems.push(Problem::error("package", error.to_string()))).ok();
+        let (Some(descriptor), Some(measured), false) = (descriptor, measured, problems.has_errors()) else {
             return Err(UploadPluginError::Invalid(problems));
         };
         let root: PathBuf = unpacked.root().to_owned();
         Ok(Checked {
-            package: Package { root, content_hash, descriptor, start: FastStart::default() },
+            package: Package { root, content_hash: measured.hash, descriptor, start: FastStart::default() },
+            bytes: measured.bytes,
             unpacked,
             problems,
         })
@@ -192,7 +197,7 @@ impl Host {
         checked: Checked,
         downgrade: Downgrade,
     ) -> Result<UploadedPlugin, UploadPluginError> {
-        let Checked { unpacked, package, problems } = checked;
+        let Checked { unpacked, package, bytes, problems } = checked;
         let Package { content_hash, descriptor, .. } = package;
         let key = InstanceKey { organization, plugin: descriptor.id.clone() };
         let version = descriptor.version;
@@ -203,6 +208,8 @@ impl Host {
             current.as_ref().is_some_and(|current| *current == (version.clone(), Some(content_hash)));
         if !unchanged {
             self.may_follow(&key, &version, content_hash, current.as_ref(), downgrade).await?;
+            let _filling = self.filling.take(&organization).await;
+            self.room_for(organization, bytes, self.uploaded_bytes(&key)).await??;
             let before = current.as_ref().map(|(version, _)| version.as_str());
             let is_back = before.filter(|before| is_older(&version, before));
             let kind = match is_back {
@@ -219,12 +226,9 @@ impl Host {
                 .map_err(std::io::Error::other)
                 .flatten()
                 .map_err(|error| internal("put the plugin in its place", error))?;
-            let mut newer = self.read_plugins().await;
-            // Everybody's plugins are upgraded by whoever sees that they changed.
-            newer.retain(|(_, newer)| (newer.owner, &newer.id) == (Some(organization), &key.plugin));
-            let host = self.clone();
-            tokio::spawn(async move { host.bring_into_service(newer, Instant::now()).await });
         }
+        // What was there already is tried again, if it could not be used.
+        self.try_uploaded(&key).await;
         let plugin = self.plugins.get(organization, &key.plugin);
         let plugin = plugin.ok_or_else(|| {
             let missing = std::io::Error::other("it is not found where it was put");
@@ -274,10 +278,12 @@ impl Host {
         key: &InstanceKey,
     ) -> Result<Option<(String, Option<ContentHash>)>, UploadPluginError> {
         let place = self.uploads.place_of(key.organization, &key.plugin);
+        let host = self.clone();
         let read = tokio::task::spawn_blocking(move || {
             place.exists().then(|| {
                 let version = hayloft_manifest::read_source(&place).0.map(|descriptor| descriptor.version);
-                (version.unwrap_or_default(), hayloft_manifest::content_hash(&place).ok())
+                let hash = host.plugins.measure(&place).ok().map(|measured| measured.hash);
+                (version.unwrap_or_default(), hash)
             })
         });
         read.await.map_err(|error| internal("read the plugin that is there", std::io::Error::other(error)))

@@ -49,6 +49,7 @@ impl Host {
         let _turn = self.wishing.take(key).await;
         self.enabling.forget(key);
         self.forget_kept(key).await;
+        self.call_off_pointless();
     }
 
     async fn forget_kept(&self, key: &InstanceKey) {

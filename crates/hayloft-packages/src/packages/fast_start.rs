@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use hayloft_model::plugin::Package;
@@ -13,6 +12,7 @@ use crate::bundle::{self, Bundled};
 use crate::error::{Fault, InstallError};
 use crate::install::Copied;
 use crate::log::RunLog;
+use crate::shelf::Closed;
 use crate::start::{self, NewStart};
 use crate::workshop::Workshop;
 
@@ -45,11 +45,8 @@ impl Packages {
                 let kept = inner.shelf.stage(&number.to_string()).and_then(|staging| {
                     let made = staging.path().join("start");
                     new.write(&made)?;
-                    let _alone = inner.exchanging.write().unwrap_or_else(PoisonError::into_inner);
-                    inner.shelf.keep_start(plugin, hash, &made)?;
-                    let mut known = inner.known.lock().unwrap_or_else(PoisonError::into_inner);
-                    known.remove(&(plugin.clone(), hash));
-                    Ok(())
+                    let made = Closed::of(made)?;
+                    inner.exchange(plugin, hash, |shelf| shelf.keep_start(plugin, hash, &made))
                 });
                 let at = &inner.options.shelf;
                 kept.map_err(Fault::host("keep what starts fast in", at))

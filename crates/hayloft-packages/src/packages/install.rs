@@ -5,15 +5,17 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use hayloft_model::OrganizationId;
 use hayloft_model::plugin::Package;
+use tokio_util::sync::CancellationToken;
 
 use super::{Inner, Key, MOST_ENDED, Outcome, Packages, Progress, Run, Running};
 use crate::bundle::Bundled;
 use crate::error::{Fault, InstallError};
 use crate::log::RunLog;
 use crate::progress::InstallEvent;
-use crate::shelf::Failure;
+use crate::shelf::{Closed, Failure};
 use crate::{Phase, install};
 
 impl Packages {
@@ -53,10 +55,17 @@ impl Packages {
         let (log, progress) = (Arc::new(RunLog::default()), Arc::<Mutex<Progress>>::default());
         let inner = Arc::clone(&self.0);
         let number = *self.0.runs.borrow();
+        let called_off = CancellationToken::new();
         let outcome = {
             let (log, progress) = (Arc::clone(&log), Arc::clone(&progress));
+            let called_off = called_off.clone();
             async move {
-                let outcome = inner.install(owner, &package, &log, &progress).await;
+                let work = {
+                    let (inner, package) = (Arc::clone(&inner), package.clone());
+                    let (log, progress) = (Arc::clone(&log), Arc::clone(&progress));
+                    async move { inner.install(owner, &package, &log, &progress).await }
+                };
+                let outcome = unless(&called_off, work.boxed()).await;
                 inner.remember(&package, &log, &outcome).await;
                 log.told.tell(match &outcome {
                     Ok(_) => InstallEvent::Done {},
@@ -67,7 +76,7 @@ impl Packages {
                 outcome
             }
         };
-        Running { number, outcome: outcome.boxed().shared(), log, progress }
+        Running { number, outcome: outcome.boxed().shared(), log, progress, called_off }
     }
 }
 
@@ -106,18 +115,27 @@ impl Inner {
             }
         };
         let log = Arc::clone(log);
+        let (whole, at) = self
+            .blocking(package, move |inner, package| {
+                install::check(package, &result, last)?;
+                let judged = inner.judge(package, &result, bundled, &log);
+                let whole = judged.and_then(|()| Closed::of(result.clone()));
+                let whole = whole.map_err(Fault::host("keep", &result)).map_err(|fault| fault.in_phase(last));
+                Ok((whole?, result))
+            })
+            .await?;
+        let allowed = match (owner, self.allowance.get()) {
+            (Some(owner), Some(allowance)) => {
+                let allowed = allowance.allow(owner, &package.descriptor.id, whole.bytes()).await;
+                Some(allowed.map_err(|problem| Fault::Wrong(problem).in_phase(last))?)
+            }
+            _ => None,
+        };
         self.blocking(package, move |inner, package| {
-            install::check(package, &result, last)?;
             let (plugin, hash) = (&package.descriptor.id, package.content_hash);
-            let kept = inner.judge(package, &result, bundled, &log).and_then(|()| {
-                let _alone = inner.exchanging.write().unwrap_or_else(PoisonError::into_inner);
-                inner.shelf.publish(plugin, hash, &result)?;
-                // What is known is known of a version that was there before.
-                inner.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&(plugin.clone(), hash));
-                Ok(())
-            });
-            kept.map_err(Fault::host("keep", &result)).map_err(|fault| fault.in_phase(last))?;
-            drop(staging);
+            let kept = inner.exchange(plugin, hash, |shelf| shelf.publish(plugin, hash, &whole));
+            kept.map_err(Fault::host("keep", &at)).map_err(|fault| fault.in_phase(last))?;
+            drop((allowed, staging));
             let ready = inner.ready(package).ok().flatten();
             ready.ok_or_else(|| InstallError::Host {
                 what: String::from("keep the package"),
@@ -131,7 +149,8 @@ impl Inner {
         let text = log.text();
         let failure = match outcome {
             Ok(_) => None,
-            Err(error @ InstallError::Refused { phase, .. }) => {
+            Err(InstallError::CalledOff) => return,
+            Err(error @ (InstallError::Refused { phase, .. } | InstallError::Unavailable { phase, .. })) => {
                 Some(Failure { phase: *phase, problems: error.problems() })
             }
             Err(error) => {
@@ -161,12 +180,33 @@ impl Inner {
 
     /// A run is over: it is no longer one that goes on, and among the last ones that did.
     fn retire(&self, key: Key, run: Run) {
+        let number = run.number;
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         ended.push_back((key.clone(), run));
         while ended.len() > MOST_ENDED {
             ended.pop_front();
         }
         drop(ended);
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that was called off may have a successor.
+        if running.get(&key).is_some_and(|running| running.number == number) {
+            running.remove(&key);
+        }
+    }
+}
+
+/// Does some work, unless it is called off before it is done. Then nothing of it is left when this returns.
+async fn unless(called_off: &CancellationToken, mut work: BoxFuture<'static, Outcome>) -> Outcome {
+    tokio::select! {
+        biased;
+        outcome = &mut work => outcome,
+        () = called_off.cancelled() => {
+            // What it was working on is many files, and goes with it.
+            let gone = tokio::task::spawn_blocking(move || drop(work)).await;
+            if let Err(error) = gone {
+                tracing::error!(%error, "failed to end an installation");
+            }
+            Err(InstallError::CalledOff)
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use hayloft_model::{ContentHash, PluginId};
 
-use super::Shelf;
+use super::{Closed, Shelf};
 
 pub(super) struct Fixture {
     _scratch: tempfile::TempDir,
@@ -30,7 +30,8 @@ impl Fixture {
         fs::write(whole.join("dist/index.js"), "1").unwrap();
         fs::write(whole.join("package.json"), "{}").unwrap();
         symlink("dist/index.js", whole.join("main.js")).unwrap();
-        self.shelf.publish(&self.plugin, self.hash, &whole).unwrap()
+        self.shelf.publish(&self.plugin, self.hash, &Closed::of(whole).unwrap()).unwrap();
+        self.shelf.find(&self.plugin, self.hash).unwrap()
     }
 
     pub(super) fn verify(&self) -> Result<(), String> {

@@ -32,6 +32,7 @@ impl Shelf {
         hash: ContentHash,
         failure: &Failure,
     ) -> io::Result<()> {
+        let _folders = self.folders();
         fs::DirBuilder::new().recursive(true).mode(0o700).create(self.plugin(plugin))?;
         fs::write(self.failure_of(plugin, hash), serde_json::to_vec(failure)?)
     }
@@ -42,6 +43,7 @@ impl Shelf {
     }
 
     pub(crate) fn keep_log(&self, plugin: &PluginId, hash: ContentHash, text: &str) -> io::Result<()> {
+        let _folders = self.folders();
         fs::DirBuilder::new().recursive(true).mode(0o700).create(self.plugin(plugin))?;
         fs::write(self.log_of(plugin, hash), text)
     }

@@ -1,14 +1,17 @@
-//! What the kernel knows of each file of a folder: inode, size, mode, and when its content and its facts changed last.
+//! What the kernel knows of each file of a version, written down when it was made: its seal.
 //!
-//! No program can set the last one, so a folder that somebody wrote to, as the same user or as root, no longer has its
-//! seal, whatever was done to hide it. Comparing costs one look at each file and reads none.
+//! A folder that somebody wrote to no longer has its seal, whatever was done to hide it. Comparing costs one look at each
+//! file and reads none.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::fs::{self, Permissions};
-use std::io;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+
+use hayloft_manifest::facts::{Covered, FolderFacts, bytes_of, path_of, root_facts};
+
+use super::remove_file;
 
 /// A version that is not what was sealed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,24 +21,74 @@ pub struct Tampered {
     pub at: PathBuf,
 }
 
-pub(super) fn seal(folder: &Path) -> io::Result<()> {
-    let written = seal_of(folder).with_extension("new");
-    fs::write(&written, facts(folder)?)?;
-    fs::rename(&written, seal_of(folder))
+/// A folder in which nothing can be written to any more, with a seal that lacks the folder's own line: that is known when
+/// it is in its place. However much is in the folder, moving it there is a few steps.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    folder: PathBuf,
+    seal: PathBuf,
+    bytes: u64,
+}
+
+impl Closed {
+    /// Closes a folder. Its seal waits beside it.
+    pub(crate) fn of(folder: PathBuf) -> io::Result<Self> {
+        close(&folder)?;
+        let (seal, facts) = (seal_of(&folder), FolderFacts::of(&folder, Covered::All)?);
+        fs::write(&seal, facts.below)?;
+        Ok(Self { folder, seal, bytes: facts.bytes })
+    }
+
+    /// What it takes on the disk.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Moves it to its place, where nothing may be, and seals it. It is whole when its seal is there.
+    pub(super) fn put(&self, place: &Path) -> io::Result<()> {
+        fs::rename(&self.folder, place)?;
+        fs::set_permissions(place, Permissions::from_mode(0o555))?;
+        OpenOptions::new().append(true).open(&self.seal)?.write_all(root_facts(place)?.as_bytes())?;
+        fs::rename(&self.seal, seal_of(place))
+    }
+}
+
+/// Moves a folder and its seal out of the way, and leaves neither. Without its seal it is nothing, so that goes first.
+pub(super) fn take_out(folder: &Path, aside: &Path) -> io::Result<()> {
+    remove_file(&seal_of(folder))?;
+    match fs::symlink_metadata(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        metadata => metadata?,
+    };
+    // A folder that cannot be written to cannot be moved to another one.
+    fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+    fs::rename(folder, aside)
 }
 
 pub(super) fn is_as_sealed(folder: &Path) -> Result<(), Tampered> {
     let sealed = fs::read_to_string(seal_of(folder)).unwrap_or_default();
-    let found = facts(folder).unwrap_or_default();
-    if sealed == found && !sealed.is_empty() {
+    let facts = FolderFacts::of(folder, Covered::All).ok();
+    if let Some(facts) = &facts
+        && sealed.strip_suffix(&*facts.root) == Some(&*facts.below)
+    {
         return Ok(());
     }
+    // The folder itself comes first where it differs: what was added to it, or taken from it, shows there.
+    let found = facts.map(|facts| facts.root + &facts.below).unwrap_or_default();
     let differing = |one: &str, other: &str| {
         let known: BTreeSet<&str> = other.lines().collect();
         one.lines().find(|line| !known.contains(line)).map(path_of)
     };
-    let at = differing(&found, &sealed).or_else(|| differing(&sealed, &found)).unwrap_or_default();
-    Err(Tampered { at })
+    match differing(&found, &sealed).or_else(|| differing(&sealed, &found)) {
+        // The same lines in another order say the same.
+        None if !sealed.is_empty() => Ok(()),
+        at => Err(Tampered { at: at.unwrap_or_default() }),
+    }
+}
+
+/// What a folder that is sealed takes on the disk, in bytes.
+pub(super) fn sealed_bytes(folder: &Path) -> Option<u64> {
+    Some(bytes_of(&fs::read_to_string(seal_of(folder)).ok()?))
 }
 
 pub(super) fn seal_of(version: &Path) -> PathBuf {
@@ -43,7 +96,7 @@ pub(super) fn seal_of(version: &Path) -> PathBuf {
 }
 
 /// Takes the right to write from everything but the folder itself, which still has to be moved.
-pub(super) fn close(root: &Path) -> io::Result<()> {
+fn close(root: &Path) -> io::Result<()> {
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder)? {
@@ -64,47 +117,4 @@ pub(super) fn close(root: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// What the kernel knows of a folder and all in it, a line for each, by path.
-fn facts(root: &Path) -> io::Result<String> {
-    let mut lines = Vec::new();
-    let mut folders = vec![PathBuf::new()];
-    lines.push(line(Path::new("."), &fs::symlink_metadata(root)?));
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(root.join(&folder))? {
-            let entry = entry?;
-            let name = folder.join(entry.file_name());
-            let metadata = entry.metadata()?;
-            lines.push(line(&name, &metadata));
-            if metadata.is_dir() {
-                folders.push(name);
-            }
-        }
-    }
-    lines.sort_by_cached_key(|line| path_of(line));
-    Ok(lines.concat())
-}
-
-fn line(name: &Path, facts: &fs::Metadata) -> String {
-    let mut line = String::new();
-    // A link's number of names and a folder's size are the file system's own business.
-    let size = if facts.is_dir() { 0 } else { facts.size() };
-    // Writing to a `String` cannot fail.
-    let _ = writeln!(
-        line,
-        "{:o} {} {size} {}.{} {}.{} {}",
-        facts.mode(),
-        facts.ino(),
-        facts.mtime(),
-        facts.mtime_nsec(),
-        facts.ctime(),
-        facts.ctime_nsec(),
-        name.display().to_string().escape_debug()
-    );
-    line
-}
-
-fn path_of(line: &str) -> PathBuf {
-    line.trim_end().splitn(6, ' ').last().map(PathBuf::from).unwrap_or_default()
 }

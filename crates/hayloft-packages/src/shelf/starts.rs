@@ -1,26 +1,30 @@
 //! What makes versions start faster, each beside its version and sealed like it.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
 
 use hayloft_model::{ContentHash, PluginId};
 
-use super::seal::{close, seal, seal_of};
-use super::{STARTS, Shelf, folder_of, remove, remove_file};
+use super::seal::{Closed, seal_of, take_out};
+use super::{STARTS, Shelf, Staging, folder_of};
 
 impl Shelf {
-    /// Puts what makes a version start faster beside it and seals it, in the place of what was there.
-    pub(crate) fn keep_start(&self, plugin: &PluginId, hash: ContentHash, made: &Path) -> io::Result<()> {
-        let start = self.start(plugin, hash);
-        self.forget_start(plugin, hash)?;
+    /// Puts what makes a version start faster beside it. Gives what was there before.
+    pub(crate) fn keep_start(
+        &self,
+        plugin: &PluginId,
+        hash: ContentHash,
+        made: &Closed,
+    ) -> io::Result<Staging> {
+        let (start, aside) = (self.start(plugin, hash), self.aside()?);
+        take_out(&start, &aside.path().join("start"))?;
+        let _folders = self.folders();
         let above = start.parent().unwrap_or(&self.root);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(above)?;
-        close(made)?;
-        fs::rename(made, &start)?;
-        fs::set_permissions(&start, Permissions::from_mode(0o555))?;
-        seal(&start)
+        made.put(&start)?;
+        Ok(aside)
     }
 
     /// What makes a version start faster, if that is there and whole.
@@ -29,16 +33,8 @@ impl Shelf {
         (seal_of(&start).is_file() && start.is_dir()).then_some(start)
     }
 
-    /// Removes what makes a version start faster.
-    pub(crate) fn forget_start(&self, plugin: &PluginId, hash: ContentHash) -> io::Result<()> {
-        let start = self.start(plugin, hash);
-        // Without its seal it is nothing, so that goes first.
-        remove_file(&seal_of(&start))?;
-        remove(&start)
-    }
-
     /// Where what makes a version start faster lies.
-    fn start(&self, plugin: &PluginId, hash: ContentHash) -> PathBuf {
+    pub(super) fn start(&self, plugin: &PluginId, hash: ContentHash) -> PathBuf {
         self.root.join(STARTS).join(folder_of(plugin)).join(hash.to_string())
     }
 }
@@ -48,6 +44,7 @@ mod tests {
     use std::fs;
 
     use super::super::fixture::{Fixture, open};
+    use super::Closed;
 
     #[test]
     fn what_starts_fast_is_sealed_with_its_version() {
@@ -59,6 +56,7 @@ mod tests {
             let made = staging.path().join("start");
             fs::create_dir(&made).unwrap();
             fs::write(made.join("code"), text).unwrap();
+            let made = Closed::of(made).unwrap();
             shelf.keep_start(plugin, *hash, &made).unwrap();
             shelf.find_start(plugin, *hash).unwrap()
         };

@@ -3,7 +3,8 @@
 use hayloft_model::Problem;
 use hayloft_sandbox::Exit;
 
-use super::Workshop;
+use super::{Workshop, refused, unavailable};
+use crate::error::InstallError;
 use crate::npm;
 use crate::plan::Step;
 use crate::tree::mebibytes;
@@ -16,7 +17,23 @@ const FILE_TOO_LARGE: [Exit; 2] = [Exit::Signal(25), Exit::Code(128 + 25)];
 
 impl Workshop {
     /// Why a step failed, as well as it can be told.
-    pub(super) fn explain(&self, title: &str, step: &Step, exit: Exit) -> Problem {
+    pub(super) fn explain(&self, title: &str, step: &Step, exit: Exit) -> InstallError {
+        let is_bounded = exit == Exit::OutOfMemory || self.is_full() || FILE_TOO_LARGE.contains(&exit);
+        match self.unreachable().filter(|_| !is_bounded) {
+            Some(problem) => unavailable(step.phase, problem),
+            None => refused(step.phase, self.wrong_with(title, step, exit)),
+        }
+    }
+
+    /// Why nothing could be fetched, if the registry was the reason.
+    pub(super) fn unreachable(&self) -> Option<Problem> {
+        let reason = self.gate.passage.unreachable()?;
+        let message = format!("the registry `{}` cannot be reached: {reason}", self.registry);
+        let hint = "switch the plugin on again later, which tries it again, or name another registry: `packages.registry`";
+        Some(Problem::error("registry", message).hint(hint))
+    }
+
+    fn wrong_with(&self, title: &str, step: &Step, exit: Exit) -> Problem {
         if exit == Exit::OutOfMemory {
             let message =
                 format!("used more memory than the {} that there are", mebibytes(self.limits.memory));
@@ -28,11 +45,6 @@ impl Workshop {
         if FILE_TOO_LARGE.contains(&exit) {
             let message = format!("wrote a file of more than {}", mebibytes(self.limits.room.bytes));
             return Problem::error(title, message).hint("make less, or ask the operator for more room");
-        }
-        if let Some(reason) = self.gate.passage.unreachable() {
-            let message = format!("the registry `{}` cannot be reached: {reason}", self.registry);
-            return Problem::error("registry", message)
-                .hint("try again later, or name another one: `packages.registry`");
         }
         if let Some((at, message, hint)) = npm::explained(&self.log.text()) {
             return Problem::error(at, message).hint(hint);

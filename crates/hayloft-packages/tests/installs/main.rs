@@ -182,6 +182,25 @@ async fn a_build_that_hangs_or_fills_the_disk_ends_with_a_problem() {
 }
 
 #[tokio::test]
+async fn dependencies_that_fill_the_disk_end_with_a_problem() {
+    let fixture = Fixture::with(TestRegistry::start().await, |options| {
+        options.limits.room = Room { bytes: 24 << 20, entries: 10_000 };
+    })
+    .await;
+    let plugin = |dependency: &str| {
+        Plugin::new("filling")
+            .package(&format!(r#""dependencies": {{ "{dependency}": "^1.0.0" }}"#))
+            .file("dist/index.js", "")
+    };
+    let (phase, problem) = refusal(fixture.packages.install(&plugin("large-dep").read()).await);
+    let log = fixture.packages.log(&plugin("large-dep").read()).unwrap_or_default();
+    assert_eq!((phase, &*problem.at), (Phase::Install, "package"), "{problem}\n{log}");
+    assert!(problem.message.contains("needs more room than the 24 MiB"), "{problem}");
+    assert_eq!(fixture.left_in_staging(), 0);
+    fixture.packages.install(&plugin("dep").read()).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_a_build_leaves_running_holds_nobody_up() {
     let build = |name: &'static str, script: &str| {
         Plugin::new(name).package(&format!(

@@ -146,9 +146,22 @@ fn packument(name: &str, archive: &[u8]) -> Vec<u8> {
     serde_json::to_vec(&packument).unwrap()
 }
 
+/// A package of many bytes in a small archive.
+const LARGE: &str = "large-dep";
+
 fn archive(name: &str) -> Option<Vec<u8>> {
-    let files = PACKAGES.iter().find(|(known, _)| *known == name)?.1;
     let folder = tempfile::tempdir().unwrap();
+    let large: &[_] = &[("package.json", r#"{ "name": "large-dep", "version": "1.0.0" }"#)];
+    let files = match PACKAGES.iter().find(|(known, _)| *known == name) {
+        Some((_, files)) => files,
+        None if name == LARGE => {
+            // What shrinks too well is refused by npm itself.
+            let numbers: String = (0..4_000_000).map(|number| format!("{number}\n")).collect();
+            std::fs::write(folder.path().join("numbers"), numbers).unwrap();
+            large
+        }
+        None => return None,
+    };
     for (name, text) in files {
         std::fs::write(folder.path().join(name), text).unwrap();
     }

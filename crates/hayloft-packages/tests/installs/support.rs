@@ -120,7 +120,9 @@ impl Plugin {
 /// Why a package was refused: how far it came, and the first problem.
 pub(crate) fn refusal(outcome: Result<Package, InstallError>) -> (Phase, Problem) {
     match outcome {
-        Err(InstallError::Refused { phase, problems }) => (phase, problems.into_iter().next().unwrap()),
+        Err(InstallError::Refused { phase, problems } | InstallError::Unavailable { phase, problems }) => {
+            (phase, problems.into_iter().next().unwrap())
+        }
         other => panic!("{other:?}"),
     }
 }

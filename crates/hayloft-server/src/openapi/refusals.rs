@@ -57,7 +57,7 @@ impl IntoResponses for BadUpload {
         responses(&[
             ("400", "The form or the query cannot be read."),
             ("408", "The form took too long to arrive."),
-            ("413", "The archive is too large."),
+            ("413", "The archive is too large, or the organization has no more room on the disk."),
             ("415", "The body is not `multipart/form-data`."),
             ("422", "The archive or the plugin in it cannot be used; with every problem and its place."),
         ])

@@ -171,6 +171,7 @@ impl Fixture {
             calls: CallLimits::default(),
             results: ResultCacheOptions::default(),
             value_quota: ValueQuota::default(),
+            disk_quota: 1 << 30,
         })
         .await
         .unwrap();

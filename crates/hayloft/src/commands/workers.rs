@@ -43,19 +43,22 @@ pub(crate) async fn run(context: &Context<'_>, server: &ServerArgs) -> Result<()
         "isolation",
     ];
     let rows = output::rows(&listed, "workers", columns).into_iter();
-    let readable = rows.map(|[org, plugin, state, pid, started, last, restarts, memory, isolation]| {
-        [
-            org,
-            plugin,
-            state,
-            pid,
-            to_the_second(started),
-            to_the_second(last),
-            restarts,
-            mebibytes(memory),
-            isolation,
-        ]
-    });
+    let readable =
+        rows.map(|[org, plugin, state, pid, started, last, restarts, memory, cpu, stalls, isolation]| {
+            [
+                org,
+                plugin,
+                state,
+                pid,
+                to_the_second(started),
+                to_the_second(last),
+                restarts,
+                mebibytes(memory),
+                seconds(cpu),
+                stalls,
+                isolation,
+            ]
+        });
     output::table(head, readable)
 }
 
@@ -84,5 +87,13 @@ mod tests {
         assert_eq!(to_the_second("2026-11-21T04:57:45.085685912Z".into()), "2026-11-21T04:57:45Z");
         assert_eq!(to_the_second("2026-11-21T04:57:45Z".into()), "2026-11-21T04:57:45Z");
         assert_eq!(["16629760", "0", ""].map(|bytes| mebibytes(bytes.into())), ["16 MiB", "0 MiB", ""]);
+    }
+}
+
+/// A number of seconds with as many digits as people compare by.
+fn seconds(seconds: String) -> String {
+    match seconds.parse::<f64>() {
+        Ok(exact) => format!("{exact:.1} s"),
+        Err(_) => seconds,
     }
 }

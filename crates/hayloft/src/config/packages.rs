@@ -23,9 +23,13 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("packages.build_time", "HAYLOFT_BUILD_TIME"),
     Setting::new("packages.memory", "HAYLOFT_INSTALL_MEMORY"),
     Setting::new("packages.disk", "HAYLOFT_INSTALL_DISK"),
+    Setting::new("packages.organization_disk", "HAYLOFT_ORGANIZATION_DISK"),
     Setting::new("packages.tasks", "HAYLOFT_INSTALL_TASKS"),
     Setting::new("packages.processor", "HAYLOFT_INSTALL_PROCESSOR"),
 ];
+
+/// What an organization may have on the disk of plugins of its own, in bytes.
+const ORGANIZATION_DISK: u64 = 4 << 30;
 
 /// How plugins become ready to run.
 #[derive(Clone, Debug)]
@@ -44,6 +48,8 @@ pub(crate) struct Packages {
     pub(crate) keep: usize,
     /// Plugins whose dependencies may run scripts while they are fetched.
     pub(crate) script_grants: BTreeSet<PluginId>,
+    /// What an organization may have on the disk of plugins of its own, in bytes.
+    pub(crate) organization_disk: u64,
     /// What one may use.
     pub(crate) limits: InstallLimits,
 }
@@ -59,6 +65,7 @@ impl Packages {
             bundle: settings.parsed("packages.bundle", true),
             keep: settings.count("packages.keep", 2),
             script_grants: settings.list("packages.script_grants", &[]).into_iter().collect(),
+            organization_disk: settings.size("packages.organization_disk", ORGANIZATION_DISK),
             limits: InstallLimits {
                 install: settings.duration("packages.install_time", defaults.install),
                 build: settings.duration("packages.build_time", defaults.build),

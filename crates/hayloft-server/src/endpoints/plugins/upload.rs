@@ -78,6 +78,12 @@ impl From<UploadPluginError> for ProblemDetails {
             UploadPluginError::TooMany(_) => {
                 conflict("too-many-plugins", "There are too many plugins", "remove one that is not used")
             }
+            UploadPluginError::OverQuota(over) => {
+                let problem = Problem::error("file", told.clone()).hint(over.hint());
+                let title = "The organization has no more room on the disk";
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "over-quota", title, told)
+                    .with_problems(problem.into())
+            }
             UploadPluginError::Host { source, .. } => {
                 tracing::error!(error = %source, "{told}");
                 Self::internal_silent()
@@ -185,7 +191,7 @@ pub(crate) async fn upload(
 ) -> Result<(StatusCode, Json<UploadedBody>), ProblemDetails> {
     // Whoever may not is told so before anything of the archive is read.
     state.host.may_upload(&caller, organization)?;
-    let _place = state.uploads.take(organization).ok_or_else(|| {
+    let place = state.uploads.take(organization).ok_or_else(|| {
         ProblemDetails::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "busy",
@@ -201,8 +207,14 @@ pub(crate) async fn upload(
         ProblemDetails::new(StatusCode::REQUEST_TIMEOUT, "slow-body", "The body took too long", detail)
     })??;
     let downgrade = if wish.allow_downgrade { Downgrade::Wanted } else { Downgrade::Refused };
-    let uploaded =
-        state.host.upload_plugin(&caller, organization, UploadPlugin { archive, downgrade }).await?;
+    let work = async move {
+        let uploaded =
+            state.host.upload_plugin(&caller, organization, UploadPlugin { archive, downgrade }).await;
+        // It is unpacked even if whoever sent it goes away, and takes its room as long.
+        drop(place);
+        uploaded
+    };
+    let uploaded = tokio::spawn(work).await.map_err(|error| ProblemDetails::internal(&error))??;
     let status = if uploaded.unchanged { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(uploaded.into())))
 }
@@ -283,6 +295,8 @@ fn unreadable(error: &multer::Error, limit: usize) -> ProblemDetails {
 
 #[cfg(test)]
 mod tests {
+    use hayloft_host::OverQuota;
+
     use super::*;
 
     #[test]
@@ -295,6 +309,15 @@ mod tests {
             (UploadPluginError::VersionTaken { plugin: plugin(), version: version() }, 409),
             (UploadPluginError::Downgrade { plugin: plugin(), version: version(), current: version() }, 409),
             (UploadPluginError::TooMany(1), 409),
+            (
+                UploadPluginError::OverQuota(OverQuota {
+                    needed: 1,
+                    taken: 1,
+                    allowed: 1,
+                    largest: Vec::new(),
+                }),
+                413,
+            ),
             (UploadPluginError::Invalid(Problem::error("archive", "is none").into()), 422),
             (UploadPluginError::Host { what: "x".into(), source: std::io::Error::other("disk") }, 500),
         ];

@@ -73,8 +73,10 @@ async fn ask(
 ) -> Tried {
     let ready = match install(packages, package, environment).await {
         Ok(ready) => ready,
-        Err(InstallError::Refused { problems, .. }) => return Tried::failed(problems),
-        Err(error @ InstallError::Host { .. }) => {
+        Err(InstallError::Refused { problems, .. } | InstallError::Unavailable { problems, .. }) => {
+            return Tried::failed(problems);
+        }
+        Err(error @ (InstallError::CalledOff | InstallError::Host { .. })) => {
             return Tried::failed(Problem::error("package", error.to_string()).into());
         }
     };
