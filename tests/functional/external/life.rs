@@ -159,7 +159,7 @@ async fn people_see_how_servers_elsewhere_are_and_begin_anew_with_them() {
 
 #[tokio::test]
 async fn who_stops_it_lets_go_of_its_servers_until_the_next_call() {
-    let world = all_elsewhere("/one", json!({})).await;
+    let world = all_elsewhere(ONE, &json!({})).await;
     until("the session", async || world.shown("main").await["connected"] == true).await;
     let shown = world.acme.post(&format!("plugins/{PLUGIN}/stop"), &json!({})).await.expect(200).json();
     assert_eq!(shown["state"], "ready", "{shown:#}");
@@ -178,7 +178,7 @@ async fn the_servers_of_a_plugin_without_code_judge_its_credentials() {
             "transport": "http", "auth": ["apiKey"],
         } },
     });
-    plugins.plugin(PLUGIN).file("manifest.json", manifest("", more));
+    plugins.plugin(PLUGIN).file("manifest.json", manifest(ONE, "http", &more));
     let world = World::with(plugins).await;
     let validate = async |more: Value| {
         let mut body = json!({ "pluginId": PLUGIN });
@@ -209,7 +209,7 @@ async fn the_servers_of_a_plugin_without_code_judge_its_credentials() {
     assert!(text_of(world.call("headers", json!({})).await).contains("Bearer canary-key"));
 
     // Who says neither yes nor no has not judged.
-    world.write("manifest.json", &manifest("/fickle", json!({})));
+    world.write("manifest.json", &manifest(FICKLE, "http", &json!({})));
     world.make_fickle(500).await;
     until("no verdict", async || validate(json!({})).await.status == 502).await;
     let problem = validate(json!({})).await.expect(502).json();

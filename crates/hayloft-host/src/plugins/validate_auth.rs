@@ -1,7 +1,7 @@
 //! Ask a plugin whether an organization's credentials are good.
 
 use hayloft_model::config::{ConfigValues, Credentials};
-use hayloft_model::{Caller, InstanceKey, OrganizationId, PluginId, Scope, ServerId};
+use hayloft_model::{Caller, OrganizationId, PluginId, Scope, ServerId};
 use hayloft_store::instances::AuthVerdict;
 use hayloft_workers::{HookCall, HookError, Unavailable, Verdict};
 

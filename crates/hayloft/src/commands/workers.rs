@@ -43,7 +43,8 @@ pub(crate) async fn run(context: &Context<'_>, server: &ServerArgs) -> Result<()
         "isolation",
     ];
     let rows = output::rows(&listed, "workers", columns).into_iter();
-    let readable = rows.map(|[org, plugin, state, pid, started, last, restarts, memory, isolation]| {
+    let readable = rows.map(|row| {
+        let [org, plugin, state, pid, started, last, restarts, memory, processor, stalls, isolation] = row;
         [
             org,
             plugin,
@@ -53,6 +54,8 @@ pub(crate) async fn run(context: &Context<'_>, server: &ServerArgs) -> Result<()
             to_the_second(last),
             restarts,
             mebibytes(memory),
+            seconds(processor),
+            stalls,
             isolation,
         ]
     });
@@ -64,6 +67,14 @@ fn to_the_second(time: String) -> String {
     match time.split_once('.') {
         Some((seconds, _)) => format!("{seconds}Z"),
         None => time,
+    }
+}
+
+/// A number of seconds to the hundredth.
+fn seconds(number: String) -> String {
+    match number.parse::<f64>() {
+        Ok(seconds) => format!("{seconds:.2} s"),
+        Err(_) => number,
     }
 }
 
