@@ -61,6 +61,8 @@ pub(crate) enum Suite {
     Packages,
     /// Starts of Hayloft itself.
     Launch,
+    /// What is saved in a plugin's folder until it serves.
+    Reload,
     /// What idle workers hold.
     Idle,
     /// Many starts at once.

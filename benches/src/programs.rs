@@ -169,6 +169,17 @@ pub(crate) fn tool_of(
     Ok(Target::Mcp { address, path: "/v1/mcp".to_owned(), token, tool })
 }
 
+/// A Hayloft with the sample plugins that lets organizations have as many workers of one as they ask for.
+pub(crate) async fn serve_examples(options: &Options) -> TestServer {
+    TestServer::builder()
+        .binary(&options.hayloft)
+        .plugins(workspace::example_plugins())
+        // What is measured is not how organizations make way for each other.
+        .environment("HAYLOFT_LIMITS_WORKERS_PER_PLUGIN", "1000")
+        .start()
+        .await
+}
+
 /// How many organizations are made at once.
 const MADE_AT_ONCE: usize = 4;
 

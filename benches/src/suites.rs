@@ -11,6 +11,7 @@ mod launch;
 mod neighbours;
 mod packages;
 mod recovery;
+mod reload;
 mod route;
 mod soak;
 mod start;
@@ -35,6 +36,7 @@ pub(crate) async fn run(suite: Suite, options: &Options) -> anyhow::Result<Vec<M
         Suite::Egress => egress::run(options).await,
         Suite::Packages => packages::run(options).await,
         Suite::Launch => launch::run(options).await,
+        Suite::Reload => reload::run(options).await,
         Suite::Idle => idle::run(options).await,
         Suite::Storm => storm::run(options).await,
         Suite::Recovery => recovery::run(options).await,

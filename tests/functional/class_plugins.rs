@@ -27,6 +27,8 @@ async fn the_sample_answers_by_all_of_its_names() {
         let answer = acme.route(&Method::GET, name, "/hello?name=you", &[], "").await.expect(200);
         assert_eq!(answer.json(), json!({ "message": "Moin, you!" }));
         acme.get(&format!("plugins/{name}/metadata")).await.expect(200);
+        let log = acme.get(&format!("plugins/{name}/installation/log")).await.expect(200).json();
+        assert!(!log["text"].as_str().unwrap().is_empty(), "{name}: {log}");
         assert!(!acme.get(&format!("plugins/{name}/logs")).await.expect(200).json()["lines"].is_null());
     }
     acme.get("plugins/plugin-simple-http-test").await.expect(404);

@@ -39,6 +39,55 @@ async fn a_whole_day_by_command_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_organization_is_stopped_and_removed_and_its_tokens_change() {
+    let server = TestServer::start(examples()).await;
+    let (acme, other) = (server.organization("Acme").await, server.organization("Other").await);
+    let url = server.url();
+    let run = |arguments: &[&str]| {
+        let all: Vec<&str> =
+            arguments.iter().copied().chain(["--url", &url, "--token", server.admin_token()]).collect();
+        hayloft(&all)
+    };
+    let said = |arguments: &[&str]| {
+        let output = run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    for organization in [&acme, &other] {
+        organization.enable("hay-plugin-hello-tool", json!({})).await;
+        organization.call_tool("hello_tool__hello", json!({ "name": "x" })).await.expect(200);
+    }
+
+    let made = acme.post("tokens", &json!({ "role": "member" })).await.expect(201).json();
+    let (id, token) = (made["id"].as_str().unwrap(), made["token"].as_str().unwrap());
+    let api = server.api(Some(token));
+    api.get(&acme.path("plugins")).await.expect(200);
+    assert!(said(&["token", "role", id, "agent", "--org", &acme.id]).contains(id));
+    api.get(&acme.path("plugins")).await.expect(403);
+    said(&["token", "role", id, "admin", "--org", &acme.id]);
+    api.get(&acme.path("tokens")).await.expect(200);
+    let foreign = run(&["token", "role", id, "agent", "--org", &other.id]);
+    assert_eq!(foreign.status.code(), Some(1), "{}", text(&foreign.stdout));
+    api.get(&acme.path("tokens")).await.expect(200);
+
+    let shown = said(&["plugin", "stop", "hay-plugin-hello-tool", "--org", &acme.id, "--json"]);
+    let shown: Value = serde_json::from_str(&shown).expect("JSON");
+    assert_eq!(shown["state"], "stopped", "{shown:#}");
+    assert_eq!(said(&["org", "stop", &acme.id]), "");
+    acme.call_tool("hello_tool__hello", json!({ "name": "x" })).await.expect(200);
+    assert_eq!(said(&["org", "stop", &acme.id]), "stopped hay-plugin-hello-tool\n");
+
+    assert!(said(&["org", "remove", &acme.id]).contains(&acme.id));
+    for api in [&api, &acme.api] {
+        api.get(&acme.path("plugins")).await.expect(401);
+    }
+    assert!(!said(&["org", "list"]).contains(&acme.id));
+    let again = run(&["org", "remove", &acme.id]);
+    assert_eq!(again.status.code(), Some(1), "{}", text(&again.stdout));
+    other.call_tool("hello_tool__hello", json!({ "name": "x" })).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_data_dir_says_is_enough() {
     let server = TestServer::builder().plugins(examples()).generated_admin_token().start().await;
     let data = server.data_folder();
@@ -105,6 +154,27 @@ fn a_check_says_everything_that_is_wrong() {
 }
 
 #[test]
+fn a_component_that_nothing_compiles_is_told_to_its_author() {
+    let plugins = PluginFolder::new();
+    let entry = "import { defineHayPlugin } from '@hay/plugin-sdk';\n\
+         export default defineHayPlugin(({ register }) => ({ name: 'x',\n\
+           onInitialize() { register.ui({ slot: 'after-settings', component: 'components/Panel.vue' }); } }));";
+    let plugin =
+        plugins.hay_package("hay-plugin-shown", &["ui"], entry).file("components/Panel.vue", "<template/>");
+    let check = || {
+        let output = hayloft(&["plugin", "check", plugin.root().to_str().unwrap()]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let said = check();
+    assert!(said.contains("components/Panel.vue") && said.contains("dist/ui.js"), "{said}");
+    std::fs::create_dir_all(plugin.root().join("dist")).unwrap();
+    std::fs::write(plugin.root().join("dist/ui.js"), "").unwrap();
+    let said = check();
+    assert!(!said.contains("Panel.vue"), "{said}");
+}
+
+#[test]
 fn a_folder_without_a_manifest_is_told_what_it_lacks() {
     let plugins = PluginFolder::new();
     let empty = plugins.plugin("empty");
@@ -119,6 +189,12 @@ fn every_setting_is_in_the_reference() {
     let output = hayloft(&["config", "show", "--json"]);
     let settings: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let reference = std::fs::read_to_string(workspace_file("docs/operate/configuration.md")).unwrap();
+    let keys: Vec<&str> =
+        settings.as_array().unwrap().iter().map(|setting| setting["key"].as_str().unwrap()).collect();
+    for line in reference.lines() {
+        let named = line.strip_prefix("| `").and_then(|line| line.split_once('`')).map(|(key, _)| key);
+        assert!(named.is_none_or(|key| keys.contains(&key)), "there is no setting for {line}");
+    }
     for setting in settings.as_array().unwrap() {
         let key = setting["key"].as_str().unwrap();
         let line = reference.lines().find(|line| line.starts_with(&format!("| `{key}` |")));

@@ -1,7 +1,8 @@
 //! Plugins that fail in every way there is: each harms itself alone, ends in the state that fits, and a person reads
 //! why. A row of the table is a plugin.
 
-use std::time::Duration;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
 use hayloft_testkit::{Organization, PluginFolder, TestServer};
 use serde_json::{Value, json};
@@ -48,6 +49,9 @@ enum Ends {
     /// It is off in time, whatever it does.
     Off,
 }
+
+/// What each hook and call gets.
+const LIMIT: Duration = Duration::from_secs(2);
 
 const FOREVER: &str = "await new Promise(() => {});";
 const SPIN: &str = "for (;;);";
@@ -265,6 +269,25 @@ async fn tried(acme: &Organization, name: &str, ends: Ends) -> Result<(), String
     }
 }
 
+/// How long the slowest answer about the health of a plugin took while something was done with it.
+async fn health_during<T>(acme: &Organization, name: &str, work: impl Future<Output = T>) -> (T, Duration) {
+    let mut work = pin!(work);
+    let mut slowest = Duration::ZERO;
+    loop {
+        let asked = async {
+            let began = Instant::now();
+            let health = acme.get(&format!("plugins/hay-plugin-{name}/health")).await.expect(200).json();
+            assert!(health["status"].is_string() && health["testedAt"].is_string(), "{health:#}");
+            began.elapsed()
+        };
+        tokio::select! {
+            biased;
+            done = &mut work => return (done, slowest),
+            took = asked => slowest = slowest.max(took),
+        }
+    }
+}
+
 #[tokio::test]
 async fn hooks_that_hang_harm_their_own_plugin_and_are_told() {
     each(hangs).await;
@@ -306,16 +329,19 @@ async fn each(wanted: impl Fn(&str) -> bool) {
         "DRAIN",
     ];
     let builder = limits.into_iter().fold(TestServer::builder().plugins(folder.path()), |builder, name| {
-        builder.environment(&format!("HAYLOFT_LIMITS_{name}"), "2s")
+        builder.environment(&format!("HAYLOFT_LIMITS_{name}"), &format!("{}s", LIMIT.as_secs()))
     });
     let server = builder.start().await;
     let (acme, other) = (server.organization("Acme").await, server.organization("Other").await);
     other.enable("hay-plugin-neighbour", json!({})).await;
     let mut wrong = Vec::new();
     for (name, _, _, ends) in faults {
-        let (tried, beside) =
-            futures::future::join(tried(&acme, name, ends), other.call_tool("neighbour__act", json!({})))
-                .await;
+        let trial = health_during(&acme, name, tried(&acme, name, ends));
+        let ((tried, slowest), beside) =
+            futures::future::join(trial, other.call_tool("neighbour__act", json!({}))).await;
+        // Whatever the plugin does or does not do, in whichever hook, its health is told: `crowd.health` of the benches
+        // says how soon, and here it is far from any deadline of a hook.
+        assert!(slowest < LIMIT / 2, "its health while {name} went on: {slowest:?}");
         assert_eq!(text_of(beside), "unharmed", "beside {name}");
         assert_eq!(text_of(other.call_tool("neighbour__act", json!({})).await), "unharmed", "after {name}");
         if let Err(what) = tried {

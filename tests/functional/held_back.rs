@@ -1,7 +1,11 @@
 //! A plugin that crashes again and again is held back, and everybody learns why, until somebody releases it. A call that a
 //! crash interrupts is told so, or repeated where the tool allows it.
 
-use hayloft_testkit::{Organization, PluginFolder, TestServer};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use hayloft_testkit::{Organization, PluginFolder, TestServer, workspace};
 use serde_json::{Value, json};
 
 use crate::support::{hayloft, mcp_plugin, text_of, unjailed, until};
@@ -47,6 +51,9 @@ async fn what_crashes_too_often_is_held_back_until_a_person_starts_it() {
     assert!(reason.starts_with("it failed 2 times within 10 minutes"), "{reason}");
     assert!(reason.ends_with("it ended with exit code 3"), "{reason}");
 
+    // Who stops it has not looked at why it is held back.
+    let stopped = acme.post(&format!("{FRAIL}/stop"), &json!({})).await.expect(200).json();
+    assert_eq!(stopped["state"], "quarantined", "{stopped:#}");
     // Everybody is told why at once, and nothing runs; after a crash of the host as well.
     for round in 0..2 {
         let refused = acme.call_tool("frail__live", json!({})).await.expect(503).json();
@@ -54,8 +61,7 @@ async fn what_crashes_too_often_is_held_back_until_a_person_starts_it() {
         assert!(refused["detail"].as_str().unwrap().contains(&reason), "{refused:#}");
         assert!(server.processes().is_empty());
         if round == 0 {
-            // What happens is written behind; nothing is said of a host that is killed before it came to that.
-            server.logged(r#"\"state\":\"quarantined\""#).await;
+            // Whoever was told was told of something that lasts.
             server.kill_9().await;
             server.restart().await;
         }
@@ -82,6 +88,64 @@ async fn what_crashes_too_often_is_held_back_until_a_person_starts_it() {
     ]);
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     assert_eq!(text_of(acme.call_tool("frail__live", json!({})).await), "alive");
+}
+
+/// Holds back whoever writes to a host's database, until it is dropped.
+struct Lock(Child);
+
+impl Lock {
+    fn of(server: &TestServer) -> Self {
+        const HOLD: &str = "
+            const { DatabaseSync } = require('node:sqlite');
+            const database = new DatabaseSync(process.argv[1]);
+            database.exec('begin immediate');
+            console.log('locked');
+            process.stdin.resume();";
+        #[expect(clippy::disallowed_methods, reason = "a writer that shares nothing with the host")]
+        let mut child = Command::new(workspace::node())
+            .args(["--no-warnings", "-e", HOLD])
+            .arg(server.data_folder().join("hayloft.db"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        assert_eq!(said, "locked\n");
+        Self(child)
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // The system ends what it holds with it.
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_told_before_it_is_written_and_what_was_told_holds_although_the_host_is_killed() {
+    let (_plugins, mut server, acme) = frail().await;
+    acme.call_tool("frail__die", json!({})).await.expect(502);
+    assert_eq!(text_of(acme.call_tool("frail__live", json!({})).await), "alive");
+    let lock = Lock::of(&server);
+    acme.call_tool("frail__die", json!({})).await.expect(502);
+    let mut next = tokio::spawn({
+        let acme = acme.clone();
+        async move { acme.call_tool("frail__live", json!({})).await }
+    });
+    // As long as it cannot be written, nobody hears of it.
+    let early = tokio::time::timeout(Duration::from_secs(1), &mut next).await;
+    assert!(early.is_err(), "{early:?}");
+    assert_ne!(acme.get(FRAIL).await.expect(200).json()["state"], "quarantined");
+    drop(lock);
+    let refused = next.await.unwrap().expect(503).json();
+    server.kill_9().await;
+    assert_eq!(refused["reason"], "quarantined", "{refused:#}");
+    server.restart().await;
+    assert_eq!(acme.get(FRAIL).await.expect(200).json()["state"], "quarantined");
+    acme.call_tool("frail__live", json!({})).await.expect(503);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use futures::future::join_all;
 use hayloft_testkit::{PluginFolder, TestServer};
 use serde_json::{Value, json};
 
-use crate::support::{mcp_plugin, stdio_plugin, stdio_server, workspace_file};
+use crate::support::{mcp_plugin, stdio_plugin, stdio_server};
 
 /// How many clients there are at once.
 const CLIENTS: usize = 20;
@@ -93,7 +93,7 @@ async fn bytes_pass_as_they_are_in_both_directions() {
         "if (method === 'tools/call') {\n\
            const line = text.slice(0, end);\n\
            const raw = line.slice(line.indexOf('\"arguments\":') + 12, line.lastIndexOf('}}'));\n\
-           process.stdout.write(`{\"jsonrpc\":\"2.0\",\"id\":${id},\"result\":{\"x-odd\" : [1.0,1E+2, 12345678901234567890123],\"\\\\u0078\":\"\\\\/\",\"content\":[],\"said\":${JSON.stringify(raw)}}}\\n`);\n\
+           process.stdout.write(`{\"jsonrpc\":\"2.0\",\"id\":${id},\"result\":{\"x-odd\" : [1.0,1E+2, 12345678901234567890123, 1e400],\"\\\\u0078\":\"\\\\/\",\"content\":[],\"said\":${JSON.stringify(raw)}}}\\n`);\n\
          } else if (id !== undefined)",
     );
     stdio_plugin(&plugins, "hay-plugin-raw").file("server.cjs", server_text);
@@ -101,7 +101,7 @@ async fn bytes_pass_as_they_are_in_both_directions() {
     let acme = server.organization("Acme").await;
     acme.enable("hay-plugin-raw", json!({})).await;
     let sent = r#"{"n":1.0,"big":98765432109876543210,"s":"\u0041\/"}"#;
-    let odd = r#"{"x-odd" : [1.0,1E+2, 12345678901234567890123],"\u0078":"\/","content":[],"said":"#;
+    let odd = r#"{"x-odd" : [1.0,1E+2, 12345678901234567890123, 1e400],"\u0078":"\/","content":[],"said":"#;
     let said = serde_json::to_string(sent).unwrap();
 
     let body = format!(r#"{{"arguments":{sent}}}"#);
@@ -110,6 +110,20 @@ async fn bytes_pass_as_they_are_in_both_directions() {
     let rest = acme.api.send(&http::Method::POST, &path, &headers, body).await.expect(200).text();
     assert!(rest.starts_with(odd) && rest.contains(&said), "{rest}");
 
+    // Numbers that no double holds, and one that is none at all to many readers.
+    let procedure = format!(r#"{{"toolName":"raw__act","arguments":{sent}}}"#);
+    let headers = [("content-type", "application/json"), ("x-organization-id", acme.id.as_str())];
+    let path = "/v1/plugins.invokeTool";
+    let trpc = acme.api.send(&http::Method::POST, path, &headers, procedure.clone()).await.expect(200).text();
+    assert!(
+        trpc.starts_with(r#"{"result":{"data":"#) && trpc.contains(odd) && trpc.contains(&said),
+        "{trpc}"
+    );
+    let batch = format!(r#"{{"0":{procedure},"1":{procedure}}}"#);
+    let path = "/v1/plugins.invokeTool,plugins.invokeTool?batch=1";
+    let trpc = acme.api.send(&http::Method::POST, path, &headers, batch).await.expect(200).text();
+    assert_eq!(trpc.matches(odd).count(), 2, "{trpc}");
+
     let mut client = acme.mcp();
     client.open().await;
     let call = format!(
@@ -117,30 +131,4 @@ async fn bytes_pass_as_they_are_in_both_directions() {
     );
     let mcp = client.post_raw(call, &[]).await.text();
     assert!(mcp.contains(odd) && mcp.contains(&said), "{mcp}");
-}
-
-#[test]
-fn nothing_on_the_way_of_a_start_or_a_call_sleeps() {
-    // A sleep where an event could be waited for makes every start, or every second one, as long as the sleep.
-    let files = [
-        "crates/hayloft-workers/src/launch.rs",
-        "crates/hayloft-workers/src/unit/start.rs",
-        "crates/hayloft-workers/src/unit/hooks.rs",
-        "crates/hayloft-workers/src/worker.rs",
-        "crates/hayloft-host/src/launch.rs",
-        "crates/hayloft-host/src/tools/call.rs",
-        "crates/hayloft-mcp/src/client/pending.rs",
-        "crates/hayloft-mcp/src/client/upstream.rs",
-        "packages/plugin-runner/src/main.ts",
-    ];
-    let waits = ["sleep(", "interval(", "setTimeout(", "setInterval("];
-    for file in files {
-        let text = std::fs::read_to_string(workspace_file(file)).unwrap();
-        for wait in waits {
-            assert!(!text.contains(wait), "`{file}` waits with `{wait}`");
-        }
-    }
-    // The one wait of a call is for its deadline.
-    let link = std::fs::read_to_string(workspace_file("crates/hayloft-mcp/src/client/link.rs")).unwrap();
-    assert_eq!(link.matches("sleep").count(), link.matches("sleep_until(last_moment").count());
 }

@@ -138,3 +138,27 @@ async fn what_a_build_makes_is_what_is_served() {
     // The author's folder has none.
     assert!(fs::metadata(plugin.root().join("dist")).is_err());
 }
+
+#[tokio::test]
+async fn an_interface_is_built_beside_an_entry_that_is_there() {
+    let folder = PluginFolder::new();
+    let manifest = json!({
+        "name": "hay-plugin-half", "version": "1.0.0", "type": "module",
+        // What Vite would do, as far as anybody can tell from outside.
+        "scripts": { "build": "cp src/ui.js dist/ # vite build" },
+        "hay-plugin": {
+            "entry": "./dist/index.js", "displayName": "Half", "category": "tool", "capabilities": ["ui"],
+        },
+    });
+    folder
+        .plugin("hay-plugin-half")
+        .manifest(&manifest)
+        .file("src/ui.js", SCRIPT)
+        .file("components/Panel.vue", "<template/>")
+        .file("dist/index.js", "export default () => ({ name: 'half' });");
+    let server = server(&folder).start().await;
+    let acme = server.organization("Acme").await;
+    let shown = installed(&acme, "hay-plugin-half").await;
+    assert_eq!(shown["state"], "ready", "{shown:#}");
+    assert_eq!(acme.api.get("/plugins/ui/hay-plugin-half/ui.js").await.expect(200).text(), SCRIPT);
+}

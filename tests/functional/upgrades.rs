@@ -97,3 +97,38 @@ async fn what_is_being_started_while_a_newer_version_comes_is_followed_by_it() {
     assert_eq!(answer, "1.0.0");
     until("the newer version to serve", async || said(&acme).await == "2.0.0").await;
 }
+
+#[tokio::test]
+async fn a_trial_goes_on_where_the_host_was_killed_and_the_version_before_is_at_hand() {
+    let folder = PluginFolder::new();
+    version(&folder, "1.0.0", "");
+    let mut server = TestServer::start(folder.path()).await;
+    let acme = server.organization("Acme").await;
+    acme.enable(ID, json!({})).await;
+    assert_eq!(said(&acme).await, "1.0.0");
+
+    // It ends by itself after a while, in which the host is killed.
+    version(&folder, "2.0.0", "await new Promise((tried) => setTimeout(tried, 3000)); process.exit(1);");
+    until("the trial", async || {
+        let workers = server.admin().get("/v1/workers").await.expect(200).json();
+        workers["workers"].as_array().unwrap().len() == 2
+    })
+    .await;
+    assert_eq!(said(&acme).await, "1.0.0", "what serves goes on serving");
+    server.kill_9().await;
+    server.restart().await;
+
+    until("a version that comes up", async || said(&acme).await == "1.0.0").await;
+    let now = shown(&acme).await;
+    assert_ne!(now["state"], "quarantined");
+    let told = now["lastError"].as_str().unwrap_or_default();
+    assert!(told.contains("a newer version of the plugin did not come up"), "{now:#}");
+
+    // What came of it is known to the next run of the host: nobody waits for that version again.
+    server.kill_9().await;
+    server.restart().await;
+    assert_eq!(said(&acme).await, "1.0.0");
+    version(&folder, "3.0.0", "");
+    until("the version after", async || said(&acme).await == "3.0.0").await;
+    until("nothing to be wrong", async || shown(&acme).await["lastError"].is_null()).await;
+}

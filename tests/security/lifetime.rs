@@ -112,7 +112,7 @@ impl Drop for Escaped {
 async fn nothing_outlives_its_worker(setup: Setup) {
     let world = World::start(setup).await;
     let before = mounts();
-    for round in ["disable", "crash", "remove"] {
+    for round in ["disable", "crash", "stop", "remove"] {
         let escaped = Escaped::start(&world).await;
         let worker = world.worker(&world.attacker).await["workerId"].as_str().unwrap().to_owned();
         match round {
@@ -122,6 +122,9 @@ async fn nothing_outlives_its_worker(setup: Setup) {
                     .put(&format!("plugins/{HOSTILE}"), &json!({ "enabled": false }))
                     .await
                     .expect(200);
+            }
+            "stop" => {
+                world.attacker.post(&format!("plugins/{HOSTILE}/restart"), &json!({})).await.expect(200);
             }
             "crash" => {
                 world.try_run(&world.attacker, "hostile__run", "process.exit(1)", json!(null)).await;

@@ -12,8 +12,8 @@ use crate::harness::{HOSTILE, Setup, Verdicts, World};
 in_every_setup!(a_thousand_calls_start_one_worker, a_storm_of_restarts_is_paced);
 
 /// What an organization may start at once in these tests, and in a second after that.
-const BURST: f64 = 6.0;
-const RATE: f64 = 2.0;
+const BURST: f64 = 2.0;
+const RATE: f64 = 1.0;
 
 async fn a_thousand_calls_start_one_worker(setup: Setup) {
     let mut world = World::start(setup).await;

@@ -13,11 +13,13 @@ use crate::npm;
 use crate::workspace::Workspace;
 
 mod arrows;
+mod documents;
 mod formats;
 mod names;
 mod rust;
 mod samples;
 mod size;
+mod waits;
 
 /// Folders that hold nothing of ours.
 const NOT_OURS: [&str; 5] = [".git", "node_modules", "target", "dist", "data"];
@@ -52,6 +54,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let words: Vec<&str> = hayloft_manifest::formats::words().collect();
     let mut files = Vec::new();
     let mut sources = Vec::new();
+    let mut documents = Vec::new();
+    let mut parsed = Vec::new();
     list(workspace.root(), &mut files)?;
     files.sort();
     for file in &files {
@@ -66,6 +70,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
                     Some(source) => {
                         findings.extend(names::check_rust(&path, &text, &source));
                         findings.extend(formats::check_rust(&path, &source, &words));
+                        parsed.push((path.clone(), source));
                     }
                     None => findings.push(Finding::new(&path, "is not Rust")),
                 }
@@ -75,11 +80,17 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
                 findings.extend(names::check_typescript(&path, &text));
                 findings.extend(formats::check_text(&path, &text, &words));
             }
+            // What stands in a test's folder is the test's own.
+            Some("md") if !path.contains("/test") => documents.push((path, text)),
             _ if path.contains("/src/") => findings.extend(formats::check_text(&path, &text, &words)),
             _ => {}
         }
     }
     findings.extend(size::check(sources.iter().map(|(path, text)| (&**path, &**text))));
+    let paths: Vec<String> = files.iter().map(|file| npm::shown(workspace, file)).collect();
+    let tree = documents::Tree::new(paths.iter().map(String::as_str));
+    findings.extend(documents::check(&documents, &tree));
+    findings.extend(waits::check(parsed.iter().map(|(path, source)| (&**path, source))));
     findings.extend(samples::check(workspace.root()));
     match codegen::stale_files(workspace) {
         Ok(stale) => {

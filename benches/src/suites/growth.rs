@@ -2,14 +2,14 @@
 //! first of them takes, what the host pays for it, and what it holds for each of the others.
 
 use anyhow::ensure;
-use hayloft_testkit::{Organization, TestServer, workspace};
+use hayloft_testkit::{Organization, TestServer};
 
 use crate::callers::Caller;
 use crate::load::{Burst, burst};
 use crate::memory::kib_at_rest;
 use crate::metric::{Metric, Unit};
 use crate::options::Options;
-use crate::programs::{HELLO_PLUGIN, HELLO_THROUGH_HAYLOFT, organizations, tool_of};
+use crate::programs::{HELLO_PLUGIN, HELLO_THROUGH_HAYLOFT, organizations, serve_examples, tool_of};
 
 /// Organizations whose workers run at once while they are made. All of them together would not fit into a small machine.
 const BATCH: usize = 50;
@@ -25,12 +25,7 @@ struct Subject {
 impl Subject {
     /// A Hayloft with so many organizations. None of their plugins run.
     async fn start(options: &Options, count: usize) -> anyhow::Result<Self> {
-        let mut server = TestServer::builder()
-            .binary(&options.hayloft)
-            .plugins(workspace::example_plugins())
-            .environment("HAYLOFT_LIMITS_WORKERS_PER_PLUGIN", "1000")
-            .start()
-            .await;
+        let mut server = serve_examples(options).await;
         let mut first = None;
         let mut made = 0;
         while made < count {

@@ -3,22 +3,19 @@
 //! other.
 
 use anyhow::ensure;
-use hayloft_testkit::{NodeService, TestServer, workspace};
+use hayloft_testkit::NodeService;
 
 use crate::memory::{kib_at_rest, kib_of};
 use crate::metric::{Metric, Unit};
 use crate::options::Options;
-use crate::programs::{HELLO_PLUGIN, HELLO_THROUGH_HAYLOFT, baseline_file, organizations, tool_of};
+use crate::programs::{
+    HELLO_PLUGIN, HELLO_THROUGH_HAYLOFT, baseline_file, organizations, serve_examples, tool_of,
+};
 
 pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     let count = options.count(50, 6);
     let each = f64::from(u32::try_from(count)?);
-    let mut server = TestServer::builder()
-        .binary(&options.hayloft)
-        .plugins(workspace::example_plugins())
-        .environment("HAYLOFT_LIMITS_WORKERS_PER_PLUGIN", "1000")
-        .start()
-        .await;
+    let mut server = serve_examples(options).await;
     let organizations = organizations(&server, count, &[HELLO_PLUGIN.to_owned()]).await?;
     let (mut workers, mut floors, mut held) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..options.long_rounds() {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use hayloft_sandbox::Tier;
 use hayloft_testkit::process::Process;
-use hayloft_testkit::{Organization, TestServer, workspace};
+use hayloft_testkit::{Organization, TestServer};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -15,19 +15,14 @@ use super::start::start_nothing;
 use crate::ground::Ground;
 use crate::metric::Metric;
 use crate::options::Options;
-use crate::programs::{HELLO_PLUGIN, hello_tool, organizations};
+use crate::programs::{HELLO_PLUGIN, hello_tool, organizations, serve_examples};
 
 /// How long a plugin may be away.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     let rounds = options.rounds();
-    let mut server = TestServer::builder()
-        .binary(&options.hayloft)
-        .plugins(workspace::example_plugins())
-        .environment("HAYLOFT_LIMITS_WORKERS_PER_PLUGIN", "1000")
-        .start()
-        .await;
+    let mut server = serve_examples(options).await;
     // One for each kill: whose plugin crashes again soon has to wait, and that is not what is measured.
     let organizations = organizations(&server, rounds + 1, &[HELLO_PLUGIN.to_owned()]).await?;
     let mut metrics = workers(options, &server, &organizations).await?;

@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 use hayloft_sandbox::{Jail, Tier};
-use hayloft_testkit::{TestServer, workspace};
 
 use super::start::start_nothing;
 use crate::direct_worker::{DirectWorker, Plugin};
 use crate::ground::Ground;
 use crate::metric::Metric;
 use crate::options::Options;
-use crate::programs::{HELLO, HELLO_PLUGIN, HELLO_THROUGH_HAYLOFT, hello_tool, organizations, tool_of};
+use crate::programs::{
+    HELLO, HELLO_PLUGIN, HELLO_THROUGH_HAYLOFT, hello_tool, organizations, serve_examples, tool_of,
+};
 
 /// What takes its turn in a storm, with what it is beside.
 #[derive(Default)]
@@ -33,12 +34,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     for _ in 0..crowd {
         empty.push(unjailed.jail(&plugin.root).await?);
     }
-    let mut server = TestServer::builder()
-        .binary(&options.hayloft)
-        .plugins(workspace::example_plugins())
-        .environment("HAYLOFT_LIMITS_WORKERS_PER_PLUGIN", "1000")
-        .start()
-        .await;
+    let mut server = serve_examples(options).await;
     let organizations = organizations(&server, crowd, &[HELLO_PLUGIN.to_owned()]).await?;
     let mut storms: [Storm; 3] = Default::default();
     let rounds = options.long_rounds();

@@ -49,6 +49,13 @@ pub(crate) fn lock(folder: &Path) -> io::Result<File> {
     }
 }
 
+/// Locks a folder that nobody has locked; nothing, if somebody has or it is not there any more.
+pub(crate) fn lock_if_free(folder: &Path) -> Option<File> {
+    let file = File::open(folder).ok()?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
+    Some(file)
+}
+
 /// The groups in a group. What cannot be listed keeps the group from being removed, and that is reported.
 pub(crate) fn children(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();

@@ -12,12 +12,14 @@ mod folders;
 mod place;
 mod processes;
 mod processor;
+mod sweep;
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -40,6 +42,9 @@ pub struct Limits {
 }
 
 const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
+/// How often an owner's folders are made that others remove meanwhile.
+const ATTEMPTS: usize = 20;
+
 const MEMORY: usize = 0;
 const PIDS: usize = 1;
 const CPU: usize = 2;
@@ -137,8 +142,7 @@ impl Groups {
     fn prepare(layout: Layout, folders: Folders) -> Result<Self, Missing> {
         let at = folders[MEMORY].clone();
         let attempt = || {
-            folders.iter().try_for_each(|folder| make_folder(folder))?;
-            let lock = lock(&at)?;
+            let lock = own(&folders)?;
             for name in names(&folders) {
                 clear(&folders_of(layout, &folders, &name))?;
             }
@@ -174,11 +178,11 @@ impl Groups {
         Ok(group)
     }
 
-    /// Removes the owner's own folders, which must be empty; for a host that ends in order.
+    /// Removes the owner's own folders, which must be empty; for a host that ends in order. Done twice it changes nothing.
     ///
     /// # Errors
     /// When they are not empty.
-    pub fn leave(self) -> io::Result<()> {
+    pub fn leave(&self) -> io::Result<()> {
         self.folders.iter().rev().try_for_each(|folder| remove_folder(folder))
     }
 }
@@ -278,6 +282,35 @@ fn prefix(folder: &Path) -> OsString {
     let mut prefix = folder.file_name().unwrap_or_default().to_owned();
     prefix.push(".");
     prefix
+}
+
+/// Makes an owner's folders and locks them. Another host may be removing them just then, as those of an owner that is gone:
+/// what counts is that the folder which is locked is the one that is there.
+fn own(folders: &Folders) -> io::Result<File> {
+    let at = &folders[MEMORY];
+    for _ in 0..ATTEMPTS {
+        folders.iter().try_for_each(|folder| make_folder(folder))?;
+        let lock = match lock(at) {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            lock => lock?,
+        };
+        let there = tolerate_absence(fs::metadata(at))?;
+        if there.is_some_and(|there| lock.metadata().is_ok_and(|locked| locked.ino() == there.ino())) {
+            // Whoever removed some of them held the lock until now, and nobody else does it any more.
+            folders.iter().try_for_each(|folder| make_folder(folder))?;
+            return Ok(lock);
+        }
+    }
+    let message = format!("make `{}`: it is removed again and again", at.display());
+    Err(io::Error::new(ErrorKind::Interrupted, message))
+}
+
+fn tolerate_absence<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The names of all groups that an owner has.

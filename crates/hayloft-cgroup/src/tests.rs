@@ -455,3 +455,41 @@ fn many_at_once() {
     });
     assert_eq!(place.left(), BTreeSet::new());
 }
+
+#[test]
+fn empty_groups_of_hosts_that_are_gone_are_swept_and_no_others() {
+    let Some(place) = Place::new("sweeper") else { return };
+    let (Some(gone), Some(living), Some(busy)) = (find("gone"), Place::new("living"), Place::new("busy"))
+    else {
+        panic!("the machine has groups")
+    };
+    // One that was killed has left a group in which nothing runs any more.
+    let left = folders_of(gone.layout, &gone.folders, OsStr::new("left"));
+    left.iter().for_each(|folder| make_folder(folder).expect("a group"));
+    let folders = gone.folders.clone();
+    drop(gone);
+    // Another one is gone, too, and something of it runs still.
+    let group = busy.make("runs", 10, 100);
+    let mut child = start(&group, "echo up; read line");
+    assert_eq!(first_line(&mut child), "up");
+    let of_busy = busy.0.folders.clone();
+    File::unlock(&busy.0._lock).expect("unlocked");
+
+    // Another test may have swept it already.
+    place.0.sweep_gone();
+    assert!(left.iter().chain(&folders).all(|folder| !folder.exists()), "{folders:?}");
+    assert!(living.0.folders.iter().chain(&of_busy).all(|folder| folder.exists()));
+    assert!(
+        group.folders.iter().all(|folder| folder.exists()) && child.try_wait().expect("a child").is_none()
+    );
+    assert!(place.0.folders.iter().all(|folder| folder.exists()));
+    group.kill().expect("killed");
+    child.wait().expect("an end");
+    group.remove().expect("removed");
+    // Who comes back under the name of one that was swept makes its folders anew.
+    let again = find("gone").expect("groups");
+    assert!(folders.iter().all(|folder| folder.exists()));
+    again.leave().expect("left");
+    again.leave().expect("left twice");
+    assert!(folders.iter().all(|folder| !folder.exists()));
+}

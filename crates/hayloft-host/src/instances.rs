@@ -122,6 +122,14 @@ impl InstanceTable {
         self.step(key, InstanceState::Unconfigured, |instance| instance.last_error = Some(reason));
     }
 
+    /// Writes what an instance is about to become, and waits until that is on the disk. Here it is so only when it is
+    /// changed.
+    pub(crate) async fn write_ahead(&self, key: &InstanceKey, change: InstanceChange) {
+        if self.recorder.send(Record::Change(key.clone(), change)).is_ok() {
+            self.flush().await;
+        }
+    }
+
     /// Waits until every change so far is written.
     pub(crate) async fn flush(&self) {
         let (done, written) = oneshot::channel();

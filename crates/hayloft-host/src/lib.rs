@@ -106,6 +106,7 @@ pub use plugins::purge::PurgeConfigurationError;
 pub use plugins::restart::RestartPluginError;
 pub use plugins::save::{SaveOutcome, SavePlugin, SavePluginError};
 pub use plugins::statistics::{Calls as CallStatistics, PluginStatistics, StatisticsError};
+pub use plugins::stop::StopPluginError;
 pub use plugins::ui_file::UiFileError;
 pub use plugins::uninstall::{SavedData, UninstallPluginError};
 pub use plugins::upload::{Downgrade, UploadPlugin, UploadPluginError, UploadedPlugin};
@@ -183,7 +184,7 @@ pub struct HostOptions {
     pub value_quota: ValueQuota,
     /// What an organization may have on the disk of plugins of its own, in bytes.
     pub disk_quota: u64,
-    /// How many tool calls an organization may have.
+    /// How many calls an organization may have.
     pub calls: CallLimits,
     /// How results of tools that only read are kept.
     pub results: ResultCacheOptions,
@@ -211,6 +212,7 @@ pub struct HostInner {
     pub(crate) catalogues: tools::catalogue::Catalogues,
     pub(crate) items: items::table::ItemTable,
     pub(crate) shares: tools::shares::Shares,
+    pub(crate) rates: tools::rates::Rates,
     pub(crate) results: tools::results::ResultCache,
     /// Orders what is done with the processes of an instance.
     pub(crate) turns: Arc<turns::Turns>,

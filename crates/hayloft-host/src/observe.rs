@@ -10,6 +10,7 @@ use hayloft_mcp::client::stdio::StdioTransport;
 use hayloft_mcp::client::{ClientDetails, OpenError, ToolListing};
 use hayloft_mcp::{ToolDefinition, Upstream, UpstreamOptions};
 use hayloft_model::{InstanceKey, InstanceState, Revision, ServerId, WorkerId};
+use hayloft_store::instances::InstanceChange;
 use hayloft_workers::protocol::{CapabilityUse, FailureReason, KvOperation, RegisterServer};
 use hayloft_workers::{
     GateCaller, Level, McpTransport, NetworkRefusal, Observer, Refusal, StateChange, WorkerStatus,
@@ -46,6 +47,20 @@ impl Observer for Watcher {
         if let Some(host) = self.host() {
             host.worker_changed(key, worker, change);
         }
+    }
+
+    fn hold_back<'a>(
+        &'a self,
+        key: &'a InstanceKey,
+        worker: &'a WorkerStatus,
+        reason: &'a str,
+    ) -> BoxFuture<'a, ()> {
+        async move {
+            if let Some(host) = self.host() {
+                host.write_quarantine(key, worker, reason).await;
+            }
+        }
+        .boxed()
     }
 
     fn open_mcp(
@@ -223,6 +238,21 @@ impl Host {
             // Other code than this is not held back.
             instance.content_hash = Some(status.content_hash);
         });
+    }
+
+    /// What is held back stays so if the host ends in the next moment.
+    async fn write_quarantine(&self, key: &InstanceKey, status: &WorkerStatus, reason: &str) {
+        use InstanceState as S;
+        let instance = self.instances.get(key).filter(|instance| instance.enabled);
+        let runs = |state| matches!(state, S::Starting | S::Ready | S::Degraded | S::Backoff);
+        if instance.is_some_and(|instance| runs(instance.state)) {
+            let change = InstanceChange::new()
+                .state(S::Quarantined)
+                .hold_reason(Some(reason.to_owned()))
+                .last_error(Some(reason.to_owned()))
+                .content_hash(status.content_hash);
+            self.instances.write_ahead(key, change).await;
+        }
     }
 
     /// The end of the serving worker, unless what told it to end has said a better word of the instance already.

@@ -30,6 +30,8 @@ pub mod restart;
 pub(crate) mod retry;
 pub mod save;
 pub mod statistics;
+pub mod stop;
+pub mod stop_all;
 pub(crate) mod swap;
 pub mod test_connection;
 pub(crate) mod tidy;

@@ -11,7 +11,7 @@ use hayloft_model::{InstanceKey, Revision};
 
 use crate::Host;
 use crate::instances::Instance;
-use crate::plugins::swap::Swap;
+use crate::plugins::swap::{Reason, Swap};
 
 /// So many trials are given up for a newer revision before one is finished all the same: whoever saves without end would
 /// never see a change otherwise.
@@ -93,7 +93,7 @@ impl Host {
                 break;
             }
             let patience = if round < GIVEN_UP { Swap::ForNewer } else { Swap::Never };
-            if self.swap_in(key, revision, was_enabled, patience).await.is_break() {
+            if self.swap_in(key, revision, was_enabled, Reason::Settings, patience).await.is_break() {
                 self.applied.note(key, revision);
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures::{StreamExt, stream};
-use hayloft_model::plugin::{Package, Runtime};
+use hayloft_model::plugin::Package;
 use hayloft_model::{InstanceKey, InstanceState, PluginId};
 use hayloft_workers::{LaunchRefused, Workers};
 use tokio::sync::Semaphore;
@@ -22,7 +22,8 @@ use crate::plugins::limits::AllowedLimits;
 use crate::plugins::own::OwnRegistrations;
 use crate::plugins::priority::Priorities;
 use crate::plugins::registry::PluginRegistry;
-use crate::plugins::trial::Version;
+use crate::plugins::trial::{Trials, Version};
+use crate::tools::rates::Rates;
 use crate::tools::results::{ResultCache, ResultCaching};
 use crate::tools::shares::Shares;
 use crate::uses::{self, Uses};
@@ -103,6 +104,7 @@ impl Host {
             catalogues: Default::default(),
             items: Default::default(),
             shares: Shares::new(options.calls),
+            rates: Rates::new(options.calls),
             results,
             turns: Default::default(),
             writing: Default::default(),
@@ -131,6 +133,7 @@ impl Host {
                 tokio::spawn(upkeep::run(store.clone())),
                 tokio::spawn(counted),
             ],
+            trials: Trials::new(store.clone()),
             store,
             journal: options.journal,
             packages: options.packages,
@@ -138,7 +141,6 @@ impl Host {
             changing_versions: Default::default(),
             tidying: Semaphore::new(1),
             outdated: Default::default(),
-            trials: Default::default(),
             left_over: Mutex::new(left_over),
             began: clock.now().timestamp_millis(),
             clock,
@@ -155,6 +157,7 @@ impl Host {
 
     /// Makes rows and catalogue agree with the fact that nothing runs yet.
     async fn settle(&self) -> Result<(), StoreError> {
+        self.recall_trials().await?;
         for instance in self.instances.all() {
             if instance.enabled && instance.state.serves() && self.is_all_elsewhere(&instance.key) {
                 // Nothing of it ran here, so nothing of it has ended.
@@ -240,15 +243,8 @@ impl Host {
     async fn find_fast_starts(&self) {
         let plugins = self.plugins.all();
         // Code that could not be asked a moment ago is not started a second time to learn how it does that faster.
-        let answered = plugins.values().filter(|plugin| plugin.registered().is_some());
-        for package in answered.filter_map(|plugin| plugin.package.as_ref()) {
-            let Ok(Some(ready)) = self.packages.ready(package).await else { continue };
-            let runs_in_node = matches!(ready.descriptor.runtime, Runtime::Node { .. });
-            if runs_in_node
-                && self.packages.lacks_start(&ready, &self.workers.compiles_for(&ready.descriptor))
-            {
-                self.find_fast_start(&ready).await;
-            }
+        for plugin in plugins.values().filter(|plugin| plugin.registered().is_some()) {
+            self.find_missing_start(plugin).await;
         }
     }
 
@@ -302,6 +298,7 @@ impl Host {
         self.remotes.clear();
         self.workers.shutdown(within).await;
         self.instances.flush().await;
+        self.trials.flush().await;
         // What the relay did not tell by now is told after the next start.
         self.background.iter().for_each(JoinHandle::abort);
         self.uses.write(&self.store, self.clock.now()).await;

@@ -16,7 +16,7 @@ pub(crate) const CATEGORIES: [&str; 8] =
 const ID_PREFIXES: [&str; 2] = ["hay-plugin-", "hay-channel-"];
 
 /// Names that stand where a plugin's own procedures would: those of the host.
-const HOST_PROCEDURES: [&str; 21] = [
+const HOST_PROCEDURES: [&str; 22] = [
     "getAll",
     "get",
     "enable",
@@ -28,6 +28,7 @@ const HOST_PROCEDURES: [&str; 21] = [
     "healthCheck",
     "restart",
     "stop",
+    "stopAll",
     "statistics",
     "metrics",
     "validateAuth",

@@ -18,7 +18,7 @@ mod upstream;
 
 pub use error::{CallError, CloseReason, OpenError, ServerError};
 pub use items::UpstreamGet;
-pub use listing::{ListLimits, ToolListing};
+pub use listing::{ItemListing, ListLimits, ToolListing};
 pub use opening::{ClientDetails, ToolsCapability, UpstreamDetails};
 pub use reader::{Silent, UpstreamObserver};
 pub use transport::{Connection, MessageSource, Received, Transport, TransportError, TransportLimits};

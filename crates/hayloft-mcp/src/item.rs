@@ -2,6 +2,7 @@
 //! for the one member by which clients ask for them.
 
 use hayloft_model::Problem;
+use memchr::memmem;
 use serde_json::value::RawValue;
 
 use crate::message::fields::Fields;
@@ -113,21 +114,71 @@ fn with_text(raw: &RawValue, member: &str, text: &str) -> Box<RawValue> {
 /// The answer to `resources/read` with other addresses of its contents. Everything else stays as it is.
 #[must_use]
 pub fn with_addresses(result: &RawValue, rename: impl Fn(&str) -> String) -> Box<RawValue> {
-    let Some(fields) = Fields::of(result) else { return result.to_owned() };
-    let contents =
-        fields.get("contents").and_then(|raw| serde_json::from_str::<Vec<&RawValue>>(raw.get()).ok());
-    let Some(contents) = contents else { return result.to_owned() };
-    let renamed = contents.into_iter().map(|content| {
-        let address = Fields::of(content)
-            .and_then(|fields| serde_json::from_str::<String>(fields.get("uri")?.get()).ok());
-        match address {
-            Some(address) => with_text(content, "uri", &rename(&address)),
-            None => content.to_owned(),
+    let rename = &|content: &RawValue| readdressed(content, &rename);
+    in_member(result, "contents", &|contents| in_list(contents, rename)).unwrap_or_else(|| result.to_owned())
+}
+
+/// Whether a result can have resources in it or lead to some. Hardly any does, and results can be large.
+pub(crate) fn may_have_resources(result: &RawValue) -> bool {
+    memmem::find(result.get().as_bytes(), b"\"resource").is_some()
+}
+
+/// The result of a tool or a prompt with other addresses of the resources that it has inside (`resource`) or leads to
+/// (`resource_link`). Everything else stays as it is; nothing where there is nothing to change.
+pub(crate) fn with_linked_addresses(
+    result: &RawValue,
+    rename: &dyn Fn(&str) -> String,
+) -> Option<Box<RawValue>> {
+    let block = &|block: &RawValue| in_block(block, rename);
+    // A tool's content is a list of blocks. A prompt's messages have one each, or a list of them.
+    let message = &|message: &RawValue| {
+        in_member(message, "content", &|content| match in_block(content, rename) {
+            Some(block) => Some(block.get().to_owned()),
+            None => in_list(content, block),
+        })
+    };
+    in_member(result, "content", &|content| in_list(content, block))
+        .or_else(|| in_member(result, "messages", &|messages| in_list(messages, message)))
+}
+
+/// A block of content whose resource has another address.
+fn in_block(block: &RawValue, rename: &dyn Fn(&str) -> String) -> Option<Box<RawValue>> {
+    let kind: String = serde_json::from_str(Fields::of(block)?.get("type")?.get()).ok()?;
+    match kind.as_str() {
+        "resource" => {
+            in_member(block, "resource", &|resource| Some(readdressed(resource, rename)?.get().to_owned()))
         }
-    });
-    let list: Vec<Box<RawValue>> = renamed.collect();
-    let list: Vec<&str> = list.iter().map(|content| content.get()).collect();
-    write::into_raw(fields.to_json(Some(("contents", &format!("[{}]", list.join(","))))))
+        "resource_link" => readdressed(block, rename),
+        _ => None,
+    }
+}
+
+/// A resource under another address, if it has one.
+fn readdressed(resource: &RawValue, rename: &dyn Fn(&str) -> String) -> Option<Box<RawValue>> {
+    let address: String = serde_json::from_str(Fields::of(resource)?.get("uri")?.get()).ok()?;
+    Some(with_text(resource, "uri", &rename(&address)))
+}
+
+/// An object with another value of a member, where that is to change.
+fn in_member(
+    object: &RawValue,
+    member: &str,
+    change: &dyn Fn(&RawValue) -> Option<String>,
+) -> Option<Box<RawValue>> {
+    let fields = Fields::of(object)?;
+    let changed = change(fields.get(member)?)?;
+    Some(write::into_raw(fields.to_json(Some((member, &changed)))))
+}
+
+/// A list with other elements in place of those that are to change, if one is.
+fn in_list(list: &RawValue, change: &dyn Fn(&RawValue) -> Option<Box<RawValue>>) -> Option<String> {
+    let elements: Vec<&RawValue> = serde_json::from_str(list.get()).ok()?;
+    let changed: Vec<_> = elements.iter().map(|element| change(element)).collect();
+    if changed.iter().all(Option::is_none) {
+        return None;
+    }
+    let texts = elements.iter().zip(&changed).map(|(own, other)| other.as_deref().unwrap_or(own).get());
+    Some(format!("[{}]", texts.collect::<Vec<_>>().join(",")))
 }
 
 #[cfg(test)]
@@ -161,5 +212,37 @@ mod tests {
         for odd in ["{}", r#"{"contents":1}"#] {
             assert_eq!(with_addresses(&raw(odd), str::to_owned).get(), odd);
         }
+    }
+
+    #[test]
+    fn resources_in_results_get_other_addresses_and_nothing_else_does() {
+        let rename = |uri: &str| format!("h/{uri}");
+        let renamed =
+            |json: &str| with_linked_addresses(&raw(json), &rename).map(|result| result.get().to_owned());
+        let tool = r#"{"x" : 1.0,"content":[{"type":"text","text":"a://b" },{"type":"resource_link","uri":"a://b","n":1e2},{"type":"resource","resource":{"uri":"c:","text":"uri"},"uri":"d:"}],"structuredContent":{"uri":"a://b"}}"#;
+        assert_eq!(
+            renamed(tool).as_deref(),
+            Some(
+                r#"{"x":1.0,"content":[{"type":"text","text":"a://b" },{"type":"resource_link","uri":"h/a://b","n":1e2},{"type":"resource","resource":{"uri":"h/c:","text":"uri"},"uri":"d:"}],"structuredContent":{"uri":"a://b"}}"#
+            )
+        );
+        let prompt = r#"{"messages":[{"role":"user","content":{"type":"resource","resource":{"uri":"a:","text":""}}},{"role":"user","content":{"type":"text","text":"t"}},{"role":"user","content":[{"type":"resource_link","uri":"b:","name":"b"}]}]}"#;
+        assert_eq!(
+            renamed(prompt).as_deref(),
+            Some(
+                r#"{"messages":[{"role":"user","content":{"type":"resource","resource":{"uri":"h/a:","text":""}}},{"role":"user","content":{"type":"text","text":"t"}},{"role":"user","content":[{"type":"resource_link","uri":"h/b:","name":"b"}]}]}"#
+            )
+        );
+        for untouched in [
+            "[]",
+            "{}",
+            r#"{"content":{"type":"resource_link","uri":"a:"}}"#,
+            r#"{"content":[{"type":"text","uri":"a:"},7,{"type":"resource"},{"type":"resource_link","uri":1}]}"#,
+            r#"{"structuredContent":[{"type":"resource_link","uri":"a:"}]}"#,
+        ] {
+            assert_eq!(renamed(untouched), None, "{untouched}");
+        }
+        assert!(may_have_resources(&raw(tool)) && may_have_resources(&raw(prompt)));
+        assert!(!may_have_resources(&raw(r#"{"content":[{"type":"text","text":"a resource"}]}"#)));
     }
 }

@@ -30,4 +30,4 @@ pub use service::{
     CallTool, Change, GetItem, ItemPage, ListFailure, Principal, ServerDetails, ToolFailure, ToolPage,
     ToolService,
 };
-pub use tool::{ToolDefinition, ToolFields, is_error_result, tools_array, with_meta};
+pub use tool::{ToolDefinition, ToolFields, is_error_result, tools_array, tools_list, with_meta};

@@ -278,6 +278,8 @@ pub enum BreakReason {
     TooLarge,
     /// Too many calls wait for it.
     Overloaded,
+    /// It is called faster than it may be.
+    TooMany,
     /// It answered something that is not the protocol, or that it failed inside.
     Failed,
 }
@@ -293,6 +295,7 @@ impl BreakReason {
             Self::Quarantined => "quarantined",
             Self::TooLarge => "too_large",
             Self::Overloaded => "overloaded",
+            Self::TooMany => "too_many",
             Self::Failed => "failed",
         }
     }

@@ -101,6 +101,16 @@ impl ToolDefinition {
 /// The JSON array of definitions, as [`crate::ToolPage`] wants it: made once, sent as often as clients ask.
 #[must_use]
 pub fn tools_array<'a>(definitions: impl IntoIterator<Item = &'a RawValue>) -> Bytes {
+    joined(definitions).into()
+}
+
+/// The same as a value, to be remembered.
+#[must_use]
+pub fn tools_list<'a>(definitions: impl IntoIterator<Item = &'a RawValue>) -> Box<RawValue> {
+    write::into_raw(write::into_text(joined(definitions)))
+}
+
+fn joined<'a>(definitions: impl IntoIterator<Item = &'a RawValue>) -> Vec<u8> {
     let mut out = vec![b'['];
     for (index, definition) in definitions.into_iter().enumerate() {
         if index > 0 {
@@ -109,7 +119,7 @@ pub fn tools_array<'a>(definitions: impl IntoIterator<Item = &'a RawValue>) -> B
         out.extend_from_slice(definition.get().as_bytes());
     }
     out.push(b']');
-    out.into()
+    out
 }
 
 /// Whether a result says that the tool failed (`isError`), which is the plugin's own "no" and not a broken plugin.
@@ -170,6 +180,7 @@ mod tests {
         assert_eq!(tools_array([]), "[]");
         let (a, b) = (raw(r#"{"name":"a"}"#), raw(r#"{"name":"b"}"#));
         assert_eq!(tools_array([&*a, &*b]), r#"[{"name":"a"},{"name":"b"}]"#);
+        assert_eq!(tools_list([&*a, &*b]).get(), r#"[{"name":"a"},{"name":"b"}]"#);
     }
 
     #[test]

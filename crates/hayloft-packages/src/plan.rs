@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use hayloft_manifest::{Interface, interface};
 use hayloft_model::PluginDescriptor;
 use hayloft_model::plugin::{Command, Runtime};
 use serde_json::Value;
@@ -86,7 +87,9 @@ fn build(root: &Path, descriptor: &PluginDescriptor) -> Vec<Command> {
     let has_script = || manifest(root).is_some_and(|manifest| manifest["scripts"]["build"].is_string());
     // A line for the folder itself says how the entry is made; others speak of a server's folder.
     let is_said = said.iter().any(|command| command.folder.as_os_str().is_empty());
-    let usual = (!has_entry && !is_said && has_script()).then(npm::build);
+    // What its own build makes of an interface may be missing beside an entry that is there.
+    let is_whole = has_entry && interface(root, descriptor) != Interface::Unbuilt;
+    let usual = (!is_whole && !is_said && has_script()).then(npm::build);
     usual.into_iter().chain(said.iter().cloned().map(npm::tamed)).collect()
 }
 
@@ -151,6 +154,19 @@ mod tests {
         let script = package(r#""devDependencies": { "typescript": "^5" }, "scripts": { "build": "tsc" }"#);
         assert_eq!(titles(&[("package.json", &script), built]), [""; 0], "what was built is not built again");
         assert_eq!(titles(&[("package.json", &script)]), ["Install npm install", "Build npm run build"]);
+
+        let faced = r#"{ "name": "x", "version": "1.0.0", "hay-plugin": { "entry": "./dist/index.js", "capabilities": ["ui"] },
+            "devDependencies": { "vite": "^7" }, "scripts": { "build": "vite build && tsc" } }"#;
+        let shown = ("dist/ui.js", "");
+        assert_eq!(
+            titles(&[("package.json", faced), built]),
+            ["Install npm install", "Build npm run build"],
+            "an entry that is there is not the whole of it"
+        );
+        assert_eq!(titles(&[("package.json", faced), built, shown]), [""; 0]);
+        let source_alone = faced.replace("vite build && tsc", "tsc");
+        let component = ("components/X.vue", "");
+        assert_eq!(titles(&[("package.json", &source_alone), built, component]), [""; 0]);
 
         let server = [
             ("package.json", &*package(r#""dependencies": {}"#)),

@@ -24,8 +24,9 @@ const DEEPEST_LINK: usize = 3;
 /// Most folders that are watched. The kernel counts them for all programs of a user.
 const MOST: usize = 4096;
 
-/// An editor, a copy, a checkout: so long after its last write it is taken to be done.
-const QUIET: Duration = Duration::from_millis(300);
+/// An editor, a compiler, a checkout: so long after its last write it is taken to be done. Who was only taking breath changes
+/// the folder again, and what was read of it before is dropped: whoever makes it ready copies it and compares.
+const QUIET: Duration = Duration::from_millis(100);
 
 /// What never becomes quiet is looked at all the same.
 const AT_LATEST: Duration = Duration::from_secs(5);

@@ -80,7 +80,7 @@ struct Request {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if let Some(Err(error)) = self.groups.take().map(Groups::leave) {
+        if let Some(Err(error)) = self.groups.take().map(|groups| groups.leave()) {
             tracing::warn!(%error, "failed to remove the control groups of this host");
         }
     }
@@ -114,7 +114,7 @@ impl Sandbox {
             Ok(found) => found,
             Err(error) => {
                 // That nothing works is the news; a folder that is left is removed by the next start.
-                let _ = groups.map(Groups::leave);
+                let _ = groups.map(|groups| groups.leave());
                 return Err(error);
             }
         };
@@ -147,6 +147,21 @@ impl Sandbox {
     #[must_use]
     pub fn gives_ids(&self) -> bool {
         self.0.ids.is_some() && self.0.report.tier != Tier::Off
+    }
+
+    /// Removes the control groups of this host, for one that ends in order. Where jails are left, so are they.
+    pub fn leave(&self) {
+        if let Some(Err(error)) = self.0.groups.as_ref().map(Groups::leave) {
+            tracing::warn!(%error, "failed to remove the control groups of this host");
+        }
+    }
+
+    /// Removes empty control groups that hosts left which are gone. It blocks, for milliseconds for each of them.
+    pub fn sweep_gone(&self) {
+        let swept = self.0.groups.as_ref().map_or(0, Groups::sweep_gone);
+        if swept > 0 {
+            tracing::info!(hosts = swept, "removed empty control groups of hosts that are gone");
+        }
     }
 
     /// Makes a jail with nothing in it but its first process. Must be called inside a tokio runtime.
@@ -228,7 +243,7 @@ fn find(
             let what = format!("failed to {error}: {}", error.source);
             // What is left of them is removed by the next start that has them.
             let _ = std::mem::replace(groups, Err(Missing { what, fix: hayloft_cgroup::DELEGATE }))
-                .map(Groups::leave);
+                .map(|groups| groups.leave());
             result = attempt(stage, tier, system, ids, None);
         }
         match result {

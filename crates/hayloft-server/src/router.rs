@@ -31,9 +31,10 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         // /v1/pools /v1/pools/{plugin}
         .routes(routes!(pools::list::list))
         .routes(routes!(pools::limit::limit))
-        // /v1/orgs /v1/orgs/{org}
+        // /v1/orgs /v1/orgs/{org} /v1/orgs/{org}/stop
         .routes(routes!(organizations::create::create, organizations::list::list))
         .routes(routes!(organizations::remove::remove))
+        .routes(routes!(organizations::stop::stop))
         // /v1/orgs/{org}/tokens /v1/orgs/{org}/tokens/{token}
         .routes(routes!(tokens::create::create, tokens::list::list))
         .routes(routes!(tokens::change_role::change_role, tokens::revoke::revoke))
@@ -42,9 +43,10 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         // /v1/orgs/{org}/plugins /v1/orgs/{org}/plugins/{plugin}
         .routes(routes!(plugins::list::list))
         .routes(routes!(plugins::get::get, plugins::save::save, plugins::disable::disable))
-        // /v1/orgs/{org}/plugins/{plugin}/configuration …/restart …/priority …/metadata …/permissions …/logs
+        // /v1/orgs/{org}/plugins/{plugin}/configuration …/restart …/stop …/priority …/metadata …/permissions …/logs
         .routes(routes!(plugins::purge::purge))
         .routes(routes!(plugins::restart::restart))
+        .routes(routes!(plugins::stop::stop))
         .routes(routes!(plugins::priority::choose))
         .routes(routes!(plugins::metadata::metadata))
         .routes(routes!(plugins::grant::grant))

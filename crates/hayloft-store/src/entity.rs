@@ -26,6 +26,7 @@ pub(crate) mod result_caching;
 pub(crate) mod tokens;
 pub(crate) mod tool_names;
 pub(crate) mod tools;
+pub(crate) mod trials;
 pub(crate) mod uploaded_versions;
 pub(crate) mod usage;
 pub(crate) mod vault_checks;

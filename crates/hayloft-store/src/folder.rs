@@ -59,13 +59,21 @@ fn holder(pid: Option<u32>) -> String {
 impl DataDirError {
     /// What a person can do about it.
     #[must_use]
-    pub const fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::InUse { .. } => {
                 Some("stop that process, talk to it with `--url`, or use another `--data-dir`")
             }
             Self::TooOpen { .. } => Some("name a folder that Hayloft has for itself"),
-            Self::System { .. } => None,
+            Self::System { source, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    Some("let Hayloft's user write there, or name another folder with `--data-dir`")
+                }
+                io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                    Some("a file is in the way: name another folder with `--data-dir`")
+                }
+                _ => None,
+            },
         }
     }
 }

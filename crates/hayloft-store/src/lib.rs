@@ -61,6 +61,7 @@ pub mod result_caching;
 pub mod tokens;
 pub mod tool_names;
 pub mod tools;
+pub mod trials;
 pub mod uploaded_versions;
 mod vault;
 pub mod wishes;
@@ -94,6 +95,7 @@ use result_caching::ResultCaching;
 use tokens::Tokens;
 use tool_names::ToolNames;
 use tools::Tools;
+use trials::Trials;
 use uploaded_versions::UploadedVersions;
 use vault::Vault;
 use wishes::Wishes;
@@ -328,6 +330,12 @@ impl Store {
     #[must_use]
     pub const fn priorities(&self) -> Priorities<'_> {
         Priorities { store: self }
+    }
+
+    /// Versions of plugins that have still to come up.
+    #[must_use]
+    pub const fn trials(&self) -> Trials<'_> {
+        Trials { store: self }
     }
 
     /// Facts on their way out.

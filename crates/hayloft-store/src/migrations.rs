@@ -21,6 +21,7 @@ mod m0012_uploads_and_grants;
 mod m0013_capability_uses;
 mod m0014_removed_organizations;
 mod m0015_pools_and_priorities;
+mod m0017_trials;
 
 pub(crate) struct Migrator;
 
@@ -42,6 +43,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0013_capability_uses::Migration),
             Box::new(m0014_removed_organizations::Migration),
             Box::new(m0015_pools_and_priorities::Migration),
+            Box::new(m0017_trials::Migration),
         ]
     }
 }

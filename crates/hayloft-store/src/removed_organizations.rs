@@ -12,7 +12,7 @@ use crate::column::{Place, milliseconds};
 use crate::entity::{
     capability_uses, configurations, instance_registrations, instances, organization_keys, permissions,
     plugin_values, priorities, remote_servers, removed_organizations, result_caching, tokens, tool_names,
-    tools, uploaded_versions, wishes,
+    tools, trials, uploaded_versions, wishes,
 };
 use crate::write::Act;
 use crate::{DatabaseError, Store, WriteError};
@@ -110,7 +110,7 @@ impl RemovedOrganizations<'_> {
         }
         let write = self.store.begin("erase the organization").await?;
         delete!(write: configurations, instances, tools, tool_names, instance_registrations, permissions);
-        delete!(write: plugin_values, remote_servers, result_caching, uploaded_versions, wishes);
+        delete!(write: plugin_values, remote_servers, result_caching, trials, uploaded_versions, wishes);
         delete!(write: capability_uses, priorities, organization_keys);
         write.commit().await?;
         self.store.vault().forget(organization);

@@ -18,7 +18,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 pub(crate) struct Backoff {
     crashes: u32,
     until: Option<Instant>,
-    /// When it crashed lately, however long it had lived.
+    /// When it crashed lately, however long it had lived, where somebody counts that.
     lately: VecDeque<Instant>,
 }
 
@@ -37,14 +37,13 @@ impl Backoff {
         chance.fill(&mut random);
         let pause = pause + pause / 4 * u32::from(random[0]) / 256;
         self.crashes = self.crashes.saturating_add(1);
-        let now = Instant::now();
-        self.until = Some(now + pause);
-        self.lately.push_back(now);
+        self.until = Some(Instant::now() + pause);
         pause
     }
 
-    /// Whether it crashed as often in a while as it must not.
+    /// Notes the crash for those who count them; gives whether there were as many in a while as there must not be.
     pub(crate) fn is_too_often(&mut self, limits: &CrashLimits) -> bool {
+        self.lately.push_back(Instant::now());
         while self.lately.front().is_some_and(|crash| crash.elapsed() > limits.within) {
             self.lately.pop_front();
         }

@@ -66,8 +66,8 @@ impl Candidate {
         self.workers.promote(self.id, Takeover::NewValues).await
     }
 
-    /// The same for a worker that is replaced for this reason and not for new values: its calls in flight end when they
-    /// end, each by its own limit, and none is cut off. The reason is shown with the new worker.
+    /// The same for a worker that is replaced for this reason and not for new values: its calls in flight have the
+    /// time that each has of its own; what would go on without end ends by [`crate::Deadlines::recycle_drain`]. The reason is shown with the new worker.
     ///
     /// # Errors
     /// As of [`Candidate::promote`].

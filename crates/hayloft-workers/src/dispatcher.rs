@@ -38,6 +38,7 @@ use crate::{
 
 mod admission;
 mod ends;
+mod hold;
 mod launching;
 mod pool;
 mod starts;
@@ -91,7 +92,15 @@ pub(crate) enum Takeover {
 
 /// What small tasks bring back.
 enum Outcome {
-    Launched { key: InstanceKey, attempt: u64, result: Result<Box<Launch>, LaunchRefused> },
+    Launched {
+        key: InstanceKey,
+        attempt: u64,
+        result: Result<Box<Launch>, LaunchRefused>,
+    },
+    /// That an instance is held back will last, whatever becomes of the host.
+    Held {
+        key: InstanceKey,
+    },
 }
 
 pub(crate) struct Dispatcher {
@@ -134,6 +143,8 @@ struct Instance {
     backoff: Backoff,
     /// Why it is held back, if it crashed too often.
     quarantine: Option<String>,
+    /// That is still being seen to: nobody is told before it will last, and nothing starts.
+    holding: bool,
     crashed: bool,
     restarts: u32,
     last_error: Option<String>,
@@ -166,6 +177,7 @@ impl Instance {
         // Somebody who took a pause or a quarantine away left the state as it was, since there is no worker to tell of.
         matches!(self.state, InstanceState::Stopped | InstanceState::Backoff | InstanceState::Quarantined)
             && self.backoff.is_clear()
+            && !self.holding
             && self.serving.is_none()
             && self.starting.is_none()
             && self.disabling.is_none()
@@ -319,7 +331,14 @@ impl Dispatcher {
         }
     }
 
-    fn on_outcome(&mut self, Outcome::Launched { key, attempt, result }: Outcome) {
+    fn on_outcome(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Launched { key, attempt, result } => self.on_launched(key, attempt, result),
+            Outcome::Held { key } => self.on_held(&key),
+        }
+    }
+
+    fn on_launched(&mut self, key: InstanceKey, attempt: u64, result: Result<Box<Launch>, LaunchRefused>) {
         let Some(instance) = self.instances.get_mut(&key) else { return };
         // An attempt that was called off in the meantime has no consequence.
         if !matches!(instance.starting, Some(Starting::Asking(current)) if current == attempt) {
@@ -359,6 +378,7 @@ impl Dispatcher {
             stopping: Vec::new(),
             backoff: Backoff::default(),
             quarantine: None,
+            holding: false,
             crashed: false,
             restarts: 0,
             last_error: None,
@@ -396,18 +416,24 @@ impl Dispatcher {
         Some(self.units.get(&worker)?.worker.as_ref()?.key().clone())
     }
 
-    /// The only place where an instance's state changes, and where the observer is told.
+    /// Takes an instance to another state, and tells the observer.
     fn enter(&mut self, key: &InstanceKey, worker: WorkerId, state: InstanceState, change: StateChange) {
+        if let Some(status) = self.step(key, worker, state) {
+            self.instance(key).notices.changed(status, change);
+        }
+    }
+
+    /// The only place where an instance's state changes. Gives what the observer is to be told of the worker.
+    fn step(&mut self, key: &InstanceKey, worker: WorkerId, state: InstanceState) -> Option<WorkerStatus> {
         let instance = self.instance(key);
         match instance.state.step(state) {
             Ok(state) => instance.state = state,
             Err(error) => {
-                return tracing::error!(instance = %key, %error, "failed to follow an instance's state");
+                tracing::error!(instance = %key, %error, "failed to follow an instance's state");
+                return None;
             }
         }
-        if let Some(status) = self.units.get(&worker).and_then(|unit| self.status(worker, unit)) {
-            self.instance(key).notices.changed(status, change);
-        }
+        self.units.get(&worker).and_then(|unit| self.status(worker, unit))
     }
 }
 

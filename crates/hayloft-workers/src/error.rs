@@ -269,6 +269,15 @@ pub enum CandidateError {
         /// What happened.
         error: HookError,
     },
+    /// The pool of its plugin was full all the time.
+    #[error(
+        "there was no place for another worker of the plugin within {:.0} s, since all are in use; try again, or have its pool enlarged",
+        after.as_secs_f64()
+    )]
+    NoPlace {
+        /// How long was waited.
+        after: Duration,
+    },
     /// It ended before it could serve.
     #[error("the worker ended: {reason}")]
     Gone {

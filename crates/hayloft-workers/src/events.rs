@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use hayloft_model::{InstanceKey, Revision, ServerId, WorkerId, WorkerState};
-use hayloft_sandbox::Meter;
 use serde_json::value::RawValue;
 use tokio::sync::{oneshot, watch};
 
@@ -127,7 +126,6 @@ impl Ending {
 pub(crate) struct Facts {
     pub(crate) state: WorkerState,
     pub(crate) pid: Option<u32>,
-    pub(crate) meter: Option<Meter>,
     /// What was measured last.
     pub(crate) sample: Option<watch::Receiver<Sample>>,
     pub(crate) revision: Revision,
@@ -150,7 +148,6 @@ impl Facts {
         Self {
             state: WorkerState::Starting,
             pid: None,
-            meter: None,
             sample: None,
             revision: Revision(0),
             servers: Vec::new(),

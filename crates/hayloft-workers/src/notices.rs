@@ -26,6 +26,7 @@ pub(crate) struct Inlet {
 #[derive(Debug)]
 enum Notice {
     Changed(Box<WorkerStatus>, StateChange),
+    Held(Box<WorkerStatus>, StateChange, String, oneshot::Sender<()>),
     Open(WorkerId, ServerId, McpTransport, oneshot::Sender<Result<(), String>>),
     Close(WorkerId, ServerId),
     Outgrown(WorkerId, String),
@@ -88,6 +89,18 @@ impl Inlet {
         answer
     }
 
+    /// The instance is held back from now on. Answers when the observer has seen to it that this lasts, and was told.
+    pub(crate) fn held(
+        &self,
+        status: WorkerStatus,
+        change: StateChange,
+        reason: String,
+    ) -> oneshot::Receiver<()> {
+        let (reply, answer) = oneshot::channel();
+        self.put(Notice::Held(Box::new(status), change, reason, reply));
+        answer
+    }
+
     pub(crate) fn close(&self, worker: WorkerId, server: ServerId) {
         self.put(Notice::Close(worker, server));
     }
@@ -117,6 +130,12 @@ async fn tell(key: InstanceKey, observer: Arc<dyn Observer>, mut inbox: mpsc::Un
         opening.retain(|_, task| !task.is_finished());
         match notice {
             Notice::Changed(status, change) => observer.state_changed(&key, &status, change),
+            Notice::Held(status, change, reason, reply) => {
+                observer.hold_back(&key, &status, &reason).await;
+                observer.state_changed(&key, &status, change);
+                // Without a dispatcher nobody waits to be told.
+                let _ = reply.send(());
+            }
             Notice::Open(worker, server, transport, reply) => {
                 let (key, observer, opened) = (key.clone(), Arc::clone(&observer), server.clone());
                 let task = tokio::spawn(async move {

@@ -22,6 +22,19 @@ pub trait Observer: Send + Sync + 'static {
     /// are closed, and [`Observer::worker_gone`] follows as for any other.
     fn state_changed(&self, key: &InstanceKey, worker: &WorkerStatus, change: StateChange);
 
+    /// The instance crashed too often and is held back from now on, for a reason that is for people. Until this is over,
+    /// nobody is told and nothing of the instance starts: whoever keeps it over the end of the host does so here.
+    /// [`StateChange::Crashed`] follows.
+    fn hold_back<'a>(
+        &'a self,
+        key: &'a InstanceKey,
+        worker: &'a WorkerStatus,
+        reason: &'a str,
+    ) -> BoxFuture<'a, ()> {
+        let _ = (key, worker, reason);
+        async {}.boxed()
+    }
+
     /// A worker opened an MCP server. The host connects and initializes; an error goes back to the plugin.
     /// It is dropped unfinished when the server ends meanwhile; [`Observer::close_mcp`] follows in any case.
     fn open_mcp<'a>(

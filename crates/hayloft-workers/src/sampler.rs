@@ -65,7 +65,8 @@ async fn run(
     loop {
         tokio::select! {
             subject = inbox.recv() => match subject {
-                Some(subject) => watched.push(Watched::new(subject, turn % SELDOM, sampling.recycle_pause)),
+                // It is looked at in the next turn, so that what it holds is known soon.
+                Some(subject) => watched.push(Watched::new(subject, (turn + 1) % SELDOM, sampling.recycle_pause)),
                 None => return,
             },
             // Where there is nothing to measure, nothing wakes up.

@@ -109,6 +109,9 @@ pub struct Deadlines {
     pub grace: Duration,
     /// For the calls in flight of a worker that is to stop.
     pub drain: Duration,
+    /// The same for one that is replaced for its memory alone: no call is cut off for that, and a stream that would go on
+    /// without end ends then.
+    pub recycle_drain: Duration,
     /// From `shutdown` to the end of the process.
     pub stop: Duration,
     /// A worker without activity for so long is stopped.
@@ -136,6 +139,7 @@ impl Default for Deadlines {
             open_mcp: Duration::from_secs(30),
             grace: Duration::from_secs(2),
             drain: Duration::from_secs(10),
+            recycle_drain: Duration::from_secs(15 * 60),
             stop: Duration::from_secs(2),
             idle: Duration::from_secs(300),
             after_asking: Duration::from_secs(30),

@@ -47,7 +47,7 @@ pub struct WorkerStatus {
     pub in_flight: usize,
     /// How often the instance was started again after a crash, since it last stood still.
     pub restarts: u32,
-    /// Memory in use, in bytes.
+    /// Memory in use when it was measured last, in bytes. Absent until then.
     pub rss_bytes: Option<u64>,
     /// Processor time that everything in its jail has used so far. Absent where nothing counts it.
     pub processor_time: Option<Duration>,
@@ -86,7 +86,7 @@ pub struct WarmWorker {
     pub pid: Option<u32>,
     /// When it was started.
     pub started_at: DateTime<Utc>,
-    /// Memory in use, in bytes.
+    /// Memory in use when it was measured last, in bytes. Absent until then.
     pub rss_bytes: Option<u64>,
     /// Processor time that everything in its jail has used so far. Absent where nothing counts it.
     pub processor_time: Option<Duration>,

@@ -44,6 +44,8 @@ mod messages;
 mod requests;
 mod servers;
 mod start;
+#[cfg(test)]
+mod tests;
 mod vitals;
 
 use drain::Drain;
@@ -54,8 +56,15 @@ use messages::next_frame;
 use servers::{Server, ServerTask};
 use start::{Process, start};
 
-/// A process that closed its channel has so long to end before it is killed for that.
+/// So long it takes at most to read what was written before the end, and to say farewell.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// A process that closed its channel has so long to end before it is killed for that. One that ends closes it on the way, and
+/// on a busy machine it takes a while until its end is told.
+const HANGS_UP: Duration = Duration::from_secs(2);
+
+/// What is said of one that did not end although it closed its channel.
+const HUNG_UP: &str = "it closed its channel";
 
 /// Requests of a worker that may wait for the host's answer.
 const ANSWERING: usize = 256;
@@ -331,12 +340,14 @@ impl Unit {
             self.paused = None;
         }
         if due(self.last_words) {
-            return self.failed("it closed its channel");
+            return self.failed(HUNG_UP);
         }
         if due(self.introduction) {
             let deadlines = &self.shared.settings.deadlines;
             return if self.fatal.is_some() {
                 ControlFlow::Break(self.cause_of_exit(None))
+            } else if self.last_words.is_some() {
+                self.failed(HUNG_UP)
             } else if self.life.greeted() {
                 let after = deadlines.on_initialize.as_secs_f64();
                 self.failed(&format!(

@@ -10,11 +10,11 @@ mod settings;
 mod shared;
 
 pub(crate) use self::organization::{
-    AuditCommand, AuditListArgs, CacheArgs, CacheCommand, OrgCommand, RoleArg, TokenCommand,
+    AuditCommand, AuditListArgs, CacheCommand, OrgCommand, RoleArg, TokenCommand,
 };
 pub(crate) use self::plugin::{CheckArgs, EnableArgs, InstallArgs, PluginCommand};
 pub(crate) use self::settings::SettingsArgs;
-pub(crate) use self::shared::{ConnectionArgs, FormatArgs, OrgArgs};
+pub(crate) use self::shared::{ConnectionArgs, FormatArgs, OrgArgs, PluginArgs, ServerArgs};
 
 /// A plugin host for many organizations.
 ///
@@ -56,7 +56,7 @@ pub(crate) enum Command {
     /// Rewrite a plugin that declares everything as one that says it in TypeScript.
     MigratePlugin(MigrateArgs),
     /// List the workers that run.
-    Workers(WorkersArgs),
+    Workers(ServerArgs),
     /// The audit trail.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -104,15 +104,6 @@ pub(crate) struct MigrateArgs {
     pub(crate) format: FormatArgs,
 }
 
-/// Flags of `workers`.
-#[derive(Debug, Args)]
-pub(crate) struct WorkersArgs {
-    #[command(flatten)]
-    pub(crate) connection: ConnectionArgs,
-    #[command(flatten)]
-    pub(crate) format: FormatArgs,
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -123,6 +114,55 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// The documents that tell people what to type.
+    const DOCUMENTS: [&str; 11] = [
+        "README.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+        "docs/decisions/0006-who-switches-on-grants.md",
+        "docs/design/worker-life.md",
+        "docs/operate/configuration.md",
+        "docs/operate/hayloft.apparmor",
+        "docs/operate/hayloft.service",
+        "docs/operate/isolation.md",
+        "docs/operate/network.md",
+        "packages/plugin-sdk/README.md",
+    ];
+
+    /// What stands behind the program's name: in back-ticks, or on a line of its own.
+    fn commands(text: &str) -> impl Iterator<Item = &str> {
+        let inline = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+        let lines = text.lines().map(|line| line.trim_start_matches("ExecStart="));
+        inline.chain(lines).filter_map(|line| {
+            let (program, rest) = line.split_once(' ')?;
+            (program == "hayloft" || program.ends_with("/hayloft")).then_some(rest)
+        })
+    }
+
+    #[test]
+    fn every_command_in_the_documents_is_one() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut seen = 0;
+        for document in DOCUMENTS {
+            let text = std::fs::read_to_string(root.join(document)).unwrap();
+            for written in commands(&text).filter(|written| written.starts_with(char::is_alphabetic)) {
+                seen += 1;
+                let mut command = Cli::command();
+                command.build();
+                for word in written.split(' ').map(|word| word.trim_matches(['[', ']'])) {
+                    if let Some(flag) = word.strip_prefix("--") {
+                        let is_known = command.get_arguments().any(|known| known.get_long() == Some(flag));
+                        assert!(is_known, "{document}: `{written}` has a flag that is none: `--{flag}`");
+                    } else if command.has_subcommands() {
+                        let below = command.find_subcommand(word).cloned();
+                        command = below.unwrap_or_else(|| panic!("{document}: `{written}` is no command"));
+                    }
+                }
+            }
+        }
+        assert!(seen > 30, "only {seen} commands were found");
     }
 
     #[test]

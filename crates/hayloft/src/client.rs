@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
-use hayloft_model::{Problem, Problems, Secret};
+use hayloft_model::{OrganizationId, Problem, Problems, Secret};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, Uri, request};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -23,7 +23,7 @@ use tokio_util::io::ReaderStream;
 
 use crate::admin_token;
 use crate::announcement::Announcement;
-use crate::cli::{ConnectionArgs, OrgArgs};
+use crate::cli::ConnectionArgs;
 use crate::config::Storage;
 use crate::events::Events;
 use crate::failure::{Failure, chain};
@@ -247,12 +247,12 @@ impl Client {
     ///
     /// # Errors
     /// When there is none of that name, or more than one.
-    pub(crate) async fn organization(&self, org: &OrgArgs) -> Result<String, Failure> {
-        if let Some(id) = org.org.as_ref().filter(|id| id.parse::<hayloft_model::OrganizationId>().is_ok()) {
-            return Ok(id.clone());
+    pub(crate) async fn organization(&self, named: Option<&str>) -> Result<String, Failure> {
+        if let Some(id) = named.filter(|id| id.parse::<OrganizationId>().is_ok()) {
+            return Ok(id.to_owned());
         }
         let listed = self.ask(Method::GET, "/v1/orgs", None).await?;
-        choose(org.org.as_deref(), listed["orgs"].as_array().map_or(&[], Vec::as_slice))
+        choose(named, listed["orgs"].as_array().map_or(&[], Vec::as_slice))
     }
 }
 
@@ -290,11 +290,12 @@ fn choose(name: Option<&str>, organizations: &[Value]) -> Result<String, Failure
             None => Failure::new("there is no organization yet"),
         }
         .hint("`hayloft org list` lists them, `hayloft org create` makes one")),
-        (Some(_), Some(_)) => Err(Failure::wrong_use(match name {
-            Some(name) => format!("more than one organization has the name `{name}`"),
-            None => String::from("there is more than one organization"),
-        })
-        .hint("name one by its id with `--org`; `hayloft org list` lists them")),
+        (Some(_), Some(_)) => Err(match name {
+            Some(name) => Failure::wrong_use(format!("more than one organization has the name `{name}`"))
+                .hint("name one by its id with `--org`; `hayloft org list` lists them"),
+            None => Failure::wrong_use("there is more than one organization")
+                .hint("name one with `--org`; `hayloft org list` lists them"),
+        }),
     }
 }
 
@@ -320,6 +321,9 @@ fn refused(status: http::StatusCode, body: &Value) -> Failure {
         .collect();
     let hint = match status.as_u16() {
         401 => Some("name a token with `--token`, or the server's `--data-dir`".to_owned()),
+        _ if body["type"] == "urn:hayloft:problem:unknown-plugin" => {
+            Some("`hayloft plugin list` lists those that there are".to_owned())
+        }
         _ => body["instance"].as_str().map(|instance| format!("look for `{instance}` in the server's log")),
     };
     Failure::new(detail).problems(problems).maybe_hint(hint)

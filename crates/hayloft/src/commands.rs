@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::cli::{
-    AuditCommand, Cli, Command, ConfigCommand, ConnectionArgs, OrgCommand, PluginCommand, TokenCommand,
+    AuditCommand, Cli, Command, ConfigCommand, ConnectionArgs, OrgArgs, OrgCommand, PluginArgs,
+    PluginCommand, TokenCommand,
 };
 use crate::client::{Client, Reached};
 use crate::config::{self, Flag, Loaded, Sources};
 use crate::failure::Failure;
+use crate::place::Place;
 
 mod audit_list;
 mod cache;
@@ -21,6 +23,7 @@ mod openapi;
 mod org_create;
 mod org_list;
 mod org_remove;
+mod org_stop;
 mod plugin_call;
 mod plugin_check;
 mod plugin_disable;
@@ -34,6 +37,7 @@ mod plugin_pack;
 mod plugin_permissions;
 mod plugin_restart;
 mod plugin_statistics;
+mod plugin_stop;
 mod plugin_uninstall;
 mod serve;
 mod token_create;
@@ -101,6 +105,24 @@ impl Context<'_> {
             .hint("start one with `hayloft serve`, or name one with `--url`")),
         }
     }
+
+    /// An organization on the running server.
+    ///
+    /// # Errors
+    /// When nobody serves, and when it is not clear which one is meant.
+    pub(crate) async fn organization(&self, args: &OrgArgs) -> Result<Place, Failure> {
+        let client = self.client(&args.server.connection).await?;
+        let id = client.organization(args.org.as_deref()).await?;
+        Ok(Place::organization(client, &id))
+    }
+
+    /// A plugin of an organization on the running server.
+    ///
+    /// # Errors
+    /// When nobody serves, and when it is not clear which organization is meant.
+    pub(crate) async fn plugin(&self, args: &PluginArgs) -> Result<Place, Failure> {
+        Ok(self.organization(&args.within).await?.plugin(args.plugin.as_str()))
+    }
 }
 
 /// Runs a command.
@@ -132,28 +154,23 @@ async fn dispatch(context: &Context<'_>, command: Command) -> Result<ExitCode, F
         Command::Doctor(args) => return doctor::run(context, args).await,
         Command::Openapi => openapi::run()?,
         Command::Cache(command) => cache::run(context, command).await?,
-        Command::Workers(args) => workers::run(context, args).await?,
+        Command::Workers(server) => workers::run(context, &server).await?,
         Command::Audit(AuditCommand::List(args)) => audit_list::run(context, args).await?,
-        Command::Org(OrgCommand::Create { name, connection, format }) => {
-            org_create::run(context, &name, &connection, format).await?;
+        Command::Org(OrgCommand::Create { name, server }) => org_create::run(context, &name, &server).await?,
+        Command::Org(OrgCommand::Remove { org_id, server }) => {
+            org_remove::run(context, org_id, &server).await?;
         }
-        Command::Org(OrgCommand::Remove { org_id, connection }) => {
-            org_remove::run(context, org_id, &connection).await?;
+        Command::Org(OrgCommand::Stop { org_id, server }) => org_stop::run(context, org_id, &server).await?,
+        Command::Org(OrgCommand::List(server)) => org_list::run(context, &server).await?,
+        Command::Token(TokenCommand::Create { role, name, within }) => {
+            token_create::run(context, role, name, &within).await?;
         }
-        Command::Org(OrgCommand::List { connection, format }) => {
-            org_list::run(context, &connection, format).await?
+        Command::Token(TokenCommand::List(within)) => token_list::run(context, &within).await?,
+        Command::Token(TokenCommand::Role { token_id, role, within }) => {
+            token_role::run(context, token_id, role, &within).await?;
         }
-        Command::Token(TokenCommand::Create { org, role, name, connection, format }) => {
-            token_create::run(context, &org, role, name, &connection, format).await?;
-        }
-        Command::Token(TokenCommand::List { org, connection, format }) => {
-            token_list::run(context, &org, &connection, format).await?;
-        }
-        Command::Token(TokenCommand::Role { token_id, role, org, connection }) => {
-            token_role::run(context, token_id, role, &org, &connection).await?;
-        }
-        Command::Token(TokenCommand::Revoke { token_id, org, connection }) => {
-            token_revoke::run(context, token_id, &org, &connection).await?;
+        Command::Token(TokenCommand::Revoke { token_id, within }) => {
+            token_revoke::run(context, token_id, &within).await?;
         }
         Command::Plugin(command) => return plugin(context, command).await,
         Command::MigratePlugin(args) => return migrate_plugin::run(&args),
@@ -166,37 +183,20 @@ async fn plugin(context: &Context<'_>, command: PluginCommand) -> Result<ExitCod
         PluginCommand::Check(args) => return plugin_check::run(context, args).await,
         PluginCommand::Pack { folder, to } => return plugin_pack::run(&folder, to),
         PluginCommand::Install(args) => return plugin_install::run(context, args).await,
-        PluginCommand::Uninstall { plugin, org, purge, connection, format } => {
-            plugin_uninstall::run(context, &plugin, &org, purge, &connection, format).await?;
-        }
-        PluginCommand::Permissions { plugin, org, grant, connection, format } => {
-            plugin_permissions::run(context, &plugin, &org, grant, &connection, format).await?;
-        }
-        PluginCommand::List { org, connection, format } => {
-            plugin_list::run(context, &org, &connection, format).await?;
-        }
-        PluginCommand::Get { plugin, org, connection, format } => {
-            plugin_get::run(context, &plugin, &org, &connection, format).await?;
-        }
+        PluginCommand::Uninstall { purge, of } => plugin_uninstall::run(context, purge, &of).await?,
+        PluginCommand::Permissions { grant, of } => plugin_permissions::run(context, grant, &of).await?,
+        PluginCommand::List(within) => plugin_list::run(context, &within).await?,
+        PluginCommand::Get(of) => plugin_get::run(context, &of).await?,
         PluginCommand::Enable(args) => plugin_enable::run(context, args).await?,
-        PluginCommand::Disable { plugin, org, purge, connection, format } => {
-            plugin_disable::run(context, &plugin, &org, purge, &connection, format).await?;
+        PluginCommand::Disable { purge, of } => plugin_disable::run(context, purge, &of).await?,
+        PluginCommand::Restart(of) => plugin_restart::run(context, &of).await?,
+        PluginCommand::Stop(of) => plugin_stop::run(context, &of).await?,
+        PluginCommand::Call { tool, arguments, within } => {
+            return plugin_call::run(context, &tool, &arguments, &within).await;
         }
-        PluginCommand::Restart { plugin, org, connection, format } => {
-            plugin_restart::run(context, &plugin, &org, &connection, format).await?;
-        }
-        PluginCommand::Call { tool, org, arguments, connection, format } => {
-            return plugin_call::run(context, &tool, &org, &arguments, &connection, format).await;
-        }
-        PluginCommand::Health { plugin, org, connection, format } => {
-            return plugin_health::run(context, &plugin, &org, &connection, format).await;
-        }
-        PluginCommand::Statistics { plugin, org, connection, format } => {
-            plugin_statistics::run(context, &plugin, &org, &connection, format).await?;
-        }
-        PluginCommand::Logs { plugin, org, tail, connection, format } => {
-            plugin_logs::run(context, &plugin, &org, tail, &connection, format).await?;
-        }
+        PluginCommand::Health(of) => return plugin_health::run(context, &of).await,
+        PluginCommand::Statistics(of) => plugin_statistics::run(context, &of).await?,
+        PluginCommand::Logs { tail, of } => plugin_logs::run(context, tail, &of).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -32,7 +32,7 @@ pub(crate) use packages::Packages;
 pub(crate) use plugins::Plugins;
 pub(crate) use reader::ShownSetting;
 pub(crate) use runtime::RuntimeFiles;
-pub(crate) use server::Server;
+pub(crate) use server::{Server, listen_address};
 pub(crate) use setting::Setting;
 pub(crate) use storage::Storage;
 pub(crate) use telemetry::{LogFormat, Telemetry};

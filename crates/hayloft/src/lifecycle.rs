@@ -57,6 +57,7 @@ pub(crate) async fn serve(
         }
     };
     let report = sandbox.isolation().clone();
+    let jails = sandbox.clone();
     if let Err(refusal) = isolation::demand(&report, config.runtime.isolation) {
         refuse(store, &report, config.runtime.isolation).await;
         return Err(refusal);
@@ -100,6 +101,9 @@ pub(crate) async fn serve(
         tokio::spawn(async move { host.watch_plugins().await })
     };
     output::line(format_args!("ready {url}"))?;
+    let swept = jails.clone();
+    // Nobody waits for it, and the host does not wait with its end either.
+    std::thread::spawn(move || swept.sweep_gone());
     tracing::info!(%url, data_dir = %data_dir.path().display(), isolation = %report.tier, "serving");
 
     let second = signals.first().await;
@@ -118,6 +122,7 @@ pub(crate) async fn serve(
     }
     upkeep.abort();
     host.shutdown(config.limits.workers.drain).await;
+    jails.leave();
     wire::leave(data_dir.path());
     if let Err(error) = store.close().await {
         tracing::error!(%error, "failed to close the store");

@@ -19,6 +19,7 @@ mod isolation;
 mod lifecycle;
 mod outbound;
 mod output;
+mod place;
 mod ports;
 mod progress;
 mod runtime_files;

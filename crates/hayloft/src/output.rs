@@ -29,7 +29,7 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     line(text)
 }
 
-/// Prints rows under a head. Text from outside cannot act on the terminal.
+/// Prints rows under a head, if it says something. Text from outside cannot act on the terminal.
 ///
 /// # Errors
 /// When nobody reads any more.
@@ -38,10 +38,10 @@ pub(crate) fn table<const N: usize>(
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> Result<(), Failure> {
     let mut table = Table::new();
-    table
-        .load_style(UTF8_FULL_CONDENSED)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(head);
+    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    if head.iter().any(|title| !title.is_empty()) {
+        table.set_header(head);
+    }
     for row in rows {
         table.add_row(row.map(|cell| plain(&cell)));
     }

@@ -1,34 +1,32 @@
 //! Chooses the parts and puts them together. The only place that knows which backend is behind what.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use futures::future::BoxFuture;
-use hayloft_egress::{Egress, HostName, Policy, Reach};
+use hayloft_egress::Egress;
 use hayloft_host::{Host, HostEnvironment, HostOptions};
-use hayloft_model::plugin::NetworkTarget;
-use hayloft_model::{Clock, Entropy, InstanceKey, PluginId, Secret, ServerId, WorkerId};
-use hayloft_packages::{
-    Dial, Options as PackagesOptions, Packages, Provided, RegistryStream, Toolchain, Uploads, find_npm,
-};
+use hayloft_model::{Clock, Entropy, PluginId, Secret};
+use hayloft_packages::Uploads;
 use hayloft_sandbox::{Options as SandboxOptions, Sandbox, Tier};
 use hayloft_server::{Isolation, Metrics, PluginApi, ServerOptions};
 use hayloft_store::journal::{Journal, JournalOptions};
 use hayloft_store::{DataDir, MasterKey, Options, Store};
-use hayloft_workers::{
-    Launch, LaunchRefused, LaunchSource, McpTransport, NetworkSettings, Observer, PoolLimits,
-    ProvidedPackage, Runtime, SamplingSettings, Settings, StateChange, WorkerStatus, Workers,
-};
+use hayloft_workers::{NetworkSettings, PoolLimits, Runtime, SamplingSettings, Settings};
 
 use crate::config::{self, Config};
 use crate::failure::Failure;
 use crate::outbound::PluginOutbound;
 use crate::ports::{SystemClock, SystemEntropy};
-use crate::runtime_files;
+
+mod packages;
+mod scratch;
+mod trial;
+
+use packages::packages;
+pub(crate) use scratch::{leave, marker};
+pub(crate) use trial::{Trial, trial};
 
 /// How long the journal grows before its lines become rows.
 const REPLAY_EVERY: Duration = Duration::from_secs(10);
@@ -166,7 +164,7 @@ fn workers(
 ) -> Result<Settings, Failure> {
     Ok(Settings {
         runtime,
-        scratch: scratch(folder, &sandbox)?,
+        scratch: scratch::folder(folder, &sandbox)?,
         sandbox,
         gate: Arc::new(plugin_api.clone()),
         network,
@@ -193,124 +191,6 @@ fn workers(
         },
         warm: config.limits.warm,
     })
-}
-
-/// What a plugin is tried with, without a host: it is made ready and asked what it registers, and nothing more.
-pub(crate) struct Trial {
-    /// Makes it ready.
-    pub(crate) packages: Packages,
-    /// Asks it.
-    pub(crate) workers: Workers,
-}
-
-/// Makes what a plugin is tried with, in a folder of its own.
-///
-/// # Errors
-/// When a part cannot be had.
-pub(crate) fn trial(
-    config: &Config,
-    folder: &Path,
-    runtime: Runtime,
-    sandbox: Sandbox,
-    environment: &HashMap<String, String>,
-    ports: &Ports,
-) -> Result<Trial, Failure> {
-    // How fast it starts is not the question.
-    let packages = packages(config, folder, &runtime, None, &sandbox, environment)?;
-    // It answers that no host is there, which a plugin without an organization never asks.
-    let plugin_api = PluginApi::new(&*ports.entropy);
-    let network = network(&config.network);
-    let settings = workers(config, folder, runtime, sandbox, &plugin_api, network, ports)?;
-    Ok(Trial { packages, workers: Workers::start(settings, Arc::new(Nobody), Arc::new(Nobody)) })
-}
-
-/// Where there is no organization nothing is started for one, and nobody is told of it.
-struct Nobody;
-
-impl LaunchSource for Nobody {
-    fn launch<'a>(&'a self, _: &'a InstanceKey) -> BoxFuture<'a, Result<Launch, LaunchRefused>> {
-        Box::pin(async { Err(LaunchRefused::NotEnabled) })
-    }
-}
-
-impl Observer for Nobody {
-    fn state_changed(&self, _: &InstanceKey, _: &WorkerStatus, _: StateChange) {}
-
-    fn open_mcp<'a>(
-        &'a self,
-        _: &'a InstanceKey,
-        _: WorkerId,
-        _: ServerId,
-        _: McpTransport,
-    ) -> BoxFuture<'a, Result<(), String>> {
-        Box::pin(async { Err(String::from("there is no organization")) })
-    }
-
-    fn close_mcp(&self, _: &InstanceKey, _: WorkerId, _: &ServerId) {}
-}
-
-/// What makes plugins ready to run.
-///
-/// # Errors
-/// When the folder for them cannot be had.
-fn packages(
-    config: &Config,
-    folder: &Path,
-    runtime: &Runtime,
-    bundler: Option<PathBuf>,
-    sandbox: &Sandbox,
-    environment: &HashMap<String, String>,
-) -> Result<Packages, Failure> {
-    let shelf = folder.join("packages");
-    let path = environment.get("PATH").map(String::as_str).unwrap_or_default();
-    let folders: Vec<PathBuf> =
-        path.split(':').filter(|folder| !folder.is_empty()).map(PathBuf::from).collect();
-    let provided = |ProvidedPackage { name, path }| Provided { name, path };
-    let at_hand = runtime_files::at_hand(&runtime.runner)?;
-    Packages::open(PackagesOptions {
-        shelf: shelf.clone(),
-        sandbox: sandbox.clone(),
-        toolchain: Toolchain {
-            npm: config.packages.npm.clone().or_else(|| find_npm(&runtime.node, &folders)),
-            node: runtime.node.clone(),
-            esbuild: bundler,
-        },
-        provided: runtime.packages.iter().cloned().map(provided).collect(),
-        at_hand: at_hand.into_iter().map(provided).collect(),
-        dial: Arc::new(RegistryDial::new(&config.packages)),
-        registry: config.packages.registry.clone(),
-        limits: config.packages.limits,
-        keep: config.packages.keep,
-        script_grants: config.packages.script_grants.clone(),
-    })
-    .map_err(|error| Failure::caused(format!("failed to open `{}`", shelf.display()), &error))
-}
-
-/// The way to the registry: as all of the host's own connections go, to that host alone.
-struct RegistryDial {
-    egress: Egress,
-    policy: Policy,
-}
-
-impl RegistryDial {
-    fn new(config: &config::Packages) -> Self {
-        let (host, port) = config.registry.authority();
-        let listed = host.parse().map(|host| NetworkTarget { host, ports: [port].into() });
-        // A name that is none reaches nothing, and the connection says so.
-        let reach = Reach::Listed(listed.into_iter().collect());
-        let policy = Policy::new(reach, config.registry_address.iter().cloned().collect());
-        Self { egress: Egress::system(), policy }
-    }
-}
-
-impl Dial for RegistryDial {
-    fn dial<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<RegistryStream>> {
-        Box::pin(async move {
-            let host: HostName = host.parse().map_err(io::Error::other)?;
-            let stream = self.egress.connect(&self.policy, &host, port).await.map_err(io::Error::other)?;
-            Ok(Box::new(stream) as RegistryStream)
-        })
-    }
 }
 
 /// What workers reach beside the host.
@@ -384,46 +264,6 @@ async fn start(options: SandboxOptions) -> Result<Sandbox, Failure> {
     started.map_err(|error| Failure::caused("failed to start the sandbox", &error))
 }
 
-/// The name under which processes of this data folder are marked, so that a later run finds what this one left.
-pub(crate) fn marker(data_dir: &Path) -> String {
-    let hash = digest(&SHA256, data_dir.as_os_str().as_encoded_bytes());
-    hex::encode(&hash.as_ref()[..8])
-}
-
-/// The folder for workers' homes.
-fn scratch(data_dir: &Path, sandbox: &Sandbox) -> Result<PathBuf, Failure> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    // Workers that are other users and have no root of their own must find the way to their homes, and the data
-    // folder is closed to them.
-    let open = sandbox.gives_ids() && sandbox.isolation().tier == Tier::C;
-    let path = match open {
-        true => open_scratch(data_dir),
-        false => data_dir.join("scratch"),
-    };
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(if open { 0o711 } else { 0o700 })
-        .create(&path)
-        .map_err(|error| Failure::caused(format!("failed to make `{}`", path.display()), &error))?;
-    Ok(path)
-}
-
-/// Where the homes are that other users must find the way to. It lies outside of the data folder.
-fn open_scratch(data_dir: &Path) -> PathBuf {
-    Path::new("/run").join(format!("hayloft-{}", marker(data_dir)))
-}
-
-/// Removes what a host leaves outside of its data folder, once all its workers have ended.
-pub(crate) fn leave(data_dir: &Path) {
-    let path = open_scratch(data_dir);
-    match std::fs::remove_dir(&path) {
-        Ok(()) => {}
-        // As a rule it was never made.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => tracing::warn!(%error, path = %path.display(), "failed to remove a folder"),
-    }
-}
-
 /// The environment without our own settings: the administrator's token is among them.
 fn for_plugins(environment: &HashMap<String, String>) -> HashMap<String, Secret<String>> {
     environment
@@ -481,13 +321,5 @@ mod tests {
             "workers",
         ];
         assert_eq!(reserved, all.map(|by| format!("by-{by}")));
-    }
-
-    #[test]
-    fn a_folder_has_its_own_marker() {
-        let [one, two] = ["/data/one", "/data/two"].map(|path| marker(Path::new(path)));
-        assert_ne!(one, two);
-        assert_eq!(one, marker(Path::new("/data/one")));
-        assert!(one.bytes().all(|byte| byte.is_ascii_alphanumeric()));
     }
 }

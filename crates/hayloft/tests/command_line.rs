@@ -25,7 +25,8 @@ fn wrong_use_is_2_and_failure_is_1_with_one_clear_line() {
     // Each case: the arguments, the exit code, and what stands on standard error.
     let cases: &[(&[&str], i32, &str)] = &[
         (&["nonsense"], 2, "unrecognized subcommand"),
-        (&["serve", "--listen", "nowhere"], 2, "--listen"),
+        (&["serve", "--listen", "nowhere"], 2, "must be an address with a port, such as `127.0.0.1:3001`"),
+        (&["plugin", "install", "nowhere"], 1, "error: failed to read `nowhere`: No such file or directory"),
         (&["serve", "--isolation", "Z"], 2, "is not a tier of isolation"),
         (&["serve", "--public-url", "ftp://x"], 2, "--public-url"),
         (&["serve", "--lisen", "x"], 2, "--listen"),
@@ -88,6 +89,9 @@ fn every_command_has_help() {
         let output = hayloft(folder.path(), &arguments);
         let help = text(&output.stdout);
         assert!(output.status.success() && help.contains("Usage: hayloft"), "{arguments:?}: {help}");
+        // What the server answers is for programs too.
+        assert_eq!(help.contains(" --url <URL>"), help.contains(" --token <TOKEN>"), "{arguments:?}");
+        assert!(!help.contains(" --url <URL>") || help.contains(" --json"), "{arguments:?}");
         helped += 1;
         // The commands of a command stand under "Commands:", one per line.
         for line in
@@ -102,6 +106,22 @@ fn every_command_has_help() {
         }
     }
     assert!(helped >= 22, "only {helped} commands were found");
+}
+
+#[test]
+fn the_flags_of_a_command_stand_before_those_that_all_have() {
+    let folder = tempfile::tempdir().unwrap();
+    for (command, own) in [
+        (["plugin", "disable"], "--purge"),
+        (["plugin", "enable"], "--credential <NAME=VALUE>"),
+        (["plugin", "install"], "--enable"),
+        (["plugin", "logs"], "--tail <LINES>"),
+        (["token", "create"], "--role <ROLE>"),
+    ] {
+        let help = text(&hayloft(folder.path(), &[command[0], command[1], "--help"]).stdout);
+        let places = [own, "--org <ORG>", "--url <URL>", "--json"].map(|flag| help.find(flag));
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{command:?}: {help}");
+    }
 }
 
 #[test]

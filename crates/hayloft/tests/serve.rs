@@ -131,7 +131,10 @@ fn a_server_lives_and_is_spoken_to() {
             .contains("the token's role does not include reading plugins")
     );
     let id = listed["tokens"][0]["id"].as_str().unwrap();
+    assert_eq!(line(&home.run(&["token", "role", id, "member"])), format!("{id} is member now"));
+    assert_eq!(json(&home.run(&["token", "role", id, "agent", "--json"]))["role"], "agent");
     assert_eq!(line(&home.run(&["token", "revoke", id])), format!("revoked {id}"));
+    assert_eq!(json(&home.run(&["token", "revoke", id, "--json"]))["id"], id);
     let revoked = home.run(&["org", "list", "--token", &token]);
     assert!(String::from_utf8_lossy(&revoked.stderr).contains("is not, or no longer, a token"));
 

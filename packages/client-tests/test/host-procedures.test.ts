@@ -28,6 +28,8 @@ const _app = t.router({
     invokeTool: mutation,
     healthCheck: query,
     restart: mutation,
+    stop: mutation,
+    stopAll: mutation,
     validateAuth: mutation,
     testConnection: mutation,
     getMCPTools: query,
@@ -286,6 +288,15 @@ test("a plugin goes through its life in the shapes of the documents", async () =
     { pluginId, enabled: true, state: "ready", running: true },
   ]);
 
+  const running = async () => (await plugins.getInstances.query(undefined))[0].running;
+  expect(await plugins.stop.mutate({ pluginId })).toEqual({ success: true });
+  expect(await running()).toBe(false);
+  expect(await plugins.invokeTool.mutate({ pluginId, toolName: "echo", ...args })).toEqual(said);
+  expect(await running()).toBe(true);
+  expect(await plugins.stopAll.mutate(undefined)).toEqual({ success: true, stopped: [pluginId] });
+  expect(await running()).toBe(false);
+  expect(await plugins.stopAll.mutate(undefined)).toEqual({ success: true, stopped: [] });
+
   const statistics = { totalInvocations: expect.any(Number), tools: expect.any(Array) };
   expect(await plugins.statistics.query({ pluginId })).toMatchObject(statistics);
   expect(await plugins.metrics.query({ pluginId })).toMatchObject(statistics);
@@ -304,9 +315,11 @@ test("a plugin goes through its life in the shapes of the documents", async () =
 
   expect(await plugins.disable.mutate({ pluginId })).toEqual({ success: true });
   expect((await plugins.get.query({ pluginId })).enabled).toBe(false);
-  await expect(plugins.restart.mutate({ pluginId })).rejects.toMatchObject({
-    data: { code: "CONFLICT" },
-  });
+  for (const name of ["restart", "validateAuth", "refreshMCPTools"] as const) {
+    await expect(plugins[name].mutate({ pluginId })).rejects.toMatchObject({
+      data: { code: "CONFLICT" },
+    });
+  }
 });
 
 test("the picture of a plugin is shown and runs nothing", async () => {
@@ -343,6 +356,8 @@ test("rights and organizations are kept apart", async () => {
     agent.enable.mutate({ pluginId }),
     agent.getConfig.query({ pluginId }),
     agent.restart.mutate({ pluginId }),
+    agent.stop.mutate({ pluginId }),
+    agent.stopAll.mutate(undefined),
     agent.validateAuth.mutate({ pluginId }),
     agent.refreshMCPTools.mutate({ pluginId }),
   ]);

@@ -9,6 +9,7 @@ import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/
 import {
   PromptListChangedNotificationSchema,
   ResourceListChangedNotificationSchema,
+  type CallToolResult,
 } from "@modelcontextprotocol/sdk/types.js";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 
@@ -29,6 +30,15 @@ export default function plugin() {
     }));
     server.registerPrompt("sum-up", { description: "Sums up" }, async () => ({
       messages: [{ role: "user", content: { type: "text", text: "sum it up" } }],
+    }));
+    const link = { type: "resource_link", uri: "notes://seven", name: "seven" };
+    const inside = { type: "resource", resource: { uri: "notes://today", text: "buy hay" } };
+    server.registerTool("linked", {}, async () => ({
+      content: [{ type: "text", text: "see notes://seven" }, link, inside],
+      structuredContent: { uri: "notes://seven" },
+    }));
+    server.registerPrompt("linking", {}, async () => ({
+      messages: [{ role: "user", content: inside }, { role: "user", content: link }],
     }));
     server.registerTool("more", {}, async () => {
       server.registerPrompt("another", {}, async () => ({ messages: [] }));
@@ -183,6 +193,42 @@ test("prompts of all plugins have names like tools", async () => {
     messages: [{ content: { text: expect.stringContaining("Husum") } }],
   });
   await expect(client.getPrompt({ name: "sum-up" })).rejects.toMatchObject({ code: -32602 });
+});
+
+test("what results lead to can be read", async () => {
+  const client = await connect(one);
+  const { content, structuredContent } = (await client.callTool({
+    name: "hatago_notes__linked",
+    arguments: {},
+  })) as CallToolResult;
+  const [text, link, inside] = content as any[];
+  expect(text).toEqual({ type: "text", text: "see notes://seven" });
+  expect(structuredContent).toEqual({ uri: "notes://seven" });
+  expect(link.uri).toMatch(new RegExp(`^hayloft://${HATAGO}/[^/]+/notes://seven$`));
+  const read = async (uri: string) => (await client.readResource({ uri })).contents;
+  expect(await read(link.uri)).toEqual([{ uri: link.uri, text: "note seven" }]);
+  expect(await read(inside.resource.uri)).toEqual([inside.resource]);
+
+  const { messages } = await client.getPrompt({ name: "hatago_notes__linking" });
+  expect(messages.map(({ content }) => content)).toEqual([inside, link]);
+
+  // The same by real servers, of whatever kind: each resource that a result has can be read under its address.
+  const { tools } = await client.listTools();
+  const names = tools.map(({ name }) => name).filter((name) => /^everything__get-resource-/.test(name));
+  expect(names.length).toBeGreaterThan(0);
+  const addresses: string[] = [];
+  for (const name of names) {
+    const result = (await client.callTool({ name, arguments: {} })) as CallToolResult;
+    for (const block of result.content) {
+      if (block.type === "resource") addresses.push(block.resource.uri);
+      if (block.type === "resource_link") addresses.push(block.uri);
+    }
+  }
+  expect(addresses.length).toBeGreaterThan(0);
+  for (const uri of addresses) {
+    expect(uri).toMatch(/^hayloft:/);
+    expect((await read(uri))[0]).toMatchObject({ uri });
+  }
 });
 
 test("another organization sees its own things only", async () => {

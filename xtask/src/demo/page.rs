@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use super::prepare::{Organization, Tool};
 use super::rest::part;
 
+/// The longest of the words that stand beside the names of plugins.
+const ENDPOINT: &str = "MCP endpoint";
+
 /// The whole text. `node` is the folder of a Node that is new enough for the MCP inspector.
 pub(super) fn text(
     address: &str,
@@ -33,14 +36,16 @@ pub(super) fn text(
 fn add_organization(page: &mut String, address: &str, organization: &Organization) {
     line(page, "");
     line(page, &format!("organization `{}` ({})", organization.name, organization.id));
+    let names = organization.plugins.iter().map(|plugin| plugin.name.chars().count());
+    let width = names.chain([ENDPOINT.len()]).max().unwrap_or_default();
     for plugin in &organization.plugins {
         let tools = organization.tools.iter().filter(|tool| tool.plugin == plugin.id).count();
         let tools = format!("{tools} tool{}", if tools == 1 { "" } else { "s" });
         let error = plugin.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-        line(page, &format!("  {:<14} {:<13} {tools}{error}", plugin.name, plugin.state));
+        line(page, &format!("  {:<width$}  {:<13} {tools}{error}", plugin.name, plugin.state));
     }
-    line(page, &format!("  MCP endpoint   {address}/v1/mcp"));
-    line(page, &format!("  token          {}", organization.token));
+    line(page, &format!("  {:<width$}  {address}/v1/mcp", ENDPOINT));
+    line(page, &format!("  {:<width$}  {}", "token", organization.token));
 }
 
 fn add_commands(page: &mut String, address: &str, node: &Path, organization: &Organization) {
@@ -150,7 +155,7 @@ mod tests {
         );
         let expected = [
             "Hayloft is ready at http://h:1\n",
-            "organization `demo` (org_1)\n  Hello          ready         2 tools\n",
+            "organization `demo` (org_1)\n  Hello         ready         2 tools\n",
             "curl -s http://h:1/v1/orgs/org_1/tools/hello__greet/call -H 'authorization: Bearer hlt_1' \
              -H 'content-type: application/json' -d '{\"arguments\":{\"name\":\"world\"}}'\n",
             "--cli http://h:1/v1/mcp --transport http --header 'Authorization: Bearer hlt_1' --method tools/list\n",

@@ -103,6 +103,7 @@ impl Host {
         self.results.choose(organization, None);
         for key in keys.iter().chain(&own) {
             self.grants.remove(key);
+            self.rates.forget(key);
             self.trials.end(key);
             self.own.forget(key);
             self.applied.forget(key);

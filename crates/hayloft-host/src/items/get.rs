@@ -3,21 +3,22 @@
 use std::time::Instant;
 
 use hayloft_mcp::client::UpstreamGet;
-use hayloft_mcp::{GetItem, ItemKind, ToolFailure, with_addresses};
+use hayloft_mcp::{GetItem, ItemKind, ToolFailure, Upstream, with_addresses};
 use hayloft_model::{Caller, InstanceKey, OrganizationId, PluginId, Scope, ServerId};
 use hayloft_store::calls::{CallKind, CallRecord};
 use serde_json::value::RawValue;
 
 use super::table::{ItemsByServer, ServerItems};
 use crate::Host;
-use crate::tools::call::{CallToolError, Reached, no_turn, server_down, told};
+use crate::tools::call::{CallToolError, Reached, no_turn, server_down, too_soon};
+use crate::tools::outcome::told;
 
 /// What every public address begins with.
 const SCHEME: &str = "hayloft://";
 
 impl Host {
     /// Reads a resource or gets a prompt. The result is the server's own, with public addresses of the contents that were
-    /// read. What a prompt, like a tool's result, has inside keeps the address that its server gives it.
+    /// read, or of the resources that a prompt has inside or leads to.
     ///
     /// # Errors
     /// See [`CallToolError`].
@@ -78,6 +79,7 @@ impl Host {
         request: GetItem,
     ) -> Result<Box<RawValue>, CallToolError> {
         self.check_callable(key)?;
+        self.rates.take(key).map_err(too_soon)?;
         let _turn = self.shares.take(key.organization, &request.cancelled).await.map_err(no_turn)?;
         let reached = async {
             match self.remote_link(key, server) {
@@ -123,7 +125,7 @@ impl Host {
         }
         let result = result.map_err(ToolFailure::from)?;
         Ok(match request.kind {
-            ItemKind::Prompt => result,
+            ItemKind::Prompt => with_public_addresses(&upstream, key, server, result),
             ItemKind::Resource | ItemKind::Template => {
                 with_addresses(&result, |own| public_address(key, server, own))
             }
@@ -164,6 +166,16 @@ fn find_prompt(
 /// The public address of what a server calls by its own.
 pub(super) fn public_address(key: &InstanceKey, server: &ServerId, own: &str) -> String {
     format!("{SCHEME}{}/{}/{own}", escaped(key.plugin.as_str()), escaped(server.as_str()))
+}
+
+/// The result of a tool or a prompt, from which whoever gets it can read the resources that it has inside or leads to.
+pub(crate) fn with_public_addresses(
+    upstream: &Upstream,
+    key: &InstanceKey,
+    server: &ServerId,
+    result: Box<RawValue>,
+) -> Box<RawValue> {
+    upstream.with_linked_addresses(result, |own| public_address(key, server, own))
 }
 
 /// Where a public address leads: to which server, and to what there.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use hayloft_mcp::client::ItemListing;
 use hayloft_mcp::{Change, Item, ItemKind, ItemPage, ListFailure, Upstream, names, tools_array};
 use hayloft_model::plugin::Capability;
 use hayloft_model::{Caller, InstanceKey, OrganizationId, Scope, ServerId, WorkerId};
@@ -182,7 +183,14 @@ impl Host {
         if !upstream.offers_items() {
             return Ok(ServerItems::default());
         }
-        let list = async |kind| upstream.list_items(kind).await.map_err(|error| error.to_string());
+        let list = async |kind| {
+            let ItemListing { items, problems } =
+                upstream.list_items(kind).await.map_err(|error| error.to_string())?;
+            for problem in &problems {
+                tracing::warn!(instance = %key, %server, at = problem.at, "{}", problem.message);
+            }
+            Ok::<_, String>(items)
+        };
         let resources = list(ItemKind::Resource).await?;
         let templates = list(ItemKind::Template).await?;
         let prompts = list(ItemKind::Prompt).await?;

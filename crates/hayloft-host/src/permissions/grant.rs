@@ -6,7 +6,7 @@ use hayloft_model::plugin::{Permission, Permissions};
 use hayloft_model::{Caller, InstanceKey, OrganizationId, PluginId, Problem, Problems, Scope};
 
 use crate::access::Denied;
-use crate::plugins::swap::Swap;
+use crate::plugins::swap::{Reason, Swap};
 use crate::plugins::view::PluginDetail;
 use crate::uninterrupted::uninterrupted;
 use crate::{Host, StoreError};
@@ -44,9 +44,7 @@ impl Host {
         permissions: Vec<Permission>,
     ) -> Result<PluginDetail, GrantPermissionsError> {
         self.authorize(caller, organization, Scope::PluginsWrite)?;
-        let plugin = self.plugins.named(organization, id);
-        let plugin = plugin.ok_or_else(|| GrantPermissionsError::UnknownPlugin(id.clone()))?;
-        let key = InstanceKey { organization, plugin: plugin.id.clone() };
+        let (_, key) = self.plugins.named_or(organization, id, GrantPermissionsError::UnknownPlugin)?;
         let (host, caller) = (self.clone(), caller.clone());
         uninterrupted(async move { host.grant_in_turn(&caller, &key, permissions).await }).await
     }
@@ -87,7 +85,7 @@ impl Host {
             self.note_granted(key, granted.with(&new), &new, Some(caller)).await?;
             if let Some(revision) = instance.active_revision.or(instance.desired_revision) {
                 // A newer revision is tried by whoever saved it.
-                let _ = self.swap_in(key, revision, true, Swap::ForNewer).await;
+                let _ = self.swap_in(key, revision, true, Reason::Version, Swap::ForNewer).await;
                 self.instances.flush().await;
             }
         }

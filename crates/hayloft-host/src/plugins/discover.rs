@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::known::{KnownPlugin, Preparing, Unusable};
 use super::registry::{KnownPlugins, PluginKey, PluginRegistry};
 use super::retry::Next;
-use super::swap::Swap;
+use super::swap::{Reason, Swap};
 use crate::Host;
 
 /// A plugin that is in use, and what its folder holds now.
@@ -180,11 +180,13 @@ impl Host {
             return;
         }
         self.plugins.retries.forget(&key);
+        let instances: Vec<_> = self.enabled_instances(&(newer.id.clone(), newer.owner)).collect();
+        self.begin_trials(&instances, known).await;
         self.workers.cool(&newer.id, "the plugin has a newer version");
         let made_in = began.elapsed();
-        stream::iter(self.enabled_instances(&(newer.id.clone(), newer.owner)))
+        stream::iter(instances)
             .for_each_concurrent(SWAPPED_AT_ONCE, async |key| {
-                let Some(serving) = self.serve_newer(&key, known, &newer).await else { return };
+                let Some(serving) = self.serve_newer(&key, &newer).await else { return };
                 let said = format!(
                     "version {version} serves, {after:.2} s after the last change to its folder, {made:.2} s of them to make it ready",
                     version = newer.descriptor().map_or("?", |descriptor| &descriptor.version),
@@ -195,6 +197,9 @@ impl Host {
                 self.workers.note(&key, serving, Level::Info, &said);
             })
             .await;
+        drop(upgrading);
+        // Nobody waits for it any more, so now there is time to learn how it starts fastest.
+        self.find_missing_start(&newer).await;
     }
 
     /// Writes why a plugin's newer version is not used into the log of each organization in which the older one serves.
@@ -210,13 +215,7 @@ impl Host {
     }
 
     /// Has an organization's worker follow to newer code. Gives the one that serves then, if the code could take over.
-    async fn serve_newer(
-        &self,
-        key: &InstanceKey,
-        known: &Arc<KnownPlugin>,
-        newer: &KnownPlugin,
-    ) -> Option<WorkerId> {
-        self.trials.begin(key, known);
+    async fn serve_newer(&self, key: &InstanceKey, newer: &KnownPlugin) -> Option<WorkerId> {
         if let Some(descriptor) = newer.descriptor() {
             self.note_pending(key, descriptor).await;
         }
@@ -244,7 +243,7 @@ impl Host {
         let instance = self.instances.get(key).filter(|instance| instance.enabled)?;
         let revision = instance.active_revision.or(instance.desired_revision)?;
         // A newer revision is tried by whoever saved it.
-        let _ = self.swap_in(key, revision, true, Swap::ForNewer).await;
+        let _ = self.swap_in(key, revision, true, Reason::Version, Swap::ForNewer).await;
         let serving = self.workers.serving(key)?.id();
         if older != Some(serving) {
             return Some(serving);
@@ -263,7 +262,7 @@ impl Host {
             return Err(newer.problems.clone().into());
         }
         self.prepare(newer).await?;
-        let registered = newer.registered_or_why(self.asked(), Preparing::Installed).await?;
+        let registered = newer.registered_or_why(self.asked(), Preparing::AtOnce).await?;
         match registered.problems.has_errors() {
             true => Err(registered.problems.clone().into()),
             false => Ok(()),

@@ -14,15 +14,12 @@ pub(crate) async fn ask(
     workers: &Workers,
     packages: &Packages,
 ) -> Result<Box<RawValue>, ProbeError> {
+    if !is_unknown(package, workers, packages) {
+        return ask_files(package, workers).await;
+    }
     let made_for = workers.compiles_for(&package.descriptor);
     let with = |bundle| Package { start: FastStart { bundle, compiled: None }, ..package.clone() };
-    let files = with(None);
-    // What runs elsewhere than in Node itself has nothing to keep.
-    let runs_in_node = matches!(package.descriptor.runtime, Runtime::Node { .. });
-    if !runs_in_node || !packages.lacks_start(package, &made_for) {
-        return workers.probe(&files).await;
-    }
-    let (registration, compiled) = workers.probe_compiling(&files).await?;
+    let (registration, compiled) = workers.probe_compiling(&with(None)).await?;
     let mut new = NewStart { made_for, bundle: None, compiled: compiled.map(kept) };
     if let Some(bundle) = packages.bundle(package) {
         let plugin = &package.descriptor.id;
@@ -43,6 +40,18 @@ pub(crate) async fn ask(
         tracing::error!(plugin = %package.descriptor.id, %error, "failed to keep how a plugin starts fastest");
     }
     Ok(registration)
+}
+
+/// Asks the code of a package from its own files, and for nothing else.
+pub(crate) async fn ask_files(package: &Package, workers: &Workers) -> Result<Box<RawValue>, ProbeError> {
+    workers.probe(&Package { start: FastStart::default(), ..package.clone() }).await
+}
+
+/// Whether nobody found out yet how a package that is ready starts fastest. What runs elsewhere than in Node itself has
+/// nothing to keep.
+pub(crate) fn is_unknown(package: &Package, workers: &Workers, packages: &Packages) -> bool {
+    matches!(package.descriptor.runtime, Runtime::Node { .. })
+        && packages.lacks_start(package, &workers.compiles_for(&package.descriptor))
 }
 
 fn kept(Compiled { folder, files }: Compiled) -> CompiledCode {

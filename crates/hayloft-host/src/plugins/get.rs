@@ -33,14 +33,13 @@ impl Host {
         id: &PluginId,
     ) -> Result<PluginDetail, GetPluginError> {
         self.authorize(caller, organization, Scope::PluginsRead)?;
-        let plugin = self.plugins.named(organization, id);
-        let plugin = plugin.ok_or_else(|| GetPluginError::UnknownPlugin(id.clone()))?;
+        let (plugin, key) = self.plugins.named_or(organization, id, GetPluginError::UnknownPlugin)?;
         // The settings form needs the schema; if the code cannot be asked, the problems say so in its place.
         let known = plugin.register(self.asked(), Preparing::AsItIs).await;
         if let Err(problems) = known {
             tracing::debug!(plugin = %id, %problems, "the plugin's registration is not known");
         }
-        let instance = self.instances.of(organization, &plugin.id);
+        let instance = self.instances.get(&key);
         Ok(self.plugin_detail(organization, &plugin, instance.as_deref()).await?)
     }
 }

@@ -69,9 +69,7 @@ impl Host {
         id: &PluginId,
     ) -> Result<PluginHealth, CheckHealthError> {
         self.authorize(caller, organization, Scope::PluginsRead)?;
-        let plugin = self.plugins.named(organization, id);
-        let plugin = plugin.ok_or_else(|| CheckHealthError::UnknownPlugin(id.clone()))?;
-        let key = InstanceKey { organization, plugin: plugin.id.clone() };
+        let (_, key) = self.plugins.named_or(organization, id, CheckHealthError::UnknownPlugin)?;
         Ok(self.health_of(&key))
     }
 

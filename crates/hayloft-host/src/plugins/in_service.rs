@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use hayloft_model::plugin::Package;
 use hayloft_model::{ContentHash, Problems};
 use hayloft_packages::{InstallState, Needs};
 
@@ -50,16 +51,32 @@ impl PluginRegistry {
         hashes: &BTreeSet<ContentHash>,
     ) -> Option<KnownPlugin> {
         let kept = hashes.iter().filter_map(|hash| self.packages().kept(&key.0, *hash));
-        let (_, mut package, mut problems) = kept.max_by_key(|(installed_at, ..)| *installed_at)?;
-        if package.descriptor.id != key.0 {
+        let (_, package, problems) = kept.max_by_key(|(installed_at, ..)| *installed_at)?;
+        self.version_of(found, package, problems)
+    }
+
+    /// A version of a plugin beside the one that is found in its folder, if it can still be started. It blocks.
+    pub(super) fn kept_version(&self, found: &KnownPlugin, hash: ContentHash) -> Option<KnownPlugin> {
+        let (_, package, problems) = self.packages().kept(&found.id, hash)?;
+        self.version_of(found, package, problems)
+    }
+
+    fn version_of(
+        &self,
+        found: &KnownPlugin,
+        mut package: Package,
+        mut problems: Problems,
+    ) -> Option<KnownPlugin> {
+        if package.descriptor.id != found.id {
             return None;
         }
         if let Some(found) = &found.package {
             found.root.clone_into(&mut package.root);
         }
         problems.extend(self.limit_problems(&package.descriptor));
-        (!problems.has_errors())
-            .then(|| KnownPlugin::new(key.0.clone(), key.1, Some(package), problems, Needs::default()))
+        (!problems.has_errors()).then(|| {
+            KnownPlugin::new(found.id.clone(), found.owner, Some(package), problems, Needs::default())
+        })
     }
 }
 

@@ -71,8 +71,7 @@ impl Host {
         after: Option<EventId>,
     ) -> Result<InstallEvents, InstallEventsError> {
         self.authorize(caller, organization, Scope::PluginsRead)?;
-        let plugin = self.plugins.named(organization, id);
-        let plugin = plugin.ok_or_else(|| InstallEventsError::UnknownPlugin(id.clone()))?;
+        let (plugin, _) = self.plugins.named_or(organization, id, InstallEventsError::UnknownPlugin)?;
         let package = self.plugins.upgrade_of(&plugin).or_else(|| plugin.package.clone());
         let package = package.ok_or_else(|| InstallEventsError::Unreadable(plugin.problems.clone()))?;
         let began = self.began;

@@ -28,8 +28,7 @@ impl Host {
         id: &PluginId,
     ) -> Result<String, InstallLogError> {
         self.authorize(caller, organization, Scope::PluginsRead)?;
-        let plugin =
-            self.plugins.get(organization, id).ok_or_else(|| InstallLogError::UnknownPlugin(id.clone()))?;
+        let (plugin, _) = self.plugins.named_or(organization, id, InstallLogError::UnknownPlugin)?;
         Ok(plugin.package.as_ref().and_then(|package| self.packages.log(package)).unwrap_or_default())
     }
 }

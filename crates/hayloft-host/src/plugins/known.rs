@@ -275,9 +275,17 @@ impl KnownPlugin {
                 None => {
                     let (owner, package, packages) = (self.owner, package.clone(), packages.clone());
                     let (store, workers) = (store.clone(), workers.clone());
-                    let answer = async move { learn(owner, &package, &store, &workers, &packages).await }
-                        .boxed()
-                        .shared();
+                    let answer = async move {
+                        learn(
+                            owner,
+                            &package,
+                            preparing,
+                            Asked { store: &store, workers: &workers, packages: &packages },
+                        )
+                        .await
+                    }
+                    .boxed()
+                    .shared();
                     // A task of its own, so that it goes on when the first who asked goes away.
                     tokio::spawn(answer.clone());
                     *asking = Some(Asking { answer: answer.clone(), asked_at: Instant::now() });
@@ -311,14 +319,15 @@ pub(crate) enum Preparing {
     AsItIs,
     /// Yes: somebody wants it to run.
     Installed,
+    /// Yes, and somebody waits for it: how it starts fastest is found out later.
+    AtOnce,
 }
 
 async fn learn(
     owner: Option<OrganizationId>,
     package: &Package,
-    store: &Store,
-    workers: &Workers,
-    packages: &Packages,
+    preparing: Preparing,
+    Asked { store, workers, packages }: Asked<'_>,
 ) -> Result<Arc<Registered>, Unusable> {
     let internal = |error: &dyn std::fmt::Display| {
         tracing::error!(plugin = %package.descriptor.id, %error, "failed to read a plugin's registration");
@@ -340,7 +349,10 @@ async fn learn(
         }));
     }
     let package = &packages.install_for(owner, package).await?;
-    let raw = fast_start::ask(package, workers, packages).await;
+    let raw = match preparing {
+        Preparing::AsItIs | Preparing::Installed => fast_start::ask(package, workers, packages).await,
+        Preparing::AtOnce => fast_start::ask_files(package, workers).await,
+    };
     let raw = raw.map_err(|error| Unusable { problems: told(&error), is_passing: error.is_passing() })?;
     let (registration, problems) = registration::read(&raw, &package.descriptor);
     if let Err(error) = store.registrations().put(package.content_hash, &registration, &problems).await {

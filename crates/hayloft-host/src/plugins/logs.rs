@@ -1,6 +1,6 @@
 //! What a plugin's worker wrote lately.
 
-use hayloft_model::{Caller, InstanceKey, OrganizationId, PluginId, Scope};
+use hayloft_model::{Caller, OrganizationId, PluginId, Scope};
 use hayloft_workers::LogLine;
 
 use crate::Host;
@@ -30,8 +30,7 @@ impl Host {
         tail: usize,
     ) -> Result<Vec<LogLine>, PluginLogsError> {
         self.authorize(caller, organization, Scope::PluginsRead)?;
-        let plugin = self.plugins.named(organization, id);
-        let plugin = plugin.ok_or_else(|| PluginLogsError::UnknownPlugin(id.clone()))?;
-        Ok(self.workers.logs(&InstanceKey { organization, plugin: plugin.id.clone() }, tail))
+        let (_, key) = self.plugins.named_or(organization, id, PluginLogsError::UnknownPlugin)?;
+        Ok(self.workers.logs(&key, tail))
     }
 }

@@ -1,6 +1,6 @@
 //! What a plugin's code registered, for every organization or for one.
 
-use hayloft_model::{Caller, InstanceKey, OrganizationId, PluginId, Problems, Registration, Scope};
+use hayloft_model::{Caller, OrganizationId, PluginId, Problems, Registration, Scope};
 
 use super::known::Preparing;
 use crate::Host;
@@ -35,11 +35,9 @@ impl Host {
         id: &PluginId,
     ) -> Result<Registration, PluginMetadataError> {
         self.authorize(caller, organization, Scope::PluginsRead)?;
-        let plugin = self.plugins.named(organization, id);
-        let plugin = plugin.ok_or_else(|| PluginMetadataError::UnknownPlugin(id.clone()))?;
+        let (plugin, key) = self.plugins.named_or(organization, id, PluginMetadataError::UnknownPlugin)?;
         let registered = plugin.register(self.asked(), Preparing::AsItIs).await;
         let registered = registered.map_err(|problems| PluginMetadataError::NotRegistered { problems })?;
-        let key = InstanceKey { organization, plugin: plugin.id.clone() };
         let registered = self.registered_for(&plugin, &key).unwrap_or(registered);
         Ok(registered.registration.clone())
     }

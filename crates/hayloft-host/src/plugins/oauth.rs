@@ -30,12 +30,10 @@ impl Host {
         id: &PluginId,
     ) -> Result<OAuthAvailability, GetPluginError> {
         self.authorize(caller, organization, Scope::PluginsRead)?;
-        let plugin = self.plugins.named(organization, id);
-        let plugin = plugin.ok_or_else(|| GetPluginError::UnknownPlugin(id.clone()))?;
+        let (plugin, key) = self.plugins.named_or(organization, id, GetPluginError::UnknownPlugin)?;
         if let Err(problems) = plugin.register(self.asked(), Preparing::AsItIs).await {
             tracing::debug!(plugin = %id, %problems, "the plugin's registration is not known");
         }
-        let key = InstanceKey { organization, plugin: plugin.id.clone() };
         let registered = self.registered_for(&plugin, &key);
         let methods = match (&registered, plugin.descriptor()) {
             (Some(registered), _) => registered.registration.auth_methods.as_slice(),

@@ -43,8 +43,18 @@ impl Host {
         Ok(())
     }
 
+    /// Finds out how a plugin starts fastest, if it is ready and nobody did yet.
+    pub(crate) async fn find_missing_start(&self, plugin: &KnownPlugin) {
+        let Some(package) = &plugin.package else { return };
+        if let Ok(Some(ready)) = self.packages.ready(package).await
+            && fast_start::is_unknown(&ready, &self.workers, &self.packages)
+        {
+            self.find_fast_start(&ready).await;
+        }
+    }
+
     /// Finds out how a package that is ready starts fastest. It starts without that, too.
-    pub(crate) async fn find_fast_start(&self, package: &Package) {
+    async fn find_fast_start(&self, package: &Package) {
         if let Err(error) = fast_start::ask(package, &self.workers, &self.packages).await {
             tracing::warn!(plugin = %package.descriptor.id, %error, "failed to find out how a plugin starts fastest");
         }

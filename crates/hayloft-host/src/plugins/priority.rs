@@ -66,9 +66,7 @@ impl Host {
         priority: Priority,
     ) -> Result<PluginDetail, ChoosePriorityError> {
         self.authorize(caller, organization, Scope::PluginsWrite)?;
-        let plugin = self.plugins.named(organization, id);
-        let plugin = plugin.ok_or_else(|| ChoosePriorityError::UnknownPlugin(id.clone()))?;
-        let key = InstanceKey { organization, plugin: plugin.id.clone() };
+        let (plugin, key) = self.plugins.named_or(organization, id, ChoosePriorityError::UnknownPlugin)?;
         let (host, caller) = (self.clone(), caller.clone());
         uninterrupted(async move {
             let _writing = host.writing.take(&key).await;

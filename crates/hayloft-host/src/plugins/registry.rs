@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use hayloft_model::plugin::Package;
-use hayloft_model::{Clock, ContentHash, OrganizationId, PluginDescriptor, PluginId, Problems};
+use hayloft_model::{Clock, ContentHash, InstanceKey, OrganizationId, PluginDescriptor, PluginId, Problems};
 use hayloft_packages::Packages;
 use hayloft_store::registrations::StoredRegistration;
 use tokio::sync::Semaphore;
@@ -90,6 +90,18 @@ impl PluginRegistry {
     /// The plugin that a name from outside leads an organization to: its id, or another name of it.
     pub(crate) fn named(&self, organization: OrganizationId, name: &PluginId) -> Option<Arc<KnownPlugin>> {
         named(&self.known.load(), organization, name)
+    }
+
+    /// The same with its key in the organization; `unknown` where there is none.
+    pub(crate) fn named_or<E>(
+        &self,
+        organization: OrganizationId,
+        name: &PluginId,
+        unknown: impl FnOnce(PluginId) -> E,
+    ) -> Result<(Arc<KnownPlugin>, InstanceKey), E> {
+        let plugin = self.named(organization, name).ok_or_else(|| unknown(name.clone()))?;
+        let key = InstanceKey { organization, plugin: plugin.id.clone() };
+        Ok((plugin, key))
     }
 
     /// The id that a name from outside stands for. A name that no plugin has stands for itself.

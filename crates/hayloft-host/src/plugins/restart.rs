@@ -43,9 +43,7 @@ impl Host {
         id: &PluginId,
     ) -> Result<PluginDetail, RestartPluginError> {
         self.authorize(caller, organization, Scope::PluginsWrite)?;
-        let plugin = self.plugins.named(organization, id);
-        let plugin = plugin.ok_or_else(|| RestartPluginError::UnknownPlugin(id.clone()))?;
-        let key = InstanceKey { organization, plugin: plugin.id.clone() };
+        let (plugin, key) = self.plugins.named_or(organization, id, RestartPluginError::UnknownPlugin)?;
         let (host, caller) = (self.clone(), caller.clone());
         uninterrupted(async move {
             let _turn = host.turns.take(&key).await;

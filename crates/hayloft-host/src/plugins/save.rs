@@ -72,9 +72,7 @@ impl Host {
         wish: SavePlugin,
     ) -> Result<SaveOutcome, SavePluginError> {
         self.authorize(caller, organization, Scope::PluginsWrite)?;
-        let plugin = self.plugins.named(organization, id);
-        let plugin = plugin.ok_or_else(|| SavePluginError::UnknownPlugin(id.clone()))?;
-        let key = InstanceKey { organization, plugin: plugin.id.clone() };
+        let (plugin, key) = self.plugins.named_or(organization, id, SavePluginError::UnknownPlugin)?;
         self.save_prepared(caller, plugin, key, wish, self.deadlines.save_answer).await
     }
 

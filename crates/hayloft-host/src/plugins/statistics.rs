@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hayloft_model::{Caller, InstanceKey, OrganizationId, PluginId, Scope};
+use hayloft_model::{Caller, OrganizationId, PluginId, Scope};
 use hayloft_store::calls::{CallKind, Usage};
 
 use crate::access::Denied;
@@ -78,9 +78,7 @@ impl Host {
         id: &PluginId,
     ) -> Result<PluginStatistics, StatisticsError> {
         self.authorize(caller, organization, Scope::PluginsRead)?;
-        let plugin = self.plugins.named(organization, id);
-        let plugin = plugin.ok_or_else(|| StatisticsError::UnknownPlugin(id.clone()))?;
-        let key = InstanceKey { organization, plugin: plugin.id.clone() };
+        let (_, key) = self.plugins.named_or(organization, id, StatisticsError::UnknownPlugin)?;
         let usage = self.store.calls().usage_of(&key).await.map_err(StoreError::from)?;
         let active_instances = usize::from(self.workers.vital_signs(&key).is_some());
         Ok(PluginStatistics { active_instances, ..summed(&usage) })

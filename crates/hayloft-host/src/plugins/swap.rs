@@ -5,11 +5,20 @@ use std::ops::ControlFlow;
 
 use hayloft_model::{InstanceKey, InstanceState, Revision};
 use hayloft_store::instances::AuthVerdict;
-use hayloft_workers::{LaunchRefused, Worker};
+use hayloft_workers::{CandidateError, LaunchRefused, Worker};
 
 use super::trial::Version;
 use crate::Host;
 use crate::tools::publish::Others;
+
+/// What is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Settings that the plugin has not seen.
+    Settings,
+    /// Another version of the plugin, or what it may do, on the settings that it has.
+    Version,
+}
 
 /// Whether the trial of a revision is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +37,7 @@ impl Host {
         key: &InstanceKey,
         revision: Revision,
         was_enabled: bool,
+        reason: Reason,
         given_up: Swap,
     ) -> ControlFlow<()> {
         const DECIDED: ControlFlow<()> = ControlFlow::Break(());
@@ -57,14 +67,25 @@ impl Host {
             self.instances.step(key, InstanceState::Starting, |_| {});
         }
         let candidate = tokio::select! {
-            candidate = self.workers.candidate(key, launch) => candidate,
-            // It may wait for a place for as long as others use theirs, and whoever switches it off waits for this turn. With
-            // its end the candidate is called off.
+            candidate = async {
+                match reason {
+                    Reason::Settings => self.workers.candidate(key, launch).await,
+                    // The plugin is told of no new settings when there are none.
+                    Reason::Version => self.workers.replacement(key, launch).await,
+                }
+            } => candidate,
+            // It may wait for a place, and whoever switches it off waits for this turn. With its end the candidate is called
+            // off.
             () = self.instances.switched_off(key) => return DECIDED,
         };
         let candidate = match candidate {
             Ok(candidate) => candidate,
             Err(_) if is_old() => return ControlFlow::Continue(()),
+            Err(error @ CandidateError::NoPlace { .. }) => {
+                // Nothing was tried, so nothing is known of a newer version either.
+                self.turn_down(key, error.to_string());
+                return DECIDED;
+            }
             Err(error) => {
                 self.bring_back(key, served, &error.to_string()).await;
                 self.reject(key, error.to_string());
@@ -153,6 +174,11 @@ impl Host {
     fn reject(&self, key: &InstanceKey, reason: String) {
         tracing::warn!(instance = %key, reason, "a configuration was rejected");
         self.fail_trial(key, &reason);
+        self.turn_down(key, reason);
+    }
+
+    /// What was wished does not come true for now. What served goes on serving.
+    fn turn_down(&self, key: &InstanceKey, reason: String) {
         if self.workers.serving(key).is_some() {
             self.instances.change(key, |instance| instance.last_error = Some(reason));
         } else {

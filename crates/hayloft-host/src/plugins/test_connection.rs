@@ -20,10 +20,10 @@ impl Host {
         id: &PluginId,
     ) -> Result<PluginHealth, CheckHealthError> {
         self.authorize(caller, organization, Scope::PluginsWrite)?;
-        let plugin = self.plugins.named(organization, id);
-        let plugin = plugin.ok_or_else(|| CheckHealthError::UnknownPlugin(id.clone()))?;
-        let key = InstanceKey { organization, plugin: plugin.id.clone() };
+        let (_, key) = self.plugins.named_or(organization, id, CheckHealthError::UnknownPlugin)?;
         let failure = match self.validate_auth(caller, organization, id, AuthTrial::default()).await {
+            // Where they judged, its servers have just listed their tools.
+            Ok(verdict) if verdict.valid && self.is_all_elsewhere(&key) => None,
             Ok(verdict) if verdict.valid => self.servers_failure(&key).await,
             Ok(verdict) => {
                 Some(verdict.error.unwrap_or_else(|| String::from("its credentials are not valid")))

@@ -56,9 +56,7 @@ impl Host {
         data: SavedData,
     ) -> Result<(), UninstallPluginError> {
         self.authorize(caller, organization, Scope::PluginsWrite)?;
-        let plugin = self.plugins.named(organization, id);
-        let plugin = plugin.ok_or_else(|| UninstallPluginError::UnknownPlugin(id.clone()))?;
-        let key = InstanceKey { organization, plugin: plugin.id.clone() };
+        let (_, key) = self.plugins.named_or(organization, id, UninstallPluginError::UnknownPlugin)?;
         let (host, caller) = (self.clone(), caller.clone());
         uninterrupted(async move { host.remove_own(&caller, &key, data).await }).await
     }

@@ -1,7 +1,7 @@
 //! Ask a plugin whether an organization's credentials are good.
 
 use hayloft_model::config::{ConfigValues, Credentials};
-use hayloft_model::{Caller, InstanceKey, OrganizationId, PluginId, Scope};
+use hayloft_model::{Caller, OrganizationId, PluginId, Scope, ServerId};
 use hayloft_store::instances::AuthVerdict;
 use hayloft_workers::{HookCall, HookError, Unavailable, Verdict};
 
@@ -27,6 +27,14 @@ pub enum ValidateAuthError {
     /// The hook broke.
     #[error("the plugin broke: {0}")]
     Broken(HookError),
+    /// The plugin is nothing but servers elsewhere, and one of them said neither yes nor no.
+    #[error("nobody could judge the credentials: its MCP server `{server}` did not answer: {why}")]
+    NobodyJudged {
+        /// The server.
+        server: ServerId,
+        /// What came instead.
+        why: String,
+    },
 }
 
 /// What the plugin is to judge.
@@ -40,7 +48,7 @@ pub struct AuthTrial {
 
 impl Host {
     /// Has the plugin judge the saved credentials, or others that are saved nowhere. The verdict on the saved ones is
-    /// kept.
+    /// kept. Of a plugin that is nothing but servers elsewhere, those judge; how each of them is then shows with them.
     ///
     /// # Errors
     /// See [`ValidateAuthError`].
@@ -52,18 +60,15 @@ impl Host {
         trial: AuthTrial,
     ) -> Result<Verdict, ValidateAuthError> {
         self.authorize(caller, organization, Scope::PluginsWrite)?;
-        let plugin = self.plugins.named(organization, id);
-        let plugin = plugin.ok_or_else(|| ValidateAuthError::UnknownPlugin(id.clone()))?;
-        let key = InstanceKey { organization, plugin: plugin.id.clone() };
+        let (plugin, key) = self.plugins.named_or(organization, id, ValidateAuthError::UnknownPlugin)?;
         if !self.instances.get(&key).is_some_and(|instance| instance.enabled) {
             return Err(ValidateAuthError::NotEnabled(plugin.id.clone()));
         }
+        let of_saved = trial.config.is_none() && trial.credentials.is_none();
         if self.is_all_elsewhere(&key) {
-            // It has no code that could judge; its servers do, when they are asked for something.
-            return Ok(Verdict { valid: true, error: None });
+            return self.judged_elsewhere(&key, (!of_saved).then_some(&trial)).await;
         }
         let AuthTrial { config, credentials } = trial;
-        let of_saved = config.is_none() && credentials.is_none();
         let worker = self.workers.ensure(&key).await.map_err(ValidateAuthError::Unavailable)?;
         let call = HookCall::ValidateAuth { config, credentials };
         let hook = call.name().to_owned();

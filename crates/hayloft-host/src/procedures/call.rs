@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::Host;
 use crate::plugins::known::{KnownPlugin, Preparing};
+use crate::tools::rates::TooSoon;
 use crate::workers::told_to_people;
 
 /// A call as it came from outside.
@@ -36,6 +37,12 @@ pub enum CallProcedureError {
     /// It is a procedure of another kind.
     #[error("the procedure is a {}", named(*.0))]
     OtherKind(ProcedureKind),
+    /// The plugin is called faster than the operator lets it.
+    #[error("the plugin is called faster than this host allows")]
+    TooMany {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The worker cannot serve at the moment.
     #[error("{}", told_to_people(.0))]
     Unavailable(Unavailable),
@@ -49,6 +56,7 @@ impl CallProcedureError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
+            Self::TooMany { retry_after } => Some(*retry_after),
             Self::Unavailable(unavailable) => unavailable.retry_after(),
             _ => None,
         }
@@ -140,6 +148,8 @@ impl Host {
         caller: Option<&Caller>,
         call: CallProcedure,
     ) -> Result<ProcedureAnswer, CallProcedureError> {
+        let too_many = |TooSoon { retry_after }| CallProcedureError::TooMany { retry_after };
+        self.rates.take(key).map_err(too_many)?;
         let worker = self.workers.ensure(key).await.map_err(CallProcedureError::Unavailable)?;
         let scopes = |caller: &Caller| {
             let may = Scope::ALL.into_iter().filter(|scope| caller.may(key.organization, *scope));
@@ -165,6 +175,7 @@ fn told(answered: &Result<ProcedureAnswer, CallProcedureError>) -> (CallOutcome,
         Err(CallProcedureError::UnknownProcedure | CallProcedureError::OtherKind(_)) => {
             (CallOutcome::BadInput, None)
         }
+        Err(CallProcedureError::TooMany { .. }) => (CallOutcome::BadInput, Some("too_many")),
         Err(CallProcedureError::Unavailable(_)) => (CallOutcome::PluginBroke, Some("unavailable")),
         Err(CallProcedureError::Broken(error)) => match error {
             HookError::TooLong { .. } => (CallOutcome::BadInput, Some("too_large")),

@@ -13,6 +13,7 @@ use http::{Method, Request, Response};
 use super::headers;
 use crate::Host;
 use crate::plugins::known::{KnownPlugin, Preparing};
+use crate::tools::rates::TooSoon;
 use crate::workers::told_to_people;
 
 /// A request for a plugin's route.
@@ -49,6 +50,12 @@ pub enum ProxyRouteError {
     /// The plugin wants only people of the organization here, and the request brought no token of it.
     #[error("the route needs a token of the organization")]
     Unauthorized,
+    /// The plugin is called faster than the operator lets it.
+    #[error("the plugin is called faster than this host allows")]
+    TooMany {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The worker cannot serve at the moment.
     #[error("{}", told_to_people(.0))]
     Unavailable(Unavailable),
@@ -62,6 +69,7 @@ impl ProxyRouteError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
+            Self::TooMany { retry_after } => Some(*retry_after),
             Self::Unavailable(unavailable) => unavailable.retry_after(),
             _ => None,
         }
@@ -155,6 +163,8 @@ impl Host {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        let too_many = |TooSoon { retry_after }| ProxyRouteError::TooMany { retry_after };
+        self.rates.take(key).map_err(too_many)?;
         let (mut parts, body) = route.request.into_parts();
         parts.headers = headers::to_worker(&parts.headers, &route.original_url);
         parts.uri = route
@@ -184,6 +194,7 @@ fn told(answered: &Result<Response<ResponseBody>, ProxyRouteError>) -> (CallOutc
             ProxyError::FirstByteTimeout { .. } | ProxyError::IdleTimeout { .. },
         )) => (CallOutcome::PluginBroke, Some("timeout")),
         Err(ProxyRouteError::Broken(_)) => (CallOutcome::PluginBroke, Some("crashed")),
+        Err(ProxyRouteError::TooMany { .. }) => (CallOutcome::BadInput, Some("too_many")),
         Err(ProxyRouteError::Unavailable(_)) => (CallOutcome::PluginBroke, Some("unavailable")),
         Err(
             ProxyRouteError::UnknownPlugin

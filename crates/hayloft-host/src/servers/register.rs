@@ -2,9 +2,9 @@
 
 use hayloft_manifest::registration::server::{self, RegisteredServer};
 use hayloft_mcp::client::remote::SecretHeaders;
-use hayloft_mcp::tools_array;
+use hayloft_mcp::tools_list;
 use hayloft_model::plugin::{Command, DeclaredTool, McpEndpoint, McpServer};
-use hayloft_model::{InstanceKey, Problem, Problems, Secret, ServerId, WorkerId};
+use hayloft_model::{InstanceKey, Problem, Problems, Revision, Secret, ServerId, WorkerId};
 use hayloft_workers::protocol::RegisterServer;
 use hayloft_workers::{KeepRefused, KeptServer, Level};
 use serde_json::value::RawValue;
@@ -137,11 +137,9 @@ impl Host {
         }
         let definitions: Vec<Box<RawValue>> =
             tools.iter().filter_map(|tool| serde_json::value::to_raw_value(tool).ok()).collect();
-        let definitions = tools_array(definitions.iter().map(|definition| &**definition));
-        if let Ok(definitions) = serde_json::from_slice::<&RawValue>(&definitions) {
-            // Of revision 0, which takes the place of nothing that a server listed itself.
-            self.store.tools().replace(key, server, hayloft_model::Revision(0), definitions).await?;
-        }
+        let definitions = tools_list(definitions.iter().map(|definition| &**definition));
+        // Of revision 0, which takes the place of nothing that a server listed itself.
+        self.store.tools().replace(key, server, Revision(0), &definitions).await?;
         self.load_tools(key).await
     }
 }

@@ -23,8 +23,11 @@ pub(crate) mod fate;
 pub(crate) mod link;
 pub(crate) mod reach;
 mod sealed;
+mod sign;
+mod verdict;
 
 use link::{Begin, Link, Origin};
+use reach::Failure;
 
 /// The lines of all instances.
 #[derive(Default)]
@@ -166,31 +169,38 @@ impl Host {
         }
     }
 
+    /// Ends every session with a server elsewhere of an instance. The next call opens one again.
+    pub(crate) fn let_go_of_remotes(&self, key: &InstanceKey) {
+        for (server, link) in self.remotes.of(key) {
+            self.link(key, server, link.server.clone(), link.origin, Begin::OnDemand);
+        }
+    }
+
     /// Has every server elsewhere of an instance list its tools anew, those that are down included. Gives why one did
     /// not.
-    pub(crate) async fn list_elsewhere(&self, key: &InstanceKey) -> BTreeMap<ServerId, String> {
+    pub(crate) async fn list_elsewhere(&self, key: &InstanceKey) -> BTreeMap<ServerId, Failure> {
         let mut servers: BTreeSet<ServerId> = self.remotes.of(key).into_keys().collect();
         servers.extend(self.listed_remotes(key).into_keys());
         let asked = servers.into_iter().map(async |server| {
             let failure = self.list_one_elsewhere(key, &server).await.err()?;
-            tracing::warn!(instance = %key, %server, failure, "failed to list the server's tools anew");
+            tracing::warn!(instance = %key, %server, failure = failure.why, "failed to list the server's tools anew");
             Some((server, failure))
         });
         join_all(asked).await.into_iter().flatten().collect()
     }
 
-    async fn list_one_elsewhere(&self, key: &InstanceKey, server: &ServerId) -> Result<(), String> {
+    async fn list_one_elsewhere(&self, key: &InstanceKey, server: &ServerId) -> Result<(), Failure> {
         let Some(mut link) = self.remote_link(key, server) else { return Ok(()) };
         if link.is_down() {
             // Somebody asks for it, so what it was like before does not count.
             link = self.link(key, server.clone(), link.server.clone(), link.origin, Begin::Now);
         }
         let listed = async {
-            let upstream = link.session().await.map_err(|down| down.error)?;
-            upstream.list_tools().await.map_err(|error| error.to_string())
+            let upstream = link.session().await.map_err(Failure::from)?;
+            upstream.list_tools().await.map_err(|error| Failure::of_list(&error))
         };
         let listed = timeout(self.deadlines.tool_call, listed).await;
-        let listing = listed.map_err(|_| String::from("it was not reached in time"))??;
+        let listing = listed.map_err(|_| Failure::passing("it was not reached in time"))??;
         self.publish_remote(key, server, &listing).await;
         Ok(())
     }

@@ -7,7 +7,7 @@ use hayloft_mcp::client::{CallDeadline, UpstreamCall};
 use hayloft_mcp::service::BreakReason;
 use hayloft_mcp::{CallTool, ToolFailure, Upstream};
 use hayloft_model::{Caller, InstanceKey, InstanceState, OrganizationId, Revision, Scope, ServerId};
-use hayloft_store::calls::{CallKind, CallOutcome, CallRecord};
+use hayloft_store::calls::{CallKind, CallRecord};
 use hayloft_workers::{LaunchRefused, ServerHealth, Unavailable, Worker};
 
 use serde_json::value::RawValue;
@@ -15,11 +15,14 @@ use tokio::time::timeout;
 
 use super::canonical::canonical;
 use super::catalogue::{Repeats, ToolEntry};
+use super::outcome::told;
 use super::publish::Others;
+use super::rates::TooSoon;
 use super::results::{Holds, Looked, ResultCaching, ResultKey};
 use super::shares::NoTurn;
 use crate::Host;
 use crate::access::Denied;
+use crate::items::get::with_public_addresses;
 use crate::servers::remote::fate::Fate;
 use crate::servers::remote::link::Link;
 use crate::workers::told_to_people;
@@ -62,8 +65,8 @@ impl From<CallToolError> for ToolFailure {
 }
 
 impl Host {
-    /// Calls a tool and gives the result exactly as its server wrote it, `isError` included. Arguments are checked
-    /// before anything is started for them.
+    /// Calls a tool and gives the result as its server wrote it, `isError` included, but for the addresses of resources in
+    /// it, which are public ones. Arguments are checked before anything is started for them.
     ///
     /// # Errors
     /// See [`CallToolError`].
@@ -102,6 +105,7 @@ impl Host {
 
     async fn call_known(&self, tool: &ToolEntry, call: CallTool) -> Result<Box<RawValue>, CallToolError> {
         self.check_callable(&tool.key)?;
+        self.rates.take(&tool.key).map_err(too_soon)?;
         let problems = tool.arguments.check(call.arguments.as_deref());
         if !problems.is_empty() {
             return Err(ToolFailure::BadArguments { problems: problems.into_iter().collect() }.into());
@@ -172,7 +176,8 @@ impl Host {
             deadline: self.tool_deadline_after(spent),
             cancelled: &call.cancelled,
         };
-        upstream.call_tool(call).await.map_err(ToolFailure::from)
+        let result = upstream.call_tool(call).await.map_err(ToolFailure::from)?;
+        Ok(with_public_addresses(upstream, &tool.key, &tool.server, result))
     }
 
     /// Looks for a result that was kept, where results are. What comes with a `_meta` of its own is a question of its
@@ -329,7 +334,7 @@ impl Host {
             let error = match called.await {
                 Ok(result) => {
                     link.answered();
-                    return Ok(result);
+                    return Ok(with_public_addresses(&upstream, &tool.key, &tool.server, result));
                 }
                 Err(error) => error,
             };
@@ -400,6 +405,15 @@ pub(crate) fn server_down(
     }
 }
 
+/// The organization's own doing: it calls this plugin faster than the operator lets it.
+pub(crate) fn too_soon(TooSoon { retry_after }: TooSoon) -> CallToolError {
+    CallToolError::Unavailable {
+        reason: BreakReason::TooMany,
+        message: String::from("the plugin is called faster than this host allows"),
+        retry_after: Some(retry_after),
+    }
+}
+
 /// The organization's own doing: its other calls use its share up.
 pub(crate) fn no_turn(refused: NoTurn) -> CallToolError {
     match refused {
@@ -410,28 +424,6 @@ pub(crate) fn no_turn(refused: NoTurn) -> CallToolError {
                 "the organization has as many calls running as it may, and {waiting} more wait for their turn"
             ),
             retry_after: Some(retry_after),
-        },
-    }
-}
-
-/// How a call ended, as the journal and the metrics tell it.
-pub(crate) fn told(outcome: &Result<Box<RawValue>, CallToolError>) -> (CallOutcome, Option<&'static str>) {
-    match outcome {
-        Ok(_) => (CallOutcome::Done, None),
-        Err(CallToolError::Denied(_)) => (CallOutcome::BadInput, Some("denied")),
-        Err(CallToolError::Unavailable { reason, .. }) => (CallOutcome::PluginBroke, Some(reason.as_str())),
-        Err(CallToolError::Failed(failure)) => match failure {
-            ToolFailure::UnknownTool { .. } | ToolFailure::UnknownItem { .. } => {
-                (CallOutcome::BadInput, Some("unknown_tool"))
-            }
-            ToolFailure::Forbidden | ToolFailure::NotCallable { .. } => {
-                (CallOutcome::BadInput, Some("denied"))
-            }
-            ToolFailure::BadArguments { .. } => (CallOutcome::BadInput, Some("bad_arguments")),
-            ToolFailure::Refused(_) => (CallOutcome::Refused, None),
-            ToolFailure::Broke { reason, .. } => (CallOutcome::PluginBroke, Some(reason.as_str())),
-            ToolFailure::Cancelled => (CallOutcome::BadInput, Some("cancelled")),
-            ToolFailure::Internal(_) => (CallOutcome::HostBroke, None),
         },
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use hayloft_mcp::client::ToolListing as Listed;
-use hayloft_mcp::{ToolDefinition, names, tools_array};
+use hayloft_mcp::{ToolDefinition, names, tools_list};
 use hayloft_model::{InstanceKey, Revision, ServerId, WorkerId};
 use hayloft_store::tool_names::WantedName;
 use hayloft_store::tools::ToolListing;
@@ -40,13 +40,8 @@ impl Host {
             return Ok(());
         }
         for (server, Session { listing, .. }) in &sessions {
-            let definitions = tools_array(listing.tools.iter().map(ToolDefinition::raw));
-            match serde_json::from_slice::<&RawValue>(&definitions) {
-                Ok(definitions) => self.store.tools().replace(key, server, revision, definitions).await?,
-                Err(error) => {
-                    tracing::error!(instance = %key, %server, %error, "failed to remember the tools")
-                }
-            }
+            let definitions = tools_list(listing.tools.iter().map(ToolDefinition::raw));
+            self.store.tools().replace(key, server, revision, &definitions).await?;
         }
         let mut listings = self.store.tools().of(key).await?;
         if others == Others::Forget {
@@ -73,14 +68,9 @@ impl Host {
             if !self.remotes.of(key).contains_key(server) {
                 return Ok(());
             }
-            let definitions = tools_array(listing.tools.iter().map(ToolDefinition::raw));
             let revision = instance.active_revision.or(instance.desired_revision).unwrap_or(Revision(0));
-            match serde_json::from_slice::<&RawValue>(&definitions) {
-                Ok(definitions) => self.store.tools().replace(key, server, revision, definitions).await?,
-                Err(error) => {
-                    tracing::error!(instance = %key, %server, %error, "failed to remember the tools");
-                }
-            }
+            let definitions = tools_list(listing.tools.iter().map(ToolDefinition::raw));
+            self.store.tools().replace(key, server, revision, &definitions).await?;
             self.show_tools(key, &self.store.tools().of(key).await?).await
         };
         let published: Result<(), StoreError> = published.await;

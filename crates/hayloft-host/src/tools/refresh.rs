@@ -64,9 +64,7 @@ impl Host {
         id: &PluginId,
     ) -> Result<Vec<ToolSummary>, RefreshToolsError> {
         self.authorize(caller, organization, Scope::PluginsWrite)?;
-        let plugin = self.plugins.named(organization, id);
-        let plugin = plugin.ok_or_else(|| RefreshToolsError::UnknownPlugin(id.clone()))?;
-        let key = InstanceKey { organization, plugin: plugin.id.clone() };
+        let (plugin, key) = self.plugins.named_or(organization, id, RefreshToolsError::UnknownPlugin)?;
         if !self.instances.get(&key).is_some_and(|instance| instance.enabled) {
             return Err(RefreshToolsError::NotEnabled(plugin.id.clone()));
         }
@@ -97,7 +95,8 @@ impl Host {
             self.adopt_remotes(key, worker.id(), Others::Keep).await?;
             self.publish_tools(key, worker.id(), worker.revision(), Others::Keep).await?;
         }
-        failures.extend(self.list_elsewhere(key).await);
+        let elsewhere = self.list_elsewhere(key).await.into_iter();
+        failures.extend(elsewhere.map(|(server, failure)| (server, failure.why)));
         Ok(failures)
     }
 }

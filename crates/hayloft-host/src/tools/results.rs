@@ -5,123 +5,27 @@
 //! kept, and whatever changes an instance forgets its results. Each organization has room of its own.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use hayloft_mcp::{ToolFields, is_error_result, with_meta};
+use hayloft_mcp::{is_error_result, with_meta};
 use hayloft_model::{ContentHash, InstanceKey, OrganizationId, PluginId, Revision, ServerId};
 use moka::Expiry;
 use moka::sync::Cache;
 use serde_json::value::RawValue;
 
-use super::hints::Hints;
+mod holds;
+mod options;
+
+pub(crate) use holds::Holds;
+pub use options::{ResultCacheOptions, ResultCaching};
 
 /// What a result that was kept carries in its `_meta`: an object with `ageSeconds`.
 const TOLD_IN: &str = "hayloft/cache";
 
-/// Where a tool's definition says, in its `_meta`, for how many seconds its results hold; 0 is never.
-const DECLARED_IN: &str = "hayloft/cacheSeconds";
-
-/// A tool may not declare a longer time.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// What an entry takes beside its texts, in bytes.
 const OVERHEAD: usize = 512;
-
-/// Whether results are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ResultCaching {
-    /// Yes, for tools that only read.
-    On,
-    /// No.
-    #[default]
-    Off,
-}
-
-impl fmt::Display for ResultCaching {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::On => "on",
-            Self::Off => "off",
-        })
-    }
-}
-
-/// Neither `on` nor `off`.
-#[derive(Debug, thiserror::Error)]
-#[error("must be `on` or `off`")]
-pub struct NotASwitch;
-
-impl FromStr for ResultCaching {
-    type Err = NotASwitch;
-
-    fn from_str(text: &str) -> Result<Self, NotASwitch> {
-        match text {
-            "on" => Ok(Self::On),
-            "off" => Ok(Self::Off),
-            _ => Err(NotASwitch),
-        }
-    }
-}
-
-/// How results are kept.
-#[derive(Clone, Copy, Debug)]
-pub struct ResultCacheOptions {
-    /// For organizations that did not say.
-    pub default: ResultCaching,
-    /// How long a result holds, unless its tool says otherwise.
-    pub time: Duration,
-    /// Room of one organization, in bytes.
-    pub bytes_per_organization: u64,
-    /// The most results of one organization.
-    pub entries_per_organization: u64,
-    /// Room of all organizations together, in bytes. When there is none for another one, the one that used its room
-    /// least lately loses it.
-    pub bytes: u64,
-}
-
-impl Default for ResultCacheOptions {
-    fn default() -> Self {
-        Self {
-            default: ResultCaching::Off,
-            time: Duration::from_secs(300),
-            bytes_per_organization: 4 << 20,
-            entries_per_organization: 1000,
-            bytes: 256 << 20,
-        }
-    }
-}
-
-/// For how long a tool's results hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Holds {
-    /// They are not kept.
-    Never,
-    /// As long as results do on this host.
-    Usual,
-    /// As long as the tool says.
-    For(Duration),
-}
-
-impl Holds {
-    /// What a definition says. A time that it declares itself counts more than a hint that it only reads.
-    pub(crate) fn of(fields: &ToolFields<'_>) -> Self {
-        let declared = fields.meta.and_then(|meta| {
-            let meta: HashMap<String, &RawValue> = serde_json::from_str(meta.get()).ok()?;
-            serde_json::from_str::<u64>(meta.get(DECLARED_IN)?.get()).ok()
-        });
-        if let Some(seconds) = declared {
-            return match Duration::from_secs(seconds).min(LONGEST) {
-                Duration::ZERO => Self::Never,
-                time => Self::For(time),
-            };
-        }
-        if Hints::of(fields.annotations).read_only { Self::Usual } else { Self::Never }
-    }
-}
 
 /// Everything that a result depends on, within its organization.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -326,8 +230,6 @@ impl Slot {
 
 #[cfg(test)]
 mod tests {
-    use hayloft_mcp::ToolDefinition;
-
     use super::*;
 
     fn raw(text: &str) -> Box<RawValue> {
@@ -365,28 +267,6 @@ mod tests {
         match cache.look(organization, key, Holds::Usual) {
             Some(Looked::Found(result)) => Some(result.get().to_owned()),
             Some(Looked::Free(_)) | None => None,
-        }
-    }
-
-    #[test]
-    fn only_tools_that_say_so_are_kept() {
-        let table = [
-            (r#"{"name":"a"}"#, Holds::Never),
-            (r#"{"name":"a","annotations":{"readOnlyHint":true}}"#, Holds::Usual),
-            (r#"{"name":"a","annotations":{"readOnlyHint":false,"idempotentHint":true}}"#, Holds::Never),
-            (r#"{"name":"a","annotations":{"idempotentHint":true}}"#, Holds::Never),
-            (r#"{"name":"a","annotations":{"readOnlyHint":"true"}}"#, Holds::Never),
-            (r#"{"name":"a","_meta":{"hayloft/cacheSeconds":7}}"#, Holds::For(Duration::from_secs(7))),
-            (
-                r#"{"name":"a","annotations":{"readOnlyHint":true},"_meta":{"x":1,"hayloft/cacheSeconds":0}}"#,
-                Holds::Never,
-            ),
-            (r#"{"name":"a","_meta":{"hayloft/cacheSeconds":99999999}}"#, Holds::For(LONGEST)),
-            (r#"{"name":"a","_meta":{"hayloft/cacheSeconds":-1}}"#, Holds::Never),
-        ];
-        for (definition, expected) in table {
-            let definition = ToolDefinition::parse(raw(definition)).unwrap();
-            assert_eq!(Holds::of(&definition.fields()), expected, "{}", definition.raw());
         }
     }
 

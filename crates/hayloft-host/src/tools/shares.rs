@@ -2,6 +2,7 @@
 //! another's first. Beyond its share, calls of an organization wait in the order in which they came.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -10,9 +11,13 @@ use hayloft_model::OrganizationId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// How many tool calls an organization may have.
+/// How many calls an organization may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallLimits {
+    /// Of one of its plugins in a second; 0 for as many as come.
+    pub rate: u32,
+    /// So many of those at once, after a while of quiet.
+    pub burst: NonZeroU32,
     /// Running at once.
     pub at_once: usize,
     /// Waiting to run.
@@ -23,7 +28,8 @@ pub struct CallLimits {
 
 impl Default for CallLimits {
     fn default() -> Self {
-        Self { at_once: 256, waiting: 4096, wait: Duration::from_secs(30) }
+        let burst = NonZeroU32::MIN.saturating_add(99);
+        Self { rate: 0, burst, at_once: 256, waiting: 4096, wait: Duration::from_secs(30) }
     }
 }
 
@@ -168,7 +174,8 @@ mod tests {
     }
 
     fn shares(at_once: usize, waiting: usize) -> Shares {
-        Shares::new(CallLimits { at_once, waiting, wait: Duration::from_secs(30) })
+        let wait = Duration::from_secs(30);
+        Shares::new(CallLimits { at_once, waiting, wait, ..CallLimits::default() })
     }
 
     #[tokio::test]

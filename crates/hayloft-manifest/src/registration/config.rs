@@ -144,9 +144,11 @@ fn shape(view: &View<'_>, levels: usize, problems: &mut Problems) -> Option<Valu
     let object = view.object(problems)?;
     object.check_keys(&["type", "label", "description", "required", "items", "properties"], problems);
     let kind = field_type(&object, problems);
+    let label = object.label("label", problems);
+    let description = object.label("description", problems);
     let required = object.boolean("required", problems).unwrap_or_default();
     let inside = inside(&object, kind, levels, problems);
-    kind.map(|field_type| ValueShape { field_type, required, inside })
+    kind.map(|field_type| ValueShape { field_type, label, description, required, inside })
 }
 
 fn field_type(object: &Object<'_>, problems: &mut Problems) -> Option<FieldType> {

@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 use crate::message::fields::Fields;
 use crate::message::write;
 use crate::progress::ProgressSink;
+use crate::tool::ToolDefinition;
 
 use super::error::{CallError, CloseReason, OpenError};
 use super::link::{Link, Request};
-use super::listing::{Collector, ListLimits, Next, ToolListing};
+use super::listing::{ListKind, ListLimits, Listing, ToolListing};
 use super::opening::{self, ClientDetails, ToolsCapability, UpstreamDetails};
 use super::reader::{Silent, UpstreamObserver};
 use super::transport::Transport;
@@ -31,9 +32,9 @@ pub struct UpstreamOptions {
     pub max_depth: usize,
     /// How long the server may take to answer `initialize`. Default 30 s.
     pub open_within: Duration,
-    /// How long it may take for one page of its tools. Default 30 s.
+    /// How long it may take for one page of its lists. Default 30 s.
     pub list_within: Duration,
-    /// How much of its list of tools is read.
+    /// How much of each of its lists is read.
     pub list_limits: ListLimits,
     /// How many calls may wait for it at once. Default 4096.
     pub max_waiting: usize,
@@ -101,6 +102,22 @@ pub struct UpstreamCall<'a> {
     pub cancelled: &'a CancellationToken,
 }
 
+/// How tools are listed.
+const TOOLS: ListKind = ListKind { method: "tools/list", member: "tools", element: "tool", identity: "name" };
+
+/// One thing that a server has listed, asked for by what it is told by.
+pub(super) struct Asked<'a> {
+    pub(super) method: &'static str,
+    /// The member of the request that says which one.
+    pub(super) member: &'static str,
+    pub(super) identity: &'a str,
+    pub(super) arguments: Option<&'a RawValue>,
+    pub(super) meta: Option<&'a RawValue>,
+    pub(super) progress: Option<ProgressSink>,
+    pub(super) deadline: CallDeadline,
+    pub(super) cancelled: &'a CancellationToken,
+}
+
 /// What a session ignored so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamCounters {
@@ -151,22 +168,11 @@ impl Upstream {
     /// The server cannot be asked, or a page is not what the protocol says. What is wrong with single tools, or with the
     /// length of the list, is in the listing.
     pub async fn list_tools(&self) -> Result<ToolListing, CallError> {
-        let mut collector = Collector::new(self.list_limits);
         if self.details.tools == ToolsCapability::Absent {
-            return Ok(collector.finish());
+            return Ok(ToolListing::default());
         }
-        let deadline = CallDeadline::fixed(self.list_within);
-        let never = CancellationToken::new();
-        let mut params = "{}".to_owned();
-        loop {
-            let write = |_, out: &mut Vec<u8>| out.extend_from_slice(params.as_bytes());
-            let request = Request { method: "tools/list", size: params.len(), progress: None, deadline };
-            let page = self.link.request(request, write, &never).await?;
-            match collector.add(&page)? {
-                Next::Done => return Ok(collector.finish()),
-                Next::Page(cursor) => params = serde_json::json!({ "cursor": cursor }).to_string(),
-            }
-        }
+        let Listing { elements, problems } = self.list(TOOLS, ToolDefinition::parse).await?;
+        Ok(ToolListing { tools: elements, problems })
     }
 
     /// Calls a tool and gives the result exactly as the server wrote it. Dropping the future cancels the call.
@@ -175,12 +181,22 @@ impl Upstream {
     /// There is no result; the error says why. Becomes a [`crate::ToolFailure`] by `into`.
     pub async fn call_tool(&self, call: UpstreamCall<'_>) -> Result<Box<RawValue>, CallError> {
         let UpstreamCall { name, arguments, meta, progress, deadline, cancelled } = call;
+        let (method, member) = ("tools/call", "name");
+        self.ask(Asked { method, member, identity: name, arguments, meta, progress, deadline, cancelled })
+            .await
+    }
+
+    /// Asks for one thing that the server has listed.
+    pub(super) async fn ask(&self, asked: Asked<'_>) -> Result<Box<RawValue>, CallError> {
+        let Asked { method, member, identity, arguments, meta, progress, deadline, cancelled } = asked;
         let asks_progress = progress.is_some();
         let raw_size = |raw: Option<&RawValue>| raw.map_or(0, |raw| raw.get().len());
-        let size = name.len() + raw_size(arguments) + raw_size(meta) + 64;
+        let size = identity.len() + raw_size(arguments) + raw_size(meta) + 64;
         let write = |id: u64, out: &mut Vec<u8>| {
-            out.extend_from_slice(br#"{"name":"#);
-            write::string(out, name);
+            out.push(b'{');
+            write::string(out, member);
+            out.push(b':');
+            write::string(out, identity);
             if let Some(arguments) = arguments {
                 out.extend_from_slice(br#","arguments":"#);
                 out.extend_from_slice(arguments.get().as_bytes());
@@ -191,7 +207,7 @@ impl Upstream {
             }
             out.push(b'}');
         };
-        self.link.request(Request { method: "tools/call", size, progress, deadline }, write, cancelled).await
+        self.link.request(Request { method, size, progress, deadline }, write, cancelled).await
     }
 
     /// Asks whether the server is still there.

@@ -170,16 +170,8 @@ impl<'a> CallParams<'a> {
         }
         let params = params.ok_or_else(|| bad_params("they are missing".to_owned()))?;
         let Members { name: Text(name), arguments, meta } = message::object(params).map_err(bad_params)?;
-        if let Some(arguments) = arguments {
-            if !message::is_object(arguments) {
-                return Err(bad_params("`arguments` is not an object".to_owned()));
-            }
-            refuse_duplicate_keys(arguments).map_err(|error| bad_params(format!("`arguments`: {error}")))?;
-        }
-        let (meta, progress_token) = match meta {
-            Some(meta) => read_meta(meta)?,
-            None => (None, None),
-        };
+        check_arguments(arguments)?;
+        let (meta, progress_token) = read_meta(meta)?;
         Ok(Self { name, arguments, meta, progress_token })
     }
 }
@@ -248,21 +240,24 @@ impl<'a> GetParams<'a> {
         };
         let Text(identity) = identity.ok_or_else(|| bad_params(format!("`{member}` is missing")))?;
         let arguments = arguments.filter(|_| kind == ItemKind::Prompt);
-        if let Some(arguments) = arguments {
-            if !message::is_object(arguments) {
-                return Err(bad_params("`arguments` is not an object".to_owned()));
-            }
-            refuse_duplicate_keys(arguments).map_err(|error| bad_params(format!("`arguments`: {error}")))?;
-        }
-        let (meta, progress_token) = match meta {
-            Some(meta) => read_meta(meta)?,
-            None => (None, None),
-        };
+        check_arguments(arguments)?;
+        let (meta, progress_token) = read_meta(meta)?;
         Ok(Self { identity, arguments, meta, progress_token })
     }
 }
 
-fn read_meta(meta: &RawValue) -> Result<(Option<Box<RawValue>>, Option<String>), Fault> {
+/// Arguments are one object in which no key can mean two things.
+fn check_arguments(arguments: Option<&RawValue>) -> Result<(), Fault> {
+    let Some(arguments) = arguments else { return Ok(()) };
+    if !message::is_object(arguments) {
+        return Err(bad_params("`arguments` is not an object".to_owned()));
+    }
+    refuse_duplicate_keys(arguments).map_err(|error| bad_params(format!("`arguments`: {error}")))
+}
+
+/// `_meta` without its progress token, and the token as JSON.
+fn read_meta(meta: Option<&RawValue>) -> Result<(Option<Box<RawValue>>, Option<String>), Fault> {
+    let Some(meta) = meta else { return Ok((None, None)) };
     let mut fields = Fields::of(meta).ok_or_else(|| bad_params("`_meta` is not an object".to_owned()))?;
     let token = match fields.take("progressToken") {
         Some(token) => {

@@ -16,6 +16,12 @@ pub struct ValueShape {
     /// What kind of value it is.
     #[serde(rename = "type")]
     pub field_type: FieldType,
+    /// Its name, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// What it is for, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
     /// Whether an object must have it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub required: bool,

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 pub(crate) mod create;
 pub(crate) mod list;
 pub(crate) mod remove;
+pub(crate) mod stop;
 
 /// An organization.
 #[derive(Debug, Serialize, ToSchema)]

@@ -17,6 +17,7 @@ pub(crate) mod purge;
 pub(crate) mod restart;
 pub(crate) mod save;
 pub(crate) mod statistics;
+pub(crate) mod stop;
 pub(crate) mod ui_file;
 pub(crate) mod uninstall;
 pub(crate) mod upload;

@@ -6,16 +6,17 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use axum::Json;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hayloft_host::CallableKind;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::{Code, TrpcError};
+use crate::problem::ProblemDetails;
 
 /// How many calls one request may have.
 const MOST_CALLS: usize = 100;
@@ -42,23 +43,47 @@ pub(crate) struct Call {
     pub(crate) input: Option<Box<RawValue>>,
 }
 
+/// JSON that is sent as it is written: what a plugin said passes raw, with every digit of its numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Written(String);
+
+impl Written {
+    /// The JSON of what has raw parts.
+    pub(crate) fn of(data: &impl Serialize) -> Result<Self, TrpcError> {
+        serde_json::to_string(data).map(Self).map_err(|error| ProblemDetails::internal(&error).into())
+    }
+}
+
+impl From<Value> for Written {
+    fn from(value: Value) -> Self {
+        Self(value.to_string())
+    }
+}
+
+impl From<Box<RawValue>> for Written {
+    fn from(raw: Box<RawValue>) -> Self {
+        Self(Box::<str>::from(raw).into_string())
+    }
+}
+
 /// The answer to one call.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    pub(crate) body: Value,
+    pub(crate) body: Written,
     pub(crate) retry_after: Option<Duration>,
 }
 
 impl Answer {
     /// What a procedure gives.
-    pub(crate) fn data(data: Value) -> Self {
-        Self { status: StatusCode::OK, body: json!({ "result": { "data": data } }), retry_after: None }
+    pub(crate) fn data(Written(data): Written) -> Self {
+        let body = Written(format!(r#"{{"result":{{"data":{data}}}}}"#));
+        Self { status: StatusCode::OK, body, retry_after: None }
     }
 
     /// The answer to a call that was refused.
     pub(crate) fn refusal(error: &TrpcError, path: &str) -> Self {
-        Self { status: error.status(), body: error.body(Some(path)), retry_after: error.pause() }
+        Self { status: error.status(), body: error.body(Some(path)).into(), retry_after: error.pause() }
     }
 }
 
@@ -128,18 +153,20 @@ pub(crate) fn respond(answers: Vec<Answer>, batched: bool) -> Response {
     let first = statuses.next().unwrap_or(StatusCode::OK);
     let status = if statuses.all(|status| status == first) { first } else { StatusCode::MULTI_STATUS };
     let pause = answers.iter().filter_map(|answer| answer.retry_after).max();
-    let mut bodies = answers.into_iter().map(|answer| answer.body);
-    let body = if batched { Value::Array(bodies.collect()) } else { bodies.next().unwrap_or_default() };
+    let bodies: Vec<String> = answers.into_iter().map(|answer| answer.body.0).collect();
+    // Without a batch there is one call, and one answer.
+    let body = if batched { format!("[{}]", bodies.join(",")) } else { bodies.concat() };
     written(status, body, pause)
 }
 
 /// The response to a request that could not be read.
 pub(crate) fn refuse(error: &TrpcError) -> Response {
-    written(error.status(), error.body(None), error.pause())
+    written(error.status(), error.body(None).to_string(), error.pause())
 }
 
-fn written(status: StatusCode, body: Value, pause: Option<Duration>) -> Response {
-    let mut response = (status, Json(body)).into_response();
+fn written(status: StatusCode, body: String, pause: Option<Duration>) -> Response {
+    let kind = HeaderValue::from_static("application/json");
+    let mut response = (status, [(CONTENT_TYPE, kind)], body).into_response();
     if let Some(pause) = pause {
         let seconds = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
@@ -231,7 +258,7 @@ mod tests {
     async fn a_batch_has_the_status_that_all_have() {
         let answer = |status: u16, pause: Option<u64>| Answer {
             status: StatusCode::from_u16(status).unwrap(),
-            body: json!(status),
+            body: json!(status).into(),
             retry_after: pause.map(Duration::from_millis),
         };
         for (answers, batched, expected, body) in [
@@ -244,7 +271,15 @@ mod tests {
             let response = respond(answers, batched);
             assert_eq!(response.status().as_u16(), expected);
             assert_eq!(response.headers().get(RETRY_AFTER).is_some(), body.contains("503"));
+            assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
             assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), body);
         }
+    }
+
+    #[test]
+    fn what_a_plugin_said_keeps_its_digits() {
+        let raw = r#"{ "n":12345678901234567890123,"far":1e400,"one":1.0}"#;
+        let answer = Answer::data(RawValue::from_string(raw.to_owned()).unwrap().into());
+        assert_eq!(answer.body.0, format!(r#"{{"result":{{"data":{raw}}}}}"#));
     }
 }

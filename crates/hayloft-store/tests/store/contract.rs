@@ -17,6 +17,7 @@ mod result_caching;
 mod tokens;
 mod tool_names;
 mod tools;
+mod trials;
 mod uploads;
 mod vault;
 mod wishes;

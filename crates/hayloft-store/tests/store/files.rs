@@ -227,6 +227,11 @@ fn a_folder_that_is_not_ours_keeps_its_mode() {
     let refused = DataDir::lock(&shared).unwrap_err();
     assert!(matches!(refused, DataDirError::TooOpen { mode: 0o777, .. }), "{refused:?}");
     assert_eq!((mode(&shared), shared.join("lock").exists()), (0o777, false));
+    // A file where a folder should be, or below it, is told as what it is.
+    for path in ["home/letter.txt", "home/letter.txt/data"] {
+        let refused = DataDir::lock(&parent.path().join(path)).unwrap_err();
+        assert!(refused.hint().is_some_and(|hint| hint.contains("a file is in the way")), "{refused:?}");
+    }
     let linked = parent.path().join("linked");
     symlink(&ours, &linked).unwrap();
     assert_eq!(DataDir::lock(&linked).unwrap().path(), fs::canonicalize(&ours).unwrap());

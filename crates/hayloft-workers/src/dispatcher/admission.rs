@@ -16,8 +16,8 @@ use super::{
 pub(super) enum Start {
     /// An instance that somebody needs; the number is that of its attempt.
     Serve(InstanceKey, u64, Box<Launch>),
-    /// New values that are to be tried.
-    Candidate(InstanceKey, Box<Launch>, oneshot::Sender<Result<Worker, CandidateError>>),
+    /// New values that are to be tried, if there is room for that by then.
+    Candidate(InstanceKey, Box<Launch>, Instant, oneshot::Sender<Result<Worker, CandidateError>>),
     /// A plugin that is to say what it registers.
     Probe(Box<Package>, Option<OwnedFd>, oneshot::Sender<Result<Box<RawValue>, ProbeError>>),
 }
@@ -33,7 +33,7 @@ impl Start {
     /// How urgent it is. What the host itself wants is as urgent as others.
     fn priority(&self) -> Priority {
         match self {
-            Self::Serve(_, _, launch) | Self::Candidate(_, launch, _) => launch.priority,
+            Self::Serve(_, _, launch) | Self::Candidate(_, launch, ..) => launch.priority,
             Self::Probe(..) => Priority::USUAL,
         }
     }
@@ -41,7 +41,7 @@ impl Start {
     /// Whether it begins only when no worker of its instance is left.
     fn comes_alone(&self) -> bool {
         match self {
-            Self::Serve(_, _, launch) | Self::Candidate(_, launch, _) => {
+            Self::Serve(_, _, launch) | Self::Candidate(_, launch, ..) => {
                 launch.package.descriptor.update_strategy == UpdateStrategy::Recreate
             }
             Self::Probe(..) => false,
@@ -76,11 +76,12 @@ impl Dispatcher {
         }
         self.drop_unwanted();
         let now = Instant::now();
+        self.send_overdue_away(now);
         self.slots.end_overdue(now);
         while let Some(start) = self.next_start(now) {
             match start {
                 Start::Serve(key, _, launch) => self.start_serving(&key, launch),
-                Start::Candidate(key, launch, reply) => {
+                Start::Candidate(key, launch, _, reply) => {
                     self.launch_or_claim(&key, launch, |launch| Purpose::Candidate(launch, Some(reply)));
                 }
                 Start::Probe(package, compiled, reply) => {
@@ -90,8 +91,27 @@ impl Dispatcher {
         }
         self.make_way(now);
         self.make_room();
-        let waits = self.line.iter().filter_map(|(organization, _)| self.slots.wait_of(organization, now));
-        self.line_due = waits.min();
+        let waits = self.line.iter().flat_map(|(organization, start)| {
+            let until = match start {
+                Start::Candidate(_, _, until, _) => Some(*until),
+                Start::Serve(..) | Start::Probe(..) => None,
+            };
+            [self.slots.wait_of(organization, now), until]
+        });
+        self.line_due = waits.flatten().min();
+    }
+
+    /// Whoever saved new settings is told that there was no room to try them, and keeps nobody waiting any longer.
+    fn send_overdue_away(&mut self, now: Instant) {
+        let after = self.shared.settings.queue.deadline;
+        for start in
+            self.line.leave(|start| matches!(start, Start::Candidate(_, _, until, _) if *until <= now))
+        {
+            if let Start::Candidate(.., reply) = start {
+                // Whoever went away needs no answer.
+                let _ = reply.send(Err(CandidateError::NoPlace { after }));
+            }
+        }
     }
 
     fn next_start(&mut self, now: Instant) -> Option<Start> {
@@ -110,7 +130,7 @@ impl Dispatcher {
             });
             // One that is ready has its plugin loaded and needs no slot.
             let is_ready = || match start {
-                Start::Serve(key, _, launch) | Start::Candidate(key, launch, _) => {
+                Start::Serve(key, _, launch) | Start::Candidate(key, launch, ..) => {
                     slots.has_allowance(organization, now) && self.has_warm(key, launch, now)
                 }
                 Start::Probe(..) => false,
@@ -133,7 +153,7 @@ impl Dispatcher {
                 instance.waiting.retain(|reply| !reply.is_closed());
                 instance.waiting.is_empty() && !matches!(instance.disabling, Some(Some(_)))
             }
-            Start::Candidate(_, _, reply) => reply.is_closed(),
+            Start::Candidate(.., reply) => reply.is_closed(),
             Start::Probe(_, _, reply) => reply.is_closed(),
         });
         for start in unwanted {
@@ -273,7 +293,7 @@ impl Dispatcher {
             match start {
                 // Those who wait for it are answered as all who wait for the instance.
                 Start::Serve(..) => {}
-                Start::Candidate(_, _, reply) => drop(reply.send(Err(CandidateError::ShuttingDown))),
+                Start::Candidate(.., reply) => drop(reply.send(Err(CandidateError::ShuttingDown))),
                 Start::Probe(_, _, reply) => drop(reply.send(Err(ProbeError::ShuttingDown))),
             }
         }
@@ -282,7 +302,7 @@ impl Dispatcher {
     /// Calls off the candidates of an instance that wait for a place or a slot.
     pub(super) fn call_off_candidates(&mut self, key: &InstanceKey, reason: &str) {
         for start in self.line.leave(|start| matches!(start, Start::Candidate(of, ..) if of == key)) {
-            if let Start::Candidate(_, _, reply) = start {
+            if let Start::Candidate(.., reply) = start {
                 let _ = reply.send(Err(CandidateError::Gone { reason: reason.to_owned() }));
             }
         }

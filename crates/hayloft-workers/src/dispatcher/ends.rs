@@ -136,7 +136,7 @@ impl Dispatcher {
             self.settle(key);
             let instance = self.instance(key);
             let wanted = !instance.waiting.is_empty() || matches!(instance.disabling, Some(Some(_)));
-            if wanted && self.closing.is_none() {
+            if wanted && !instance.holding && self.closing.is_none() {
                 self.begin_again(key);
             }
             self.drop_if_unused(key);
@@ -201,19 +201,18 @@ impl Dispatcher {
         instance.quarantine.clone_from(&quarantine);
         let held = quarantine.is_some();
         tracing::warn!(instance = %key, %worker, error, pause = ?backoff, quarantined = held, "a worker failed");
-        let state = if held { InstanceState::Quarantined } else { InstanceState::Backoff };
-        let refused = quarantine.clone().map(|reason| LaunchRefused::Quarantined { reason });
         let change = StateChange::Crashed {
             error: error.clone(),
             out_of_memory: ending.out_of_memory,
             failure: failure.clone(),
             backoff,
-            quarantine,
+            quarantine: quarantine.clone(),
         };
-        self.enter(key, worker, state, change);
-        if let Some(refused) = refused {
-            self.not_started(key, &refused.into());
-        } else if let Some(failure) = failure {
+        if let Some(reason) = quarantine {
+            return self.hold_back(key, worker, change, reason);
+        }
+        self.enter(key, worker, InstanceState::Backoff, change);
+        if let Some(failure) = failure {
             self.not_started(key, &Unavailable::StartFailed(failure));
         } else if let Some(retry_after) = self.instance(key).backoff.left() {
             self.not_started(key, &Unavailable::Backoff { retry_after, last_error: error });
@@ -221,7 +220,7 @@ impl Dispatcher {
     }
 
     /// Those who came while the last worker was being cleared away.
-    fn begin_again(&mut self, key: &InstanceKey) {
+    pub(super) fn begin_again(&mut self, key: &InstanceKey) {
         // Somebody who is to run `onDisable` waits for a worker as well as anybody.
         if matches!(self.instance(key).disabling, Some(None)) {
             return self.not_started(key, &LaunchRefused::NotEnabled.into());
@@ -230,19 +229,22 @@ impl Dispatcher {
     }
 
     /// Answers those who wait for the end of workers that are gone now.
-    fn settle(&mut self, key: &InstanceKey) {
+    pub(super) fn settle(&mut self, key: &InstanceKey) {
         let alive = self.workers_of(key);
+        // Whoever released it is answered when nothing makes it held back any more.
+        let holding = self.instance(key).holding;
         let ended = |stop: &mut Stop| {
             stop.left.retain(|worker| alive.contains(worker));
-            stop.left.is_empty()
+            stop.left.is_empty() && !holding
         };
         for Stop { reply, .. } in self.instance(key).stopping.extract_if(.., ended) {
             let _ = reply.send(());
         }
     }
 
-    fn finish_closing(&mut self) {
+    pub(super) fn finish_closing(&mut self) {
         if self.units.is_empty()
+            && !self.instances.values().any(|instance| instance.holding)
             && let Some(closing) = &mut self.closing
         {
             for reply in std::mem::take(closing) {

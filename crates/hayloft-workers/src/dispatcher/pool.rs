@@ -100,7 +100,8 @@ impl Dispatcher {
             }
             Purpose::Candidate(mut launch, Some(reply)) => {
                 launch.pooling = Pooling::Never;
-                Some(Start::Candidate(key, launch, reply))
+                let until = Instant::now() + self.shared.settings.queue.deadline;
+                Some(Start::Candidate(key, launch, until, reply))
             }
             other => {
                 unit.purpose = other;
@@ -172,7 +173,7 @@ impl Dispatcher {
             state: facts.state,
             pid: facts.pid,
             started_at: unit.started_at,
-            rss_bytes: facts.meter.and_then(|meter| meter.memory_bytes()),
+            rss_bytes: sample.memory,
             processor_time: sample.processor,
             throttled: sample.throttled,
             isolation: self.shared.settings.sandbox.isolation().tier,

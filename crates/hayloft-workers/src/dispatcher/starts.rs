@@ -6,13 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    CandidateError, Command, Dispatcher, InstanceKey, InstanceState, Launch, LaunchRefused, Order, Outcome,
-    Package, ProbeError, Purpose, RawValue, Start, Starting, StateChange, Takeover, Unavailable, Unit,
-    Worker, WorkerId, answer_all, counter, oneshot,
+    CandidateError, Command, Dispatcher, InstanceKey, InstanceState, Instant, Launch, LaunchRefused, Order,
+    Outcome, Package, ProbeError, Purpose, RawValue, Start, Starting, StateChange, Takeover, Unavailable,
+    Unit, Worker, WorkerId, answer_all, counter, oneshot,
 };
-
-/// Every call has a limit of its own that is far below; a worker is not kept for ever by one that has not.
-const AS_LONG_AS_IT_TAKES: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Dispatcher {
     pub(super) fn ensure(&mut self, key: &InstanceKey, reply: oneshot::Sender<Result<Worker, Unavailable>>) {
@@ -22,6 +19,9 @@ impl Dispatcher {
             Ok(worker)
         } else if self.instance(key).disabling.is_some() {
             Err(LaunchRefused::NotEnabled.into())
+        } else if self.instance(key).holding {
+            self.instance(key).waiting.push(reply);
+            return;
         } else if let Some(reason) = self.instance(key).quarantine.clone() {
             Err(LaunchRefused::Quarantined { reason }.into())
         } else if let Some(retry_after) = self.instance(key).backoff.left() {
@@ -96,7 +96,8 @@ impl Dispatcher {
             let _ = reply.send(Err(CandidateError::ShuttingDown));
             return;
         }
-        self.join(Start::Candidate(key.clone(), launch, reply));
+        let until = Instant::now() + self.shared.settings.queue.deadline;
+        self.join(Start::Candidate(key.clone(), launch, until, reply));
     }
 
     pub(super) fn promote(
@@ -259,7 +260,7 @@ impl Dispatcher {
                         self.drain(earlier, self.shared.settings.deadlines.drain, &reason);
                     }
                 }
-                (AS_LONG_AS_IT_TAKES, reason)
+                (self.shared.settings.deadlines.recycle_drain, reason)
             }
         };
         let instance = self.instance(key);

@@ -45,7 +45,7 @@ impl Dispatcher {
             last_activity_at: (now - quiet).max(unit.started_at),
             in_flight: unit.activity.in_flight(),
             restarts: instance.restarts,
-            rss_bytes: facts.meter.and_then(|meter| meter.memory_bytes()),
+            rss_bytes: sample.memory,
             processor_time: sample.processor,
             throttled: sample.throttled,
             recycle_reason: unit.recycle_reason.clone(),

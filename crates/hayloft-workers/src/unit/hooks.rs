@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{ON, Origin, Step, Unit};
+use super::{HUNG_UP, ON, Origin, Step, Unit};
 use crate::environment;
 use crate::events::{Cause, Claim, Event};
 use crate::gate::HOST_URL;
@@ -238,6 +238,9 @@ impl Unit {
                     let _ = reply.send(Err(timeout));
                 }
                 Waiting::Bind | Waiting::Start => {}
+            }
+            if self.last_words.is_some() {
+                return self.failed(HUNG_UP);
             }
             let after = after.as_secs_f64();
             return self

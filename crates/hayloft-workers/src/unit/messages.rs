@@ -6,7 +6,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::time::Instant;
 
 use super::start::Runner;
-use super::{LAST_WORDS, ON, Step, Unit};
+use super::{HANGS_UP, LAST_WORDS, ON, Step, Unit};
 use crate::channel::{self, ChannelError, Frame};
 use crate::events::{Event, Report};
 use crate::logs::Level;
@@ -27,7 +27,7 @@ impl Unit {
                 Some(Ok(frame)) => self.on_frame(frame)?,
                 Some(Err(ChannelError::Broken(_))) | None => {
                     // The process is ending, or about to be ended for having closed its channel.
-                    self.last_words = Some(Instant::now() + LAST_WORDS);
+                    self.last_words = Some(Instant::now() + HANGS_UP);
                     return ON;
                 }
                 Some(Err(error)) => return self.broke_protocol(&error),

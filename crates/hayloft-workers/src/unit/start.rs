@@ -96,7 +96,6 @@ pub(super) async fn start(birth: &Birth) -> Result<Process, StartFailure> {
     let (sample, sampled) = watch::channel(Sample::default());
     birth.facts.send_modify(|facts| {
         facts.pid = pid;
-        facts.meter = Some(jail.meter());
         facts.sample = Some(sampled);
     });
     let plugin = birth.package.descriptor.id.clone();

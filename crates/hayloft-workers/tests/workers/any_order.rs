@@ -35,11 +35,17 @@ enum Event {
     Forget(usize),
     Cool(usize),
     KillWarm(usize),
+    /// How many organizations may have workers of it changes.
+    Limit(usize, Option<usize>),
+    /// It is asked what it registers.
+    Probe(usize),
 }
 
 #[derive(Clone, Debug)]
 enum Fate {
     Promoted,
+    /// It takes the place of one that has grown, on the same values.
+    Relieves,
     Discarded,
     Abandoned,
 }
@@ -52,13 +58,19 @@ fn event() -> impl Strategy<Value = Event> {
         2 => plugin.clone().prop_map(Event::Stop),
         1 => plugin.clone().prop_map(Event::Retire),
         1 => plugin.clone().prop_map(Event::Disable),
-        2 => (plugin.clone(), prop_oneof![Just(Fate::Promoted), Just(Fate::Discarded), Just(Fate::Abandoned)])
+        2 => (plugin.clone(), fate())
             .prop_map(|(plugin, fate)| Event::Candidate(plugin, fate)),
         1 => plugin.clone().prop_map(Event::Kill),
         1 => plugin.clone().prop_map(Event::Forget),
         1 => plugin.clone().prop_map(Event::Cool),
-        1 => plugin.prop_map(Event::KillWarm),
+        1 => plugin.clone().prop_map(Event::KillWarm),
+        1 => (plugin.clone(), prop::option::of(1..3_usize)).prop_map(|(plugin, limit)| Event::Limit(plugin, limit)),
+        1 => plugin.prop_map(Event::Probe),
     ]
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![Just(Fate::Promoted), Just(Fate::Relieves), Just(Fate::Discarded), Just(Fate::Abandoned)]
 }
 
 #[test]
@@ -140,7 +152,9 @@ fn happen(
         | Event::Kill(plugin)
         | Event::Forget(plugin)
         | Event::Cool(plugin)
-        | Event::KillWarm(plugin) => *plugin,
+        | Event::KillWarm(plugin)
+        | Event::Limit(plugin, _)
+        | Event::Probe(plugin) => *plugin,
     };
     let key = key_of(plugin);
     let launch = house.source.launch_of(&key);
@@ -161,10 +175,18 @@ fn happen(
             Event::Disable(_) => workers.disable(&key).await,
             Event::Candidate(_, fate) => {
                 // With the only place in use it waits in the line, as long as somebody waits for it.
-                let candidate = tokio::time::timeout(Duration::from_secs(3), workers.candidate(&key, launch));
-                if let Ok(Ok(candidate)) = candidate.await {
+                let candidate = async {
+                    match fate {
+                        Fate::Relieves => workers.replacement(&key, launch).await,
+                        Fate::Promoted | Fate::Discarded | Fate::Abandoned => {
+                            workers.candidate(&key, launch).await
+                        }
+                    }
+                };
+                if let Ok(Ok(candidate)) = tokio::time::timeout(Duration::from_secs(3), candidate).await {
                     match fate {
                         Fate::Promoted => drop(candidate.promote().await),
+                        Fate::Relieves => drop(candidate.relieve(String::from("it had grown")).await),
                         Fate::Discarded => candidate.discard(),
                         Fate::Abandoned => drop(tokio::spawn(candidate.promote())),
                     }
@@ -180,6 +202,10 @@ fn happen(
             }
             Event::Forget(_) => workers.forget(&key),
             Event::Cool(_) => workers.cool(&key.plugin, "a test says so"),
+            Event::Limit(_, limit) => {
+                workers.limit_pool(&key.plugin, limit.and_then(std::num::NonZeroUsize::new));
+            }
+            Event::Probe(_) => drop(workers.probe(&launch.package).await),
             Event::KillWarm(_) => {
                 let warm = workers.warm_workers().await;
                 let own = warm.iter().filter(|worker| worker.plugin == key.plugin);

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use hayloft_model::plugin::{Command, McpTransport, Runtime};
 use hayloft_model::{InstanceKey, Secret, ServerId};
@@ -138,7 +137,7 @@ async fn a_server_that_ends_is_started_again_and_takes_no_other_along() {
             if pauses.len() >= 4 {
                 return pauses;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::task::yield_now().await;
         }
     };
     let pauses = tokio::time::timeout(SOON, pauses).await.unwrap();

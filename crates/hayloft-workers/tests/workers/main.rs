@@ -8,6 +8,7 @@ mod compiled;
 mod crashes;
 mod ends;
 mod gate;
+mod held;
 mod host_crash;
 mod isolation;
 mod kept;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use hayloft_model::{InstanceKey, WorkerState};
-use hayloft_workers::{LaunchRefused, QueueLimits, Settings, Unavailable, Worker};
+use hayloft_workers::{CandidateError, QueueLimits, Settings, Unavailable, Worker};
 
-use crate::support::{House, SOON, key, quick};
+use crate::support::{House, SOON, quick};
 
 const PLUGIN: &str = "hay-plugin-test";
 
@@ -71,7 +71,7 @@ async fn who_only_looks_keeps_no_worker_from_being_idle() {
     let worker = ensure(&house, &instance).await;
     let looks = async {
         while house.workers.serving(&instance).is_some() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(SOON, looks).await.expect("it idles out");
@@ -142,6 +142,24 @@ async fn new_settings_need_a_place_and_a_switch_off_needs_none() {
     tokio::time::timeout(SOON, house.workers.disable(&first)).await.unwrap();
     assert!(house.workers.logs(&first, 10).iter().any(|line| line.message == "disabled"));
     assert!(second_worker.is_alive());
+    house.close().await;
+}
+
+#[tokio::test]
+async fn new_settings_for_which_there_is_no_place_wait_so_long_and_no_longer() {
+    let deadline = Duration::from_secs(3);
+    let house = house(1, |settings| settings.queue.deadline = deadline);
+    let (first, second) = (house.plugin_of(1, ""), house.plugin_of(2, ""));
+    let worker = ensure(&house, &first).await;
+    let _call = worker.activity();
+    let launch = house.source.launch_of(&second);
+    let waited = tokio::time::timeout(SOON, house.workers.candidate(&second, launch.clone())).await.unwrap();
+    assert_eq!(waited.unwrap_err(), CandidateError::NoPlace { after: deadline });
+    let pools = house.workers.pools(vec![first.plugin.clone()]).await;
+    assert_eq!((pools[0].in_use, pools[0].waiting), (1, 0), "nobody stands in the line any more");
+    // Whoever has a worker has a place for new settings.
+    let launch = house.source.launch_of(&first);
+    house.workers.candidate(&first, launch).await.unwrap().promote().await.unwrap();
     house.close().await;
 }
 
@@ -245,55 +263,5 @@ async fn a_storm_of_one_organization_costs_itself() {
         _ = raging => {}
         served = tokio::time::timeout(SOON, served) => served.unwrap(),
     }
-    house.close().await;
-}
-
-#[tokio::test]
-async fn who_crashes_too_often_is_held_back_until_a_person_comes() {
-    let house = House::with(|settings| settings.crashes.count = some(3));
-    let instance = house.plugin("process.exit(7)");
-    let neighbour = house.plugin_named("hay-plugin-neighbour", "");
-    let crash = async || loop {
-        match house.workers.ensure(&instance).await {
-            Err(Unavailable::Backoff { retry_after, .. }) => tokio::time::sleep(retry_after).await,
-            Err(other) => return other,
-            Ok(_) => panic!("it runs"),
-        }
-    };
-    for _ in 0..2 {
-        assert!(matches!(crash().await, Unavailable::StartFailed(_)));
-    }
-    let held = crash().await;
-    let Unavailable::Refused(LaunchRefused::Quarantined { reason }) = &held else { panic!("{held}") };
-    assert!(reason.starts_with("it failed 3 times within 10 minutes, the last time so: "), "{reason}");
-    assert!(reason.ends_with("it ended with exit code 7"), "{reason}");
-    house.observer.event("quarantined: it failed 3 times").await;
-    // From now on everybody is told why at once, and nothing is started.
-    let asked = house.source.asked.load(std::sync::atomic::Ordering::SeqCst);
-    assert_eq!(house.workers.ensure(&instance).await.unwrap_err(), held);
-    assert_eq!(house.source.asked.load(std::sync::atomic::Ordering::SeqCst), asked);
-    assert!(house.workers.ensure(&neighbour).await.is_ok());
-
-    house.workers.stop(&instance, "a person restarts it").await;
-    assert!(matches!(house.workers.ensure(&instance).await, Err(Unavailable::StartFailed(_))));
-    house.workers.stop(&instance, "a person mends it").await;
-    let mended = house.plugin("");
-    assert!(house.workers.ensure(&mended).await.is_ok());
-    house.close().await;
-}
-
-#[tokio::test]
-async fn new_settings_release_what_was_held_back() {
-    let house = House::with(|settings| settings.crashes.count = some(1));
-    let instance = house.plugin("exports.start = (w) => { if (!w.bound.config.good) process.exit(1); };");
-    let held = house.workers.ensure(&instance).await.unwrap_err();
-    assert!(matches!(held, Unavailable::Refused(LaunchRefused::Quarantined { .. })), "{held}");
-    let mut launch = house.source.launch_of(&key(1, PLUGIN));
-    launch.binding.config = crate::support::values(serde_json::json!({ "good": true }));
-    let candidate = house.workers.candidate(&instance, launch).await.unwrap();
-    // It does not help before it took over.
-    assert_eq!(house.workers.ensure(&instance).await.unwrap_err(), held);
-    let worker = candidate.promote().await.unwrap();
-    assert_eq!(house.workers.ensure(&instance).await.unwrap().id(), worker.id());
     house.close().await;
 }

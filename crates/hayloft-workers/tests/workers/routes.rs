@@ -25,6 +25,7 @@ const ROUTES: &str = r#"
         '/half': () => { res.writeHead(200); res.write('half'); setTimeout(() => process.exit(1), 50); },
         '/stall': () => { res.writeHead(200); res.write('some'); },
         '/drip': () => { res.writeHead(200); let n = 0; const t = setInterval(() => { res.write('x'); if (++n === 6) { clearInterval(t); res.end(); } }, 60); },
+        '/endless': () => { res.writeHead(200); setInterval(() => res.write('x'), 20); },
         '/large': () => { res.writeHead(200); (function more() { while (res.write(Buffer.alloc(65536))); res.once('drain', more); })(); },
         '/announced': () => { res.writeHead(200, { 'content-length': 1e12 }); res.write('x'); },
         '/heads': () => { for (let i = 0; i < 90; i++) res.setHeader('h' + i, 'x'.repeat(2000)); res.end(); },
@@ -161,4 +162,39 @@ async fn a_failing_upload_is_the_clients_failure() {
         "{answer:?}"
     );
     house.close().await;
+}
+
+#[tokio::test]
+async fn an_endless_answer_of_a_worker_that_was_replaced_ends_in_time_and_is_not_taken_for_whole() {
+    let (short, long) = (Duration::from_millis(300), 10 * SOON);
+    for recycled in [false, true] {
+        let house = House::with(|settings| {
+            settings.deadlines.drain = if recycled { long } else { short };
+            settings.deadlines.recycle_drain = if recycled { short } else { long };
+        });
+        let instance = house.plugin(ROUTES);
+        let worker = house.workers.ensure(&instance).await.unwrap();
+        let mut body = worker.proxy(get("/endless")).await.unwrap().into_body();
+        assert!(body.frame().await.unwrap().is_ok());
+        let launch = house.source.launch_of(&instance);
+        let candidate = house.workers.replacement(&instance, launch).await.unwrap();
+        let next = match recycled {
+            true => candidate.relieve("it had grown".into()).await.unwrap(),
+            false => candidate.promote().await.unwrap(),
+        };
+        let ends = async {
+            loop {
+                match body.frame().await {
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return error,
+                    None => panic!("it looks whole"),
+                }
+            }
+        };
+        let error = tokio::time::timeout(SOON, ends).await.expect("it ends");
+        assert!(matches!(error, ProxyError::WorkerGone), "{error}");
+        house.observer.end_of(worker.id()).await;
+        assert!(next.is_alive());
+        house.close().await;
+    }
 }

@@ -5,6 +5,7 @@ mod candidates;
 mod crashes;
 mod ends;
 mod gate;
+mod held;
 mod host_crash;
 mod isolation;
 mod kept;

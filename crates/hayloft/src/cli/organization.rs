@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 use hayloft_model::{OrganizationId, TokenId};
 
-use super::shared::{ConnectionArgs, FormatArgs, OrgArgs};
+use super::shared::{OrgArgs, ServerArgs};
 
 /// Commands about organizations.
 #[derive(Debug, Subcommand)]
@@ -13,24 +13,24 @@ pub(crate) enum OrgCommand {
         /// The name that people read.
         name: String,
         #[command(flatten)]
-        connection: ConnectionArgs,
-        #[command(flatten)]
-        format: FormatArgs,
+        server: ServerArgs,
     },
     /// Remove an organization for good, with all that it gave. Only its audit trail stays.
     Remove {
         /// The organization's id, `org_…`.
         org_id: OrganizationId,
         #[command(flatten)]
-        connection: ConnectionArgs,
+        server: ServerArgs,
+    },
+    /// End all that runs of an organization. Its plugins stay switched on: the next calls start them again.
+    Stop {
+        /// The organization's id, `org_…`.
+        org_id: OrganizationId,
+        #[command(flatten)]
+        server: ServerArgs,
     },
     /// List the organizations that the token can see.
-    List {
-        #[command(flatten)]
-        connection: ConnectionArgs,
-        #[command(flatten)]
-        format: FormatArgs,
-    },
+    List(ServerArgs),
 }
 
 /// Commands about tokens.
@@ -38,8 +38,6 @@ pub(crate) enum OrgCommand {
 pub(crate) enum TokenCommand {
     /// Make a token and print it. It cannot be shown again.
     Create {
-        #[command(flatten)]
-        org: OrgArgs,
         /// What it may do.
         #[arg(long, value_enum, default_value_t = RoleArg::Member)]
         role: RoleArg,
@@ -47,19 +45,10 @@ pub(crate) enum TokenCommand {
         #[arg(long)]
         name: Option<String>,
         #[command(flatten)]
-        connection: ConnectionArgs,
-        #[command(flatten)]
-        format: FormatArgs,
+        within: OrgArgs,
     },
     /// List the tokens of an organization.
-    List {
-        #[command(flatten)]
-        org: OrgArgs,
-        #[command(flatten)]
-        connection: ConnectionArgs,
-        #[command(flatten)]
-        format: FormatArgs,
-    },
+    List(OrgArgs),
     /// Give a token another role.
     Role {
         /// The token's public name, `tok_…`.
@@ -68,18 +57,14 @@ pub(crate) enum TokenCommand {
         #[arg(value_enum)]
         role: RoleArg,
         #[command(flatten)]
-        org: OrgArgs,
-        #[command(flatten)]
-        connection: ConnectionArgs,
+        within: OrgArgs,
     },
     /// Take a token back.
     Revoke {
         /// The token's public name, `tok_…`.
         token_id: TokenId,
         #[command(flatten)]
-        org: OrgArgs,
-        #[command(flatten)]
-        connection: ConnectionArgs,
+        within: OrgArgs,
     },
 }
 
@@ -108,24 +93,13 @@ impl From<RoleArg> for hayloft_model::Role {
 #[derive(Debug, Subcommand)]
 pub(crate) enum CacheCommand {
     /// Show what counts for an organization.
-    Show(CacheArgs),
+    Show(OrgArgs),
     /// Keep results.
-    On(CacheArgs),
+    On(OrgArgs),
     /// Keep none.
-    Off(CacheArgs),
+    Off(OrgArgs),
     /// Leave it to the operator.
-    Default(CacheArgs),
-}
-
-/// Flags of `cache`.
-#[derive(Debug, Args)]
-pub(crate) struct CacheArgs {
-    #[command(flatten)]
-    pub(crate) org: OrgArgs,
-    #[command(flatten)]
-    pub(crate) connection: ConnectionArgs,
-    #[command(flatten)]
-    pub(crate) format: FormatArgs,
+    Default(OrgArgs),
 }
 
 /// Commands about the audit trail.
@@ -145,7 +119,5 @@ pub(crate) struct AuditListArgs {
     #[arg(long, value_name = "ENTRIES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) limit: u32,
     #[command(flatten)]
-    pub(crate) connection: ConnectionArgs,
-    #[command(flatten)]
-    pub(crate) format: FormatArgs,
+    pub(crate) server: ServerArgs,
 }

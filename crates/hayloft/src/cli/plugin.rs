@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use hayloft_model::PluginId;
 
 use super::settings::SettingsArgs;
-use super::shared::{ConnectionArgs, FormatArgs, OrgArgs};
+use super::shared::{FormatArgs, OrgArgs, PluginArgs};
 
 /// Commands about plugins.
 #[derive(Debug, Subcommand)]
@@ -17,17 +16,11 @@ pub(crate) enum PluginCommand {
     Install(InstallArgs),
     /// Remove a plugin that the organization uploaded. Its settings stay.
     Uninstall {
-        /// The plugin's id.
-        plugin: PluginId,
-        #[command(flatten)]
-        org: OrgArgs,
         /// Delete its settings and credentials too, and what it kept, for good.
         #[arg(long)]
         purge: bool,
         #[command(flatten)]
-        connection: ConnectionArgs,
-        #[command(flatten)]
-        format: FormatArgs,
+        of: PluginArgs,
     },
     /// Pack a plugin's folder into one file. The same files always give the same bytes.
     Pack {
@@ -38,65 +31,30 @@ pub(crate) enum PluginCommand {
         to: Option<PathBuf>,
     },
     /// List the plugins that an organization can have.
-    List {
-        #[command(flatten)]
-        org: OrgArgs,
-        #[command(flatten)]
-        connection: ConnectionArgs,
-        #[command(flatten)]
-        format: FormatArgs,
-    },
+    List(OrgArgs),
     /// Show a plugin with its settings (secrets masked) and its state.
-    Get {
-        /// The plugin's id.
-        plugin: PluginId,
-        #[command(flatten)]
-        org: OrgArgs,
-        #[command(flatten)]
-        connection: ConnectionArgs,
-        #[command(flatten)]
-        format: FormatArgs,
-    },
+    Get(PluginArgs),
     /// Switch a plugin on, and give it settings and credentials.
     Enable(EnableArgs),
     /// Switch a plugin off. Its settings stay.
     Disable {
-        /// The plugin's id.
-        plugin: PluginId,
-        #[command(flatten)]
-        org: OrgArgs,
         /// Delete its settings and credentials too, for good.
         #[arg(long)]
         purge: bool,
         #[command(flatten)]
-        connection: ConnectionArgs,
-        #[command(flatten)]
-        format: FormatArgs,
+        of: PluginArgs,
     },
     /// Start a plugin anew. One that is held back because it crashed too often is released.
-    Restart {
-        /// The plugin's id.
-        plugin: PluginId,
-        #[command(flatten)]
-        org: OrgArgs,
-        #[command(flatten)]
-        connection: ConnectionArgs,
-        #[command(flatten)]
-        format: FormatArgs,
-    },
+    Restart(PluginArgs),
+    /// End a plugin's worker once its calls have ended. It stays switched on: the next call starts it again.
+    Stop(PluginArgs),
     /// Show what a plugin may do, and what it asks for beyond that.
     Permissions {
-        /// The plugin's id.
-        plugin: PluginId,
-        #[command(flatten)]
-        org: OrgArgs,
         /// Grant all that it asks for now.
         #[arg(long)]
         grant: bool,
         #[command(flatten)]
-        connection: ConnectionArgs,
-        #[command(flatten)]
-        format: FormatArgs,
+        of: PluginArgs,
     },
     /// Call a tool and print its result. The exit code is 1 when the tool says no.
     Call {
@@ -106,48 +64,19 @@ pub(crate) enum PluginCommand {
         #[arg(value_name = "JSON", default_value = "{}")]
         arguments: String,
         #[command(flatten)]
-        org: OrgArgs,
-        #[command(flatten)]
-        connection: ConnectionArgs,
-        /// Print the whole result as JSON instead of its text.
-        #[command(flatten)]
-        format: FormatArgs,
+        within: OrgArgs,
     },
     /// Tell whether a plugin is well, without starting it. The exit code is 1 when it is not.
-    Health {
-        /// The plugin's id.
-        plugin: PluginId,
-        #[command(flatten)]
-        org: OrgArgs,
-        #[command(flatten)]
-        connection: ConnectionArgs,
-        #[command(flatten)]
-        format: FormatArgs,
-    },
+    Health(PluginArgs),
     /// Show how much a plugin's tools were used, how long calls took, and how many broke.
-    Statistics {
-        /// The plugin's id.
-        plugin: PluginId,
-        #[command(flatten)]
-        org: OrgArgs,
-        #[command(flatten)]
-        connection: ConnectionArgs,
-        #[command(flatten)]
-        format: FormatArgs,
-    },
+    Statistics(PluginArgs),
     /// Print what a plugin's workers wrote last.
     Logs {
-        /// The plugin's id.
-        plugin: PluginId,
-        #[command(flatten)]
-        org: OrgArgs,
         /// How many lines.
         #[arg(long, value_name = "LINES", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
         tail: u32,
         #[command(flatten)]
-        connection: ConnectionArgs,
-        #[command(flatten)]
-        format: FormatArgs,
+        of: PluginArgs,
     },
 }
 
@@ -173,8 +102,6 @@ pub(crate) struct InstallArgs {
     /// The archive that `plugin pack` or `npm pack` made, a `.zip`, or the plugin's folder.
     #[arg(value_name = "FILE|DIR")]
     pub(crate) plugin: PathBuf,
-    #[command(flatten)]
-    pub(crate) org: OrgArgs,
     /// Switch it on, and wait until it is installed.
     #[arg(long)]
     pub(crate) enable: bool,
@@ -182,18 +109,12 @@ pub(crate) struct InstallArgs {
     #[arg(long)]
     pub(crate) allow_downgrade: bool,
     #[command(flatten)]
-    pub(crate) connection: ConnectionArgs,
-    #[command(flatten)]
-    pub(crate) format: FormatArgs,
+    pub(crate) within: OrgArgs,
 }
 
 /// Flags of `plugin enable`.
 #[derive(Debug, Args)]
 pub(crate) struct EnableArgs {
-    /// The plugin's id.
-    pub(crate) plugin: PluginId,
-    #[command(flatten)]
-    pub(crate) org: OrgArgs,
     /// A setting; may be repeated. The value is JSON if it reads as such, else text.
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     pub(crate) settings: Vec<String>,
@@ -207,7 +128,5 @@ pub(crate) struct EnableArgs {
     #[arg(long = "credential", value_name = "NAME=VALUE", requires = "auth")]
     pub(crate) credentials: Vec<String>,
     #[command(flatten)]
-    pub(crate) connection: ConnectionArgs,
-    #[command(flatten)]
-    pub(crate) format: FormatArgs,
+    pub(crate) of: PluginArgs,
 }

@@ -7,13 +7,13 @@ use clap::Args;
 use hayloft_sandbox::Tier;
 use hayloft_server::{AddressRange, PublicUrl};
 
-use crate::config::{Flag, LogFormat};
+use crate::config::{Flag, LogFormat, listen_address};
 
 /// Flags that are settings.
 #[derive(Debug, Default, Args)]
 pub(crate) struct SettingsArgs {
     /// The address to listen on; port 0 takes a free one [default: 127.0.0.1:3001]
-    #[arg(long, value_name = "ADDRESS", value_parser = checked::<std::net::SocketAddr>)]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(crate) listen: Option<String>,
     /// The folder that Hayloft has for itself [default: ./data]
     #[arg(long, value_name = "FOLDER")]
@@ -68,6 +68,11 @@ impl SettingsArgs {
         flags.retain(|flag| !flag.values.is_empty());
         flags
     }
+}
+
+/// As [`checked`], for an address with its port.
+fn address(text: &str) -> Result<String, String> {
+    listen_address(text).map(|_| text.to_owned())
 }
 
 /// Checks a value where it is written, and keeps it as text for the merge with the other sources.

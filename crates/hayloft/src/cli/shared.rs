@@ -1,13 +1,34 @@
-//! Flags that many commands have.
+//! What many commands take.
 
 use clap::Args;
+use hayloft_model::PluginId;
 
-/// Which organization.
+/// A plugin of an organization.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PluginArgs {
+    /// The plugin's id.
+    pub(crate) plugin: PluginId,
+    #[command(flatten)]
+    pub(crate) within: OrgArgs,
+}
+
+/// An organization on a server.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct OrgArgs {
     /// The organization's id or name; may be left out when the token sees only one
     #[arg(long, value_name = "ORG")]
     pub(crate) org: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+/// A server, and how its answer is printed.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ServerArgs {
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
 }
 
 /// How to reach the server.

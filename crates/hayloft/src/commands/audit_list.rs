@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::Context;
-use crate::cli::{AuditListArgs, OrgArgs};
+use crate::cli::AuditListArgs;
 use crate::client::segment;
 use crate::failure::Failure;
 use crate::output;
@@ -13,16 +13,16 @@ use crate::output;
 /// # Errors
 /// When the server does not answer or refuses.
 pub(crate) async fn run(context: &Context<'_>, args: AuditListArgs) -> Result<(), Failure> {
-    let client = context.client(&args.connection).await?;
+    let client = context.client(&args.server.connection).await?;
     let trail = match args.org {
         Some(org) => {
-            let organization = client.organization(&OrgArgs { org: Some(org) }).await?;
+            let organization = client.organization(Some(&org)).await?;
             format!("/v1/orgs/{}/audit", segment(&organization))
         }
         None => String::from("/v1/audit"),
     };
     let listed = client.ask(Method::GET, &format!("{trail}?limit={}", args.limit), None).await?;
-    if args.format.json {
+    if args.server.format.json {
         return output::json(&listed);
     }
     let columns = ["at", "actor", "action", "subject", "detail"];

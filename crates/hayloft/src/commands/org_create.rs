@@ -5,7 +5,7 @@ use http::Method;
 use serde_json::json;
 
 use super::{Context, offline};
-use crate::cli::{ConnectionArgs, FormatArgs};
+use crate::cli::ServerArgs;
 use crate::client::Reached;
 use crate::failure::Failure;
 use crate::output;
@@ -14,12 +14,8 @@ use crate::output;
 ///
 /// # Errors
 /// When it is not made.
-pub(crate) async fn run(
-    context: &Context<'_>,
-    name: &str,
-    connection: &ConnectionArgs,
-    format: FormatArgs,
-) -> Result<(), Failure> {
+pub(crate) async fn run(context: &Context<'_>, name: &str, server: &ServerArgs) -> Result<(), Failure> {
+    let ServerArgs { connection, format } = server;
     let made = match context.reach(connection).await? {
         Reached::Server(client) => {
             client.ask(Method::POST, "/v1/orgs", Some(&json!({ "name": name }))).await?

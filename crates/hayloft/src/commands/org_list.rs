@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::Context;
-use crate::cli::{ConnectionArgs, FormatArgs};
+use crate::cli::ServerArgs;
 use crate::failure::Failure;
 use crate::output;
 
@@ -11,13 +11,9 @@ use crate::output;
 ///
 /// # Errors
 /// When the server does not answer or refuses.
-pub(crate) async fn run(
-    context: &Context<'_>,
-    connection: &ConnectionArgs,
-    format: FormatArgs,
-) -> Result<(), Failure> {
-    let listed = context.client(connection).await?.ask(Method::GET, "/v1/orgs", None).await?;
-    if format.json {
+pub(crate) async fn run(context: &Context<'_>, server: &ServerArgs) -> Result<(), Failure> {
+    let listed = context.client(&server.connection).await?.ask(Method::GET, "/v1/orgs", None).await?;
+    if server.format.json {
         return output::json(&listed);
     }
     output::table(["id", "name", "made"], output::rows(&listed, "orgs", ["id", "name", "createdAt"]))

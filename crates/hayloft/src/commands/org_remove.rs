@@ -2,9 +2,10 @@
 
 use hayloft_model::OrganizationId;
 use http::Method;
+use serde_json::json;
 
 use super::Context;
-use crate::cli::ConnectionArgs;
+use crate::cli::ServerArgs;
 use crate::failure::Failure;
 use crate::output;
 
@@ -15,9 +16,12 @@ use crate::output;
 pub(crate) async fn run(
     context: &Context<'_>,
     organization: OrganizationId,
-    connection: &ConnectionArgs,
+    server: &ServerArgs,
 ) -> Result<(), Failure> {
-    let client = context.client(connection).await?;
+    let client = context.client(&server.connection).await?;
     client.ask(Method::DELETE, &format!("/v1/orgs/{organization}"), None).await?;
+    if server.format.json {
+        return output::json(&json!({ "id": organization, "removed": true }));
+    }
     output::line(format_args!("removed {organization}"))
 }

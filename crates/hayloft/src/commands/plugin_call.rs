@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::plugin_enable::{json_object, text_or_stdin};
-use crate::cli::{ConnectionArgs, FormatArgs, OrgArgs};
+use crate::cli::OrgArgs;
 use crate::client::segment;
 use crate::failure::Failure;
 use crate::output;
@@ -19,17 +19,14 @@ use crate::output;
 pub(crate) async fn run(
     context: &Context<'_>,
     tool: &str,
-    org: &OrgArgs,
     arguments: &str,
-    connection: &ConnectionArgs,
-    format: FormatArgs,
+    within: &OrgArgs,
 ) -> Result<ExitCode, Failure> {
     let arguments = json_object("JSON", &text_or_stdin(arguments)?)?;
-    let client = context.client(connection).await?;
-    let organization = client.organization(org).await?;
-    let path = format!("/v1/orgs/{}/tools/{}/call", segment(&organization), segment(tool));
-    let result = client.ask(Method::POST, &path, Some(&json!({ "arguments": arguments }))).await?;
-    if format.json {
+    let organization = context.organization(within).await?;
+    let (below, wish) = (format!("/tools/{}/call", segment(tool)), json!({ "arguments": arguments }));
+    let result = organization.ask(Method::POST, &below, Some(&wish)).await?;
+    if within.server.format.json {
         output::json(&result)?;
     } else {
         for block in result["content"].as_array().into_iter().flatten() {

@@ -71,9 +71,12 @@ fn print(report: &Report, tried: Option<&Tried>, format: FormatArgs) -> Result<(
     if let Some(registration) = &tried.registration {
         let rows = differences::registered(registration);
         match rows.is_empty() {
-            true => output::line("it registers nothing")?,
+            true => output::line("it registers nothing before an organization has it")?,
             false => output::table(["registers", "", ""], rows)?,
         }
+    }
+    if tried.problems.is_empty() {
+        return Ok(());
     }
     output::line(output::plain(tried.problems.to_string().trim_end()))
 }

@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 
 use super::{Context, plugin_get};
 use crate::cli::EnableArgs;
-use crate::client::segment;
 use crate::failure::Failure;
 
 /// Switches a plugin on, with settings and credentials if some are given.
@@ -27,10 +26,8 @@ pub(crate) async fn run(context: &Context<'_>, args: EnableArgs) -> Result<(), F
         let credentials = pairs("--credential", &args.credentials, |text| Value::String(text.to_owned()))?;
         wish["auth"] = json!({ "methodId": method, "credentials": credentials });
     }
-    let client = context.client(&args.connection).await?;
-    let organization = client.organization(&args.org).await?;
-    let path = format!("/v1/orgs/{}/plugins/{}", segment(&organization), segment(args.plugin.as_str()));
-    plugin_get::print(&client.ask(Method::PUT, &path, Some(&wish)).await?, args.format)
+    let shown = context.plugin(&args.of).await?.ask(Method::PUT, "", Some(&wish)).await?;
+    plugin_get::print(&shown, args.of.within.server.format)
 }
 
 /// `NAME=VALUE` pairs as an object.
@@ -55,11 +52,12 @@ fn read_value(text: &str) -> Value {
 
 /// A JSON object from a flag.
 pub(super) fn json_object(flag: &str, text: &str) -> Result<Map<String, Value>, Failure> {
-    match serde_json::from_str(text) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(Failure::wrong_use(format!("`{flag}` takes a JSON object"))),
-        Err(error) => Err(Failure::wrong_use(format!("`{flag}` takes a JSON object: {error}"))),
-    }
+    let wrong = match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => return Ok(object),
+        Ok(_) => format!("`{flag}` takes a JSON object"),
+        Err(error) => format!("`{flag}` takes a JSON object: {error}"),
+    };
+    Err(Failure::wrong_use(wrong).hint(r#"write it like `'{"name": "Ada"}'`"#))
 }
 
 /// The text itself, or standard input for `-`.

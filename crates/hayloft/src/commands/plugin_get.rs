@@ -1,12 +1,9 @@
 //! `hayloft plugin get`
 
-use hayloft_model::PluginId;
-use http::Method;
 use serde_json::Value;
 
 use super::Context;
-use crate::cli::{ConnectionArgs, FormatArgs, OrgArgs};
-use crate::client::segment;
+use crate::cli::{FormatArgs, PluginArgs};
 use crate::failure::Failure;
 use crate::output;
 
@@ -14,17 +11,8 @@ use crate::output;
 ///
 /// # Errors
 /// When the server does not answer or refuses.
-pub(crate) async fn run(
-    context: &Context<'_>,
-    plugin: &PluginId,
-    org: &OrgArgs,
-    connection: &ConnectionArgs,
-    format: FormatArgs,
-) -> Result<(), Failure> {
-    let client = context.client(connection).await?;
-    let organization = client.organization(org).await?;
-    let path = format!("/v1/orgs/{}/plugins/{}", segment(&organization), segment(plugin.as_str()));
-    print(&client.ask(Method::GET, &path, None).await?, format)
+pub(crate) async fn run(context: &Context<'_>, of: &PluginArgs) -> Result<(), Failure> {
+    print(&context.plugin(of).await?.get("").await?, of.within.server.format)
 }
 
 /// Prints a plugin: what a person asks first, then its settings.
@@ -48,6 +36,7 @@ pub(super) fn print(plugin: &Value, format: FormatArgs) -> Result<(), Failure> {
     ] {
         rows.push([label.to_owned(), output::text(plugin, member)]);
     }
+    rows.retain(|[_, value]| !value.is_empty());
     // A plugin without auth methods is asked too, and what it says then is nothing that a person gave.
     if let Some(auth) = plugin["auth"].as_object()
         && (!plugin["auth"]["methodId"].is_null() || plugin["auth"]["valid"] == false)

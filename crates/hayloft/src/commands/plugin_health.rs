@@ -2,12 +2,8 @@
 
 use std::process::ExitCode;
 
-use hayloft_model::PluginId;
-use http::Method;
-
 use super::Context;
-use crate::cli::{ConnectionArgs, FormatArgs, OrgArgs};
-use crate::client::segment;
+use crate::cli::PluginArgs;
 use crate::failure::Failure;
 use crate::output;
 
@@ -15,18 +11,9 @@ use crate::output;
 ///
 /// # Errors
 /// When the server does not answer or refuses.
-pub(crate) async fn run(
-    context: &Context<'_>,
-    plugin: &PluginId,
-    org: &OrgArgs,
-    connection: &ConnectionArgs,
-    format: FormatArgs,
-) -> Result<ExitCode, Failure> {
-    let client = context.client(connection).await?;
-    let organization = client.organization(org).await?;
-    let path = format!("/v1/orgs/{}/plugins/{}/health", segment(&organization), segment(plugin.as_str()));
-    let health = client.ask(Method::GET, &path, None).await?;
-    if format.json {
+pub(crate) async fn run(context: &Context<'_>, of: &PluginArgs) -> Result<ExitCode, Failure> {
+    let health = context.plugin(of).await?.get("/health").await?;
+    if of.within.server.format.json {
         output::json(&health)?;
     } else {
         let line = format!("{}: {}", output::text(&health, "status"), output::text(&health, "message"));

@@ -1,6 +1,5 @@
 //! `hayloft plugin install`
 
-use std::convert::Infallible;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
@@ -13,17 +12,15 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use super::{Context, plugin_get};
-use crate::cli::{FormatArgs, InstallArgs};
-use crate::client::{Client, segment};
+use crate::cli::{FormatArgs, InstallArgs, ServerArgs};
 use crate::failure::Failure;
 use crate::output;
+use crate::place::Place;
 use crate::progress::{Progress, note};
 
-/// How long to wait before a stream of events that broke off, or had nothing to tell yet, is asked for again.
+/// How long to wait before a stream of events that broke off, or had nothing to tell yet, is asked for again, and between
+/// two looks at the plugin's state.
 const PAUSE: Duration = Duration::from_millis(300);
-
-/// How many streams are asked for before the plugin's own state is all that is waited for.
-const MOST_STREAMS: u32 = 1000;
 
 /// Uploads a plugin, and switches it on if that is asked for.
 ///
@@ -32,10 +29,11 @@ const MOST_STREAMS: u32 = 1000;
 pub(crate) async fn run(context: &Context<'_>, args: InstallArgs) -> Result<ExitCode, Failure> {
     let packed = packed(&args.plugin)?;
     let archive = packed.as_ref().map_or(args.plugin.as_path(), |packed| packed.path());
-    let client = context.client(&args.connection).await?;
-    let organization = client.organization(&args.org).await?;
-    let size =
-        archive.metadata().map_err(|error| Failure::caused("failed to read the archive", &error))?.len();
+    let unreadable = |error| Failure::caused(format!("failed to read `{}`", args.plugin.display()), &error);
+    let size = archive.metadata().map_err(unreadable)?.len();
+    let ServerArgs { connection, format } = args.within.server;
+    let client = context.client(&connection).await?;
+    let organization = client.organization(args.within.org.as_deref()).await?;
     let progress = Progress::of_bytes(size, "uploading", context.environment);
     let moved = progress.clone();
     let path = format!("/v1/plugins/upload?allowDowngrade={}", args.allow_downgrade);
@@ -53,22 +51,22 @@ pub(crate) async fn run(context: &Context<'_>, args: InstallArgs) -> Result<Exit
     let plugin = text(&uploaded, "pluginId");
     let verb = if uploaded["unchanged"] == true { "is there already" } else { "was uploaded" };
     note(&format!("{plugin} {} {verb}", text(&uploaded, "version")));
-    let path = format!("/v1/orgs/{}/plugins/{}", segment(&organization), segment(&plugin));
+    let place = Place::organization(client, &organization).plugin(&plugin);
     let was_enabled = uploaded["plugin"]["enabled"] == true;
     if !args.enable && !was_enabled {
-        return shown(&uploaded["plugin"], &uploaded, args.format);
+        return shown(&uploaded["plugin"], &uploaded, format);
     }
     let progress = Progress::of_steps("installing", context.environment);
-    let follower = Follower { client: &client, path: &path, progress };
+    let follower = Follower { place: &place, progress };
     // The installation is followed while the server is asked, and further on where its answer does not wait for it.
     let asked = async {
         match args.enable {
-            true => client.ask(Method::PUT, &path, Some(&json!({ "enabled": true }))).await.map(drop),
+            true => place.ask(Method::PUT, "", Some(&json!({ "enabled": true }))).await.map(drop),
             false => Ok(()),
         }
     };
     let settled = follower.until_settled(asked, text(&uploaded, "version")).await?;
-    let code = shown(&settled, &uploaded, args.format)?;
+    let code = shown(&settled, &uploaded, format)?;
     match settled["state"].as_str() {
         Some("failed") => Err(Failure::new(format!(
             "the plugin was uploaded, and cannot be switched on: {}",
@@ -108,8 +106,7 @@ fn shown(plugin: &Value, uploaded: &Value, format: FormatArgs) -> Result<ExitCod
 
 /// Tells how an installation goes.
 struct Follower<'a> {
-    client: &'a Client,
-    path: &'a str,
+    place: &'a Place,
     progress: Progress,
 }
 
@@ -122,17 +119,17 @@ impl Follower<'_> {
     ) -> Result<Value, Failure> {
         let told = async {
             let mut last = None;
-            for _ in 0..MOST_STREAMS {
-                self.follow(&mut last).await?;
+            loop {
+                if let Err(failure) = self.follow(&mut last).await {
+                    return failure;
+                }
                 tokio::time::sleep(PAUSE).await;
             }
-            // Without its events an installation can still be waited for.
-            std::future::pending::<Result<Infallible, Failure>>().await
         };
         let asked = async {
             asked.await?;
             loop {
-                let plugin = self.client.ask(Method::GET, self.path, None).await?;
+                let plugin = self.place.get("").await?;
                 let is_waiting = matches!(plugin["state"].as_str(), Some("installing" | "starting"))
                     || !plugin["upgradingTo"].is_null();
                 let is_old = text(&plugin, "version") != version && !is_refused(&plugin);
@@ -144,10 +141,7 @@ impl Follower<'_> {
         };
         let settled = tokio::select! {
             settled = asked => settled,
-            failed = told => match failed {
-                Ok(never) => match never {},
-                Err(failure) => Err(failure),
-            },
+            failure = told => Err(failure),
         };
         self.progress.end();
         settled
@@ -155,8 +149,7 @@ impl Follower<'_> {
 
     /// Shows what a stream of events tells, from the last one on that was shown.
     async fn follow(&self, last: &mut Option<String>) -> Result<(), Failure> {
-        let path = format!("{}/installation/events", self.path);
-        let mut events = self.client.listen(&path, last.as_deref()).await?;
+        let mut events = self.place.listen("/installation/events", last.as_deref()).await?;
         while let Some(event) = events.next().await? {
             *last = Some(event.id);
             match event.name.as_str() {

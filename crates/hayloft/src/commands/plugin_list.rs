@@ -1,10 +1,7 @@
 //! `hayloft plugin list`
 
-use http::Method;
-
 use super::Context;
-use crate::cli::{ConnectionArgs, FormatArgs, OrgArgs};
-use crate::client::segment;
+use crate::cli::OrgArgs;
 use crate::failure::Failure;
 use crate::output;
 
@@ -12,17 +9,9 @@ use crate::output;
 ///
 /// # Errors
 /// When the server does not answer or refuses.
-pub(crate) async fn run(
-    context: &Context<'_>,
-    org: &OrgArgs,
-    connection: &ConnectionArgs,
-    format: FormatArgs,
-) -> Result<(), Failure> {
-    let client = context.client(connection).await?;
-    let organization = client.organization(org).await?;
-    let listed =
-        client.ask(Method::GET, &format!("/v1/orgs/{}/plugins", segment(&organization)), None).await?;
-    if format.json {
+pub(crate) async fn run(context: &Context<'_>, within: &OrgArgs) -> Result<(), Failure> {
+    let listed = context.organization(within).await?.get("/plugins").await?;
+    if within.server.format.json {
         return output::json(&listed);
     }
     let rows = output::rows(&listed, "plugins", ["id", "name", "version", "state", "lastError"]);

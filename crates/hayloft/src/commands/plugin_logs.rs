@@ -1,11 +1,7 @@
 //! `hayloft plugin logs`
 
-use hayloft_model::PluginId;
-use http::Method;
-
 use super::Context;
-use crate::cli::{ConnectionArgs, FormatArgs, OrgArgs};
-use crate::client::segment;
+use crate::cli::PluginArgs;
 use crate::failure::Failure;
 use crate::output;
 
@@ -13,20 +9,9 @@ use crate::output;
 ///
 /// # Errors
 /// When the server does not answer or refuses.
-pub(crate) async fn run(
-    context: &Context<'_>,
-    plugin: &PluginId,
-    org: &OrgArgs,
-    tail: u32,
-    connection: &ConnectionArgs,
-    format: FormatArgs,
-) -> Result<(), Failure> {
-    let client = context.client(connection).await?;
-    let organization = client.organization(org).await?;
-    let (organization, plugin) = (segment(&organization), segment(plugin.as_str()));
-    let path = format!("/v1/orgs/{organization}/plugins/{plugin}/logs?tail={tail}");
-    let shown = client.ask(Method::GET, &path, None).await?;
-    if format.json {
+pub(crate) async fn run(context: &Context<'_>, tail: u32, of: &PluginArgs) -> Result<(), Failure> {
+    let shown = context.plugin(of).await?.get(&format!("/logs?tail={tail}")).await?;
+    if of.within.server.format.json {
         return output::json(&shown);
     }
     for [at, level, stream, message, meta] in

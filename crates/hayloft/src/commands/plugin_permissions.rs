@@ -1,12 +1,10 @@
 //! `hayloft plugin permissions`
 
-use hayloft_model::PluginId;
 use http::Method;
 use serde_json::{Value, json};
 
 use super::Context;
-use crate::cli::{ConnectionArgs, FormatArgs, OrgArgs};
-use crate::client::segment;
+use crate::cli::{FormatArgs, PluginArgs};
 use crate::failure::Failure;
 use crate::output;
 
@@ -14,24 +12,15 @@ use crate::output;
 ///
 /// # Errors
 /// When the server does not answer or refuses.
-pub(crate) async fn run(
-    context: &Context<'_>,
-    plugin: &PluginId,
-    org: &OrgArgs,
-    grant: bool,
-    connection: &ConnectionArgs,
-    format: FormatArgs,
-) -> Result<(), Failure> {
-    let client = context.client(connection).await?;
-    let organization = client.organization(org).await?;
-    let path = format!("/v1/orgs/{}/plugins/{}", segment(&organization), segment(plugin.as_str()));
-    let mut shown = client.ask(Method::GET, &path, None).await?;
+pub(crate) async fn run(context: &Context<'_>, grant: bool, of: &PluginArgs) -> Result<(), Failure> {
+    let plugin = context.plugin(of).await?;
+    let mut shown = plugin.get("").await?;
     let asked = shown["pendingPermissions"].clone();
     if grant && asked.as_array().is_some_and(|asked| !asked.is_empty()) {
         let wish = json!({ "permissions": asked });
-        shown = client.ask(Method::POST, &format!("{path}/permissions"), Some(&wish)).await?;
+        shown = plugin.ask(Method::POST, "/permissions", Some(&wish)).await?;
     }
-    print(&shown, format)
+    print(&shown, of.within.server.format)
 }
 
 fn print(plugin: &Value, format: FormatArgs) -> Result<(), Failure> {

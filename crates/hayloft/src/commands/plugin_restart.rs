@@ -1,27 +1,16 @@
 //! `hayloft plugin restart`
 
-use hayloft_model::PluginId;
 use http::Method;
 
 use super::{Context, plugin_get};
-use crate::cli::{ConnectionArgs, FormatArgs, OrgArgs};
-use crate::client::segment;
+use crate::cli::PluginArgs;
 use crate::failure::Failure;
 
 /// Starts a plugin anew, also one that is held back because it crashed too often.
 ///
 /// # Errors
 /// When the server does not answer or refuses.
-pub(crate) async fn run(
-    context: &Context<'_>,
-    plugin: &PluginId,
-    org: &OrgArgs,
-    connection: &ConnectionArgs,
-    format: FormatArgs,
-) -> Result<(), Failure> {
-    let client = context.client(connection).await?;
-    let organization = client.organization(org).await?;
-    let path = format!("/v1/orgs/{}/plugins/{}/restart", segment(&organization), segment(plugin.as_str()));
-    let shown = client.ask(Method::POST, &path, None).await?;
-    plugin_get::print(&shown, format)
+pub(crate) async fn run(context: &Context<'_>, of: &PluginArgs) -> Result<(), Failure> {
+    let shown = context.plugin(of).await?.ask(Method::POST, "/restart", None).await?;
+    plugin_get::print(&shown, of.within.server.format)
 }

@@ -1,12 +1,9 @@
 //! `hayloft plugin statistics`
 
-use hayloft_model::PluginId;
-use http::Method;
 use serde_json::Value;
 
 use super::Context;
-use crate::cli::{ConnectionArgs, FormatArgs, OrgArgs};
-use crate::client::segment;
+use crate::cli::PluginArgs;
 use crate::failure::Failure;
 use crate::output;
 
@@ -14,18 +11,9 @@ use crate::output;
 ///
 /// # Errors
 /// When the server does not answer or refuses.
-pub(crate) async fn run(
-    context: &Context<'_>,
-    plugin: &PluginId,
-    org: &OrgArgs,
-    connection: &ConnectionArgs,
-    format: FormatArgs,
-) -> Result<(), Failure> {
-    let client = context.client(connection).await?;
-    let organization = client.organization(org).await?;
-    let path = format!("/v1/orgs/{}/plugins/{}/statistics", segment(&organization), segment(plugin.as_str()));
-    let statistics = client.ask(Method::GET, &path, None).await?;
-    if format.json {
+pub(crate) async fn run(context: &Context<'_>, of: &PluginArgs) -> Result<(), Failure> {
+    let statistics = context.plugin(of).await?.get("/statistics").await?;
+    if of.within.server.format.json {
         return output::json(&statistics);
     }
     let row = |name: String, of: &Value| {

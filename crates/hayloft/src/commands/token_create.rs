@@ -6,10 +6,11 @@ use http::Method;
 use serde_json::json;
 
 use super::{Context, offline};
-use crate::cli::{ConnectionArgs, FormatArgs, OrgArgs, RoleArg};
-use crate::client::{Reached, segment};
+use crate::cli::{OrgArgs, RoleArg, ServerArgs};
+use crate::client::Reached;
 use crate::failure::Failure;
 use crate::output;
+use crate::place::Place;
 
 /// Makes a token and prints it, the only time that it is seen.
 ///
@@ -17,26 +18,24 @@ use crate::output;
 /// When it is not made.
 pub(crate) async fn run(
     context: &Context<'_>,
-    org: &OrgArgs,
     role: RoleArg,
     name: Option<String>,
-    connection: &ConnectionArgs,
-    format: FormatArgs,
+    within: &OrgArgs,
 ) -> Result<(), Failure> {
+    let OrgArgs { org, server: ServerArgs { connection, format } } = within;
     let role = Role::from(role);
     let made = match context.reach(connection).await? {
         Reached::Server(client) => {
-            let organization = client.organization(org).await?;
+            let organization = client.organization(org.as_deref()).await?;
             let mut wish = json!({ "role": role });
             if let Some(name) = name {
                 wish["name"] = name.into();
             }
-            let path = format!("/v1/orgs/{}/tokens", segment(&organization));
-            client.ask(Method::POST, &path, Some(&wish)).await?
+            Place::organization(client, &organization).ask(Method::POST, "/tokens", Some(&wish)).await?
         }
         Reached::Nobody { data_dir } => {
             let organization: OrganizationId =
-                org.org.as_deref().and_then(|id| id.parse().ok()).ok_or_else(|| {
+                org.as_deref().and_then(|id| id.parse().ok()).ok_or_else(|| {
                     Failure::wrong_use("no server is running, so the organization must be named by its id")
                         .hint("name it with `--org org_…`, or start the server with `hayloft serve`")
                 })?;

@@ -2,10 +2,10 @@
 
 use hayloft_model::TokenId;
 use http::Method;
+use serde_json::json;
 
 use super::Context;
-use crate::cli::{ConnectionArgs, OrgArgs};
-use crate::client::segment;
+use crate::cli::OrgArgs;
 use crate::failure::Failure;
 use crate::output;
 
@@ -13,14 +13,11 @@ use crate::output;
 ///
 /// # Errors
 /// When the server does not answer or refuses.
-pub(crate) async fn run(
-    context: &Context<'_>,
-    token: TokenId,
-    org: &OrgArgs,
-    connection: &ConnectionArgs,
-) -> Result<(), Failure> {
-    let client = context.client(connection).await?;
-    let organization = client.organization(org).await?;
-    client.ask(Method::DELETE, &format!("/v1/orgs/{}/tokens/{token}", segment(&organization)), None).await?;
+pub(crate) async fn run(context: &Context<'_>, token: TokenId, within: &OrgArgs) -> Result<(), Failure> {
+    let organization = context.organization(within).await?;
+    organization.ask(Method::DELETE, &format!("/tokens/{token}"), None).await?;
+    if within.server.format.json {
+        return output::json(&json!({ "id": token, "revoked": true }));
+    }
     output::line(format_args!("revoked {token}"))
 }

@@ -5,8 +5,7 @@ use http::Method;
 use serde_json::json;
 
 use super::Context;
-use crate::cli::{ConnectionArgs, OrgArgs, RoleArg};
-use crate::client::segment;
+use crate::cli::{OrgArgs, RoleArg};
 use crate::failure::Failure;
 use crate::output;
 
@@ -18,13 +17,14 @@ pub(crate) async fn run(
     context: &Context<'_>,
     token: TokenId,
     role: RoleArg,
-    org: &OrgArgs,
-    connection: &ConnectionArgs,
+    within: &OrgArgs,
 ) -> Result<(), Failure> {
-    let client = context.client(connection).await?;
-    let organization = client.organization(org).await?;
+    let organization = context.organization(within).await?;
     let role = Role::from(role);
-    let path = format!("/v1/orgs/{}/tokens/{token}", segment(&organization));
-    client.ask(Method::PUT, &path, Some(&json!({ "role": role }))).await?;
+    let wish = json!({ "role": role });
+    organization.ask(Method::PUT, &format!("/tokens/{token}"), Some(&wish)).await?;
+    if within.server.format.json {
+        return output::json(&json!({ "id": token, "role": role }));
+    }
     output::line(format_args!("{token} is {role} now"))
 }

@@ -26,8 +26,11 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("limits.pong", "HAYLOFT_LIMITS_PONG"),
     Setting::new("limits.idle", "HAYLOFT_LIMITS_IDLE"),
     Setting::new("limits.drain", "HAYLOFT_LIMITS_DRAIN"),
+    Setting::new("limits.recycle_drain", "HAYLOFT_LIMITS_RECYCLE_DRAIN"),
     Setting::new("limits.tool_call", "HAYLOFT_LIMITS_TOOL_CALL"),
     Setting::new("limits.tool_call_total", "HAYLOFT_LIMITS_TOOL_CALL_TOTAL"),
+    Setting::new("limits.plugin_rate", "HAYLOFT_LIMITS_PLUGIN_RATE"),
+    Setting::new("limits.plugin_burst", "HAYLOFT_LIMITS_PLUGIN_BURST"),
     Setting::new("limits.calls_at_once", "HAYLOFT_LIMITS_CALLS_AT_ONCE"),
     Setting::new("limits.calls_waiting", "HAYLOFT_LIMITS_CALLS_WAITING"),
     Setting::new("limits.call_wait", "HAYLOFT_LIMITS_CALL_WAIT"),
@@ -134,6 +137,7 @@ impl Limits {
             pong: settings.duration("limits.pong", defaults.pong),
             idle: settings.duration("limits.idle", defaults.idle),
             drain: settings.duration("limits.drain", defaults.drain),
+            recycle_drain: settings.duration("limits.recycle_drain", defaults.recycle_drain),
             ..defaults
         };
         let defaults = HostDeadlines::default();
@@ -145,6 +149,8 @@ impl Limits {
         };
         let defaults = CallLimits::default();
         let calls = CallLimits {
+            rate: settings.count("limits.plugin_rate", defaults.rate),
+            burst: settings.positive("limits.plugin_burst", defaults.burst),
             at_once: settings.positive("limits.calls_at_once", defaults.at_once),
             waiting: settings.count("limits.calls_waiting", defaults.waiting),
             wait: settings.duration("limits.call_wait", defaults.wait),

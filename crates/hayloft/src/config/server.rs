@@ -7,6 +7,14 @@ use hayloft_server::{AddressRange, PublicUrl};
 use super::reader::SettingsReader;
 use super::setting::Setting;
 
+/// An address with its port.
+///
+/// # Errors
+/// What it should look like.
+pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| String::from("must be an address with a port, such as `127.0.0.1:3001`"))
+}
+
 /// The settings of this section.
 pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("server.listen", "HAYLOFT_LISTEN"),
@@ -31,7 +39,7 @@ pub(crate) struct Server {
 impl Server {
     pub(super) fn read(settings: &mut SettingsReader<'_>) -> Self {
         Self {
-            listen: settings.parsed("server.listen", SocketAddr::from(([127, 0, 0, 1], 3001))),
+            listen: settings.address("server.listen", SocketAddr::from(([127, 0, 0, 1], 3001))),
             public_url: settings.optional("server.public_url"),
             allowed_origins: settings.list("server.allowed_origins", &[]),
             trusted_proxies: settings.list("server.trusted_proxies", &[]),

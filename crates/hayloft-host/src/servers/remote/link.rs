@@ -97,6 +97,14 @@ pub(crate) struct Down {
     is_open: bool,
     /// Whether it is tried only because somebody calls.
     is_left_to_calls: bool,
+    /// Whether it is down because of what it is sent as credentials.
+    is_refusal: bool,
+}
+
+impl From<Down> for Failure {
+    fn from(down: Down) -> Self {
+        Self { is_refusal: down.is_refusal, ..Self::passing(down.error) }
+    }
 }
 
 impl Link {
@@ -152,7 +160,8 @@ impl Link {
             asked.get_or_insert(attempts);
             if states.changed().await.is_err() {
                 let error = String::from("the server is no longer one of the plugin");
-                return Err(Down { error, until: Instant::now(), is_open: true, is_left_to_calls: false });
+                let until = Instant::now();
+                return Err(Down { error, until, is_open: true, is_left_to_calls: false, is_refusal: false });
             }
         }
     }
@@ -284,15 +293,15 @@ impl Keeper {
             metrics::counter!("hayloft_mcp_server_failures_total").increment(1);
             tracing::warn!(instance = %self.key, server = %self.id, pause = pause.as_secs_f64(),
                 "an MCP server elsewhere is down: {}", failure.why);
-            let is_open = breaker.is_open();
-            self.end(Phase::Down(Down { error: failure.why, until, is_open, is_left_to_calls }));
+            let (is_open, is_refusal) = (breaker.is_open(), failure.is_refusal);
+            self.end(Phase::Down(Down { error: failure.why, until, is_open, is_left_to_calls, is_refusal }));
         }
     }
 
     /// Reaches the server and tells what it has. Nothing, when the host is gone.
     async fn open(&self) -> Result<Option<Upstream>, Failure> {
         let Some(host) = self.host.upgrade().map(Host) else { return Ok(None) };
-        let reached = host.reach(&self.key, &self.id, &self.server).await;
+        let reached = host.reach(&self.key, &self.id, &self.server, None).await;
         let outcome = if reached.is_ok() { "reached" } else { "failed" };
         metrics::counter!("hayloft_remote_mcp_attempts_total", "outcome" => outcome).increment(1);
         let Reached { upstream, listing } = reached?;

@@ -1,27 +1,20 @@
 //! Reaching a server elsewhere once: which way is tried first, what is sent along, and why it came to nothing.
 
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
 use hayloft_mcp::Upstream;
-use hayloft_mcp::client::remote::{
-    Connector, HeaderSource, HeadersUnavailable, Occasion, Remote, RemoteLimits, RemoteUrl, SecretHeaders,
-};
+use hayloft_mcp::client::remote::{Connector, HeaderSource, Remote, RemoteLimits, RemoteUrl};
 use hayloft_mcp::client::{CallError, CloseReason, OpenError, ToolListing, TransportError};
-use hayloft_model::config::{ConfigValues, Credentials};
-use hayloft_model::plugin::{AuthValue, ServerAuth};
-use hayloft_model::{InstanceKey, Problem, Secret, ServerId};
-use serde_json::Value;
+use hayloft_model::{InstanceKey, Problem, ServerId};
 
 use super::super::connect::remote_kind;
 use super::super::handed::RemoteServer;
 use super::super::outbound::OutboundCaller;
+use super::sign::Signer;
+use crate::Host;
 use crate::observe::upstream_options;
-use crate::{Host, HostInner};
+use crate::plugins::validate_auth::AuthTrial;
 
 /// How long it may take until a server is there and has listed its tools, whatever ways are tried.
 const REACH_WITHIN: Duration = Duration::from_secs(25);
@@ -40,14 +33,16 @@ pub(super) struct Reached {
 
 /// Why a server was not reached. The text is for people and holds no secret.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) why: String,
+pub(crate) struct Failure {
+    pub(crate) why: String,
     pub(super) kind: FailureKind,
+    /// Whether the server refused what it was sent as credentials, or there are none to send.
+    pub(crate) is_refusal: bool,
 }
 
 /// Whether trying again by itself could help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FailureKind {
+pub(crate) enum FailureKind {
     /// It could: servers come back.
     Passing,
     /// Somebody has to change something first.
@@ -56,11 +51,35 @@ pub(super) enum FailureKind {
 
 impl Failure {
     pub(super) fn passing(why: impl Into<String>) -> Self {
-        Self { why: why.into(), kind: FailureKind::Passing }
+        Self { why: why.into(), kind: FailureKind::Passing, is_refusal: false }
     }
 
     pub(super) fn lasting(why: impl Into<String>) -> Self {
-        Self { why: why.into(), kind: FailureKind::Lasting }
+        Self { why: why.into(), kind: FailureKind::Lasting, is_refusal: false }
+    }
+
+    /// The server is there, and did not list its tools.
+    pub(super) fn of_list(error: &CallError) -> Self {
+        let is_refusal = match error {
+            CallError::Transport(error) | CallError::Closed(CloseReason::Transport(error)) => {
+                is_about_credentials(error)
+            }
+            _ => false,
+        };
+        Self { is_refusal, ..Self::passing(format!("failed to list its tools: {error}")) }
+    }
+}
+
+const fn is_about_credentials(error: &TransportError) -> bool {
+    matches!(error, TransportError::Credentials { .. } | TransportError::NoCredentials(_))
+}
+
+fn refuses_credentials(error: &OpenError) -> bool {
+    match error {
+        OpenError::Transport(error) | OpenError::Closed(CloseReason::Transport(error)) => {
+            is_about_credentials(error)
+        }
+        _ => false,
     }
 }
 
@@ -88,7 +107,7 @@ async fn over_any(
     server: &RemoteServer,
 ) -> Result<Reached, Failure> {
     let mut failures = Vec::new();
-    let mut all_lasting = true;
+    let (mut all_lasting, mut is_refusal) = (true, false);
     for kind in &server.transports {
         let Some(remote_kind) = remote_kind(*kind) else { continue };
         let way = Remote {
@@ -105,11 +124,12 @@ async fn over_any(
                 let listed: Result<ToolListing, CallError> = upstream.list_tools().await;
                 return match listed {
                     Ok(listing) => Ok(Reached { upstream, listing }),
-                    Err(error) => Err(Failure::passing(format!("failed to list its tools: {error}"))),
+                    Err(error) => Err(Failure::of_list(&error)),
                 };
             }
             Err(error) => {
                 all_lasting &= kind_of(&error) == FailureKind::Lasting;
+                is_refusal |= refuses_credentials(&error);
                 let is_final = kind_of(&error) == FailureKind::Lasting;
                 failures.push(format!("over {kind}: {error}"));
                 if is_final {
@@ -119,7 +139,7 @@ async fn over_any(
         }
     }
     let kind = if all_lasting { FailureKind::Lasting } else { FailureKind::Passing };
-    Err(Failure { why: failures.join("; "), kind })
+    Err(Failure { why: failures.join("; "), kind, is_refusal })
 }
 
 /// The address of a server elsewhere, as far as it can be judged without asking anybody.
@@ -136,12 +156,14 @@ pub(crate) fn address(url: &str) -> Result<RemoteUrl, Problem> {
 }
 
 impl Host {
-    /// Reaches a server elsewhere, within a time that no server makes longer.
+    /// Reaches a server elsewhere, within a time that no server makes longer: with what the organization saved, or with
+    /// what is only being tried.
     pub(super) async fn reach(
         &self,
         key: &InstanceKey,
         server: &ServerId,
         remote: &RemoteServer,
+        trial: Option<&AuthTrial>,
     ) -> Result<Reached, Failure> {
         let address = address(&remote.url).map_err(|problem| Failure::lasting(problem.message))?;
         let Some(outbound) = &self.outbound else { return Err(Failure::lasting(NO_WAY_OUT)) };
@@ -155,138 +177,11 @@ impl Host {
         };
         let connector =
             outbound.connector(&caller, &address).map_err(|error| Failure::lasting(error.to_string()))?;
-        let signer = Signer {
-            host: self.downgrade(),
-            key: key.clone(),
-            server: remote.clone(),
-            current: RwLock::default(),
-        };
+        let signer = Signer::new(self, key, remote, trial);
         let reached = over_any(connector, &address, Arc::new(signer), remote);
         tokio::time::timeout(REACH_WITHIN, reached).await.unwrap_or_else(|_| {
             Err(Failure::passing(format!("it was not there within {} s", REACH_WITHIN.as_secs())))
         })
-    }
-
-    /// The headers for a server elsewhere at this moment.
-    async fn sign(&self, key: &InstanceKey, server: &RemoteServer) -> Result<SecretHeaders, String> {
-        let mut headers = server.headers.clone();
-        if server.asks_organization() {
-            let given = self.given(key).await?;
-            headers.extend(given.header_for(&server.auth)?);
-        }
-        SecretHeaders::parse(headers.iter().map(|(name, value)| (name.as_str(), value.clone())))
-            .map_err(|problems| problems.to_string())
-    }
-
-    /// What the organization of an instance gave the plugin.
-    async fn given(&self, key: &InstanceKey) -> Result<Given, String> {
-        let plugin = self.plugins.get(key.organization, &key.plugin);
-        let plugin = plugin.ok_or("its plugin is not on this host any more")?;
-        let permitted = self.permitted_of(key).ok_or("its plugin cannot be read")?;
-        let revision = self
-            .instances
-            .get(key)
-            .and_then(|instance| instance.active_revision.or(instance.desired_revision));
-        let saved = match revision {
-            Some(revision) => self.store.configurations().load(key, revision).await.map_err(|error| {
-                tracing::error!(instance = %key, %revision, %error, "failed to read an instance's configuration");
-                String::from("the settings could not be read, for a reason of the host")
-            })?,
-            None => None,
-        };
-        let (mut values, chosen) = saved.map(|saved| (saved.values, saved.credentials)).unwrap_or_default();
-        let registered = self.registered_for(&plugin, key);
-        let registration = registered.map(|registered| registered.registration.clone()).unwrap_or_default();
-        let credentials = self.credentials(&permitted, &registration, chosen.as_ref(), &values);
-        for (name, field) in &registration.config_schema.fields {
-            let of_host = || self.allowed_variable(&permitted, field.env.as_deref()?).map(Value::String);
-            if values.get(name).is_none_or(Value::is_null)
-                && let Some(value) = of_host().or_else(|| field.default.clone())
-            {
-                values.insert(name.clone(), value);
-            }
-        }
-        Ok(Given { values, credentials })
-    }
-}
-
-/// What an organization gave a plugin: its settings, and what it authenticates with.
-#[derive(Default)]
-struct Given {
-    values: ConfigValues,
-    credentials: Option<Credentials>,
-}
-
-impl Given {
-    /// The header that this way of authentication adds, if it adds one.
-    fn header_for(&self, auth: &ServerAuth) -> Result<Option<(String, Secret<String>)>, String> {
-        let authorization = |text: String| Some((String::from("Authorization"), Secret::new(text)));
-        Ok(match auth {
-            ServerAuth::Nothing => None,
-            ServerAuth::Organization => match &self.credentials {
-                None => None,
-                Some(credentials) => text_of(credentials.values.get("accessToken"))
-                    .or_else(|| text_of(credentials.values.get("apiKey")))
-                    .and_then(|token| authorization(format!("Bearer {token}"))),
-            },
-            ServerAuth::Bearer(value) => authorization(format!("Bearer {}", self.value(value)?)),
-            ServerAuth::Key { value, header, prefix } => {
-                Some((header.clone(), Secret::new(format!("{prefix}{}", self.value(value)?))))
-            }
-            ServerAuth::Basic { username, password } => {
-                let pair = STANDARD.encode(format!("{username}:{}", self.value(password)?));
-                authorization(format!("Basic {pair}"))
-            }
-            ServerAuth::Connection => {
-                let credentials = self.credentials.as_ref();
-                let token =
-                    credentials.and_then(|credentials| text_of(credentials.values.get("accessToken")));
-                let token = token.ok_or("the organization has not connected its account (OAuth 2)")?;
-                authorization(format!("Bearer {token}"))
-            }
-        })
-    }
-
-    fn value(&self, value: &AuthValue) -> Result<String, String> {
-        match value {
-            AuthValue::Given(secret) => Ok(secret.expose().clone()),
-            AuthValue::Setting(name) => text_of(self.values.get(name))
-                .ok_or_else(|| format!("the setting `{}` has no value", name.escape_debug())),
-            AuthValue::Credentials => self
-                .credentials
-                .as_ref()
-                .and_then(|credentials| text_of(credentials.values.get("apiKey")))
-                .ok_or_else(|| String::from("the organization has given the plugin no key or token")),
-        }
-    }
-}
-
-fn text_of(value: Option<&Value>) -> Option<String> {
-    value.and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
-}
-
-/// Knows the headers of one server, and asks anew when they are refused.
-struct Signer {
-    host: Weak<HostInner>,
-    key: InstanceKey,
-    server: RemoteServer,
-    current: RwLock<Option<SecretHeaders>>,
-}
-
-impl HeaderSource for Signer {
-    fn headers(&self, occasion: Occasion) -> BoxFuture<'_, Result<SecretHeaders, HeadersUnavailable>> {
-        async move {
-            let known = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
-            if let (Some(known), Occasion::Request) = (known, occasion) {
-                return Ok(known);
-            }
-            let gone = || HeadersUnavailable(String::from("the host is shutting down"));
-            let host = self.host.upgrade().map(Host).ok_or_else(gone)?;
-            let headers = host.sign(&self.key, &self.server).await.map_err(HeadersUnavailable)?;
-            *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(headers.clone());
-            Ok(headers)
-        }
-        .boxed()
     }
 }
 
@@ -294,7 +189,10 @@ impl HeaderSource for Signer {
 mod tests {
     use std::net::SocketAddr;
 
-    use hayloft_model::plugin::McpTransport as Kind;
+    use hayloft_mcp::client::remote::SecretHeaders;
+    use hayloft_model::Secret;
+    use hayloft_model::plugin::{McpTransport as Kind, ServerAuth};
+    use serde_json::Value;
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
     use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::mpsc;
@@ -410,54 +308,6 @@ mod tests {
             "https://\u{ff11}\u{ff12}\u{ff17}.0.0.1/",
         ] {
             assert!(address(url).is_err(), "{url}");
-        }
-    }
-
-    #[test]
-    fn what_the_organization_gave_is_what_the_host_sends() {
-        let values = |pairs: &[(&str, &str)]| -> ConfigValues {
-            pairs.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect()
-        };
-        let credentials = |pairs| Some(Credentials { method_id: "m".into(), values: values(pairs) });
-        let given = |credentials| Given { values: values(&[("token", "t"), ("empty", "")]), credentials };
-        let key = || AuthValue::Credentials;
-        let header = |given: &Given, auth: &ServerAuth| {
-            given
-                .header_for(auth)
-                .map(|header| header.map(|(name, value)| format!("{name}: {}", value.expose())))
-        };
-        let with_key = given(credentials(&[("apiKey", "k")]));
-        for (auth, expected) in [
-            (ServerAuth::Nothing, None),
-            (ServerAuth::Organization, Some("Authorization: Bearer k")),
-            (ServerAuth::Bearer(key()), Some("Authorization: Bearer k")),
-            (ServerAuth::Bearer(AuthValue::Setting("token".into())), Some("Authorization: Bearer t")),
-            (
-                ServerAuth::Key { value: key(), header: "X-Key".into(), prefix: "Token ".into() },
-                Some("X-Key: Token k"),
-            ),
-            (
-                ServerAuth::Basic {
-                    username: "u".into(),
-                    password: AuthValue::Given(Secret::new("p".to_owned())),
-                },
-                Some("Authorization: Basic dTpw"),
-            ),
-        ] {
-            assert_eq!(header(&with_key, &auth), Ok(expected.map(str::to_owned)), "{auth:?}");
-        }
-        let connected = given(credentials(&[("accessToken", "a")]));
-        for auth in [ServerAuth::Connection, ServerAuth::Organization] {
-            assert_eq!(header(&connected, &auth), Ok(Some("Authorization: Bearer a".to_owned())));
-        }
-        let nothing = given(None);
-        assert_eq!(header(&nothing, &ServerAuth::Organization), Ok(None));
-        for (auth, why) in [
-            (ServerAuth::Bearer(key()), "no key or token"),
-            (ServerAuth::Bearer(AuthValue::Setting("empty".into())), "the setting `empty` has no value"),
-            (ServerAuth::Connection, "has not connected its account"),
-        ] {
-            assert!(header(&nothing, &auth).unwrap_err().contains(why), "{auth:?}");
         }
     }
 }

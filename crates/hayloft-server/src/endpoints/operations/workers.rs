@@ -40,7 +40,7 @@ pub(crate) struct WorkerBody {
     in_flight: usize,
     /// How often the instance was started again after a crash.
     restarts: u32,
-    /// Memory in use, in bytes.
+    /// Memory in use when it was measured last, in bytes. Absent until then.
     rss_bytes: Option<u64>,
     /// Processor time that it and all that it started have used so far, in seconds.
     cpu_seconds: Option<f64>,

@@ -62,7 +62,7 @@ async fn answer(slot: &HostSlot, asking: &Asking, call: Call) -> Result<Answer, 
         return Err(TrpcError::other_kind(&path, kind, operation.kind));
     }
     let data = operation.run(slot, asking, input.as_deref()).await?;
-    Ok(Answer::data(data))
+    Ok(Answer::data(data.into()))
 }
 
 #[cfg(test)]
@@ -77,6 +77,6 @@ mod tests {
             let others = &OPERATIONS[index + 1..];
             assert!(others.iter().all(|other| other.name != operation.name && other.path != operation.path));
         }
-        assert_eq!(Answer::data(json!(1)).body, json!({ "result": { "data": 1 } }));
+        assert_eq!(Answer::data(json!(1).into()).body, json!({ "result": { "data": 1 } }).into());
     }
 }

@@ -4,11 +4,11 @@ use chrono::{DateTime, Utc};
 use hayloft_host::{
     AuthView, InstallState, McpServerView, MissingView, PermissionsView, PluginDetail, PluginSummary,
 };
+use hayloft_model::PluginId;
 use hayloft_model::config::ConfigSchema;
 use hayloft_model::plugin::{
     AuthMethod, CronDeclaration, Page, Permissions, RouteDeclaration, UiComponent, UiExtension,
 };
-use hayloft_model::{InstanceState, PluginId};
 use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::Value;
@@ -16,6 +16,10 @@ use utoipa::ToSchema;
 
 use crate::openapi;
 use crate::problem::{ProblemEntry, entries};
+
+mod state;
+
+pub(crate) use state::StateName;
 
 /// A plugin in a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -254,53 +258,6 @@ pub(crate) struct MissingBody {
     label: Option<String>,
 }
 
-/// What an instance is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = InstanceState)]
-pub(crate) enum StateName {
-    /// Not wanted.
-    Disabled,
-    /// Wanted, but a required value or grant is missing.
-    Unconfigured,
-    /// Its package is being installed or built.
-    Installing,
-    /// Wanted and configured; nobody needs it at the moment.
-    Stopped,
-    /// A worker is being started for it.
-    Starting,
-    /// A worker serves.
-    Ready,
-    /// A worker serves, but `onStart` failed.
-    Degraded,
-    /// Its worker ends what it has and then stops.
-    Draining,
-    /// Its worker crashed; the next start waits.
-    Backoff,
-    /// It crashed too often.
-    Quarantined,
-    /// Its package cannot be used.
-    Failed,
-}
-
-impl From<InstanceState> for StateName {
-    fn from(state: InstanceState) -> Self {
-        match state {
-            InstanceState::Disabled => Self::Disabled,
-            InstanceState::Unconfigured => Self::Unconfigured,
-            InstanceState::Installing => Self::Installing,
-            InstanceState::Stopped => Self::Stopped,
-            InstanceState::Starting => Self::Starting,
-            InstanceState::Ready => Self::Ready,
-            InstanceState::Degraded => Self::Degraded,
-            InstanceState::Draining => Self::Draining,
-            InstanceState::Backoff => Self::Backoff,
-            InstanceState::Quarantined => Self::Quarantined,
-            InstanceState::Failed => Self::Failed,
-        }
-    }
-}
-
 impl From<PluginSummary> for SummaryBody {
     fn from(summary: PluginSummary) -> Self {
         Self {
@@ -421,16 +378,7 @@ impl From<MissingView> for MissingBody {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn states_have_the_names_of_the_model() {
-        for state in InstanceState::ALL {
-            assert_eq!(serde_json::to_value(StateName::from(state)).unwrap(), json!(state.as_str()));
-        }
-    }
 
     #[test]
     fn settings_have_components_before_and_after_and_in_ordered_tabs() {

@@ -1,5 +1,7 @@
 //! `POST /v1/orgs/{org}/plugins/{plugin}/restart`
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use hayloft_host::RestartPluginError;
@@ -16,23 +18,35 @@ impl From<RestartPluginError> for ProblemDetails {
         match error {
             RestartPluginError::Denied(denied) => denied.into(),
             RestartPluginError::UnknownPlugin(_) => Self::unknown_plugin(),
-            RestartPluginError::NotEnabled(_) => Self::new(
-                StatusCode::CONFLICT,
-                "plugin-disabled",
-                "The plugin is switched off",
-                "switch the plugin on; that starts it",
-            ),
-            RestartPluginError::Unavailable(ref unavailable) => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "plugin-unavailable",
-                "The plugin does not start",
-                error.to_string(),
-            )
-            .with_reason("unavailable")
-            .with_retry_after(unavailable.retry_after()),
+            RestartPluginError::NotEnabled(_) => switched_off(),
+            RestartPluginError::Unavailable(ref unavailable) => {
+                does_not_start(error.to_string(), unavailable.retry_after())
+            }
             RestartPluginError::Store(error) => Self::internal(&error),
         }
     }
+}
+
+/// The plugin is switched off, so nothing of it can be asked.
+pub(crate) fn switched_off() -> ProblemDetails {
+    ProblemDetails::new(
+        StatusCode::CONFLICT,
+        "plugin-disabled",
+        "The plugin is switched off",
+        "switch the plugin on; that starts it",
+    )
+}
+
+/// What was asked for needs a worker, and none comes up.
+pub(crate) fn does_not_start(why: String, retry_after: Option<Duration>) -> ProblemDetails {
+    ProblemDetails::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "plugin-unavailable",
+        "The plugin does not start",
+        why,
+    )
+    .with_reason("unavailable")
+    .with_retry_after(retry_after)
 }
 
 /// Start a plugin anew.

@@ -142,7 +142,7 @@ fn answered(name: &str, status: u16, mut body: Value) -> Answer {
         Some(_) => StatusCode::INTERNAL_SERVER_ERROR,
         None => StatusCode::OK,
     };
-    Answer { status, body, retry_after: None }
+    Answer { status, body: body.into(), retry_after: None }
 }
 
 /// The caller may be a stranger: it learns the kind of the failure, the log has the rest.
@@ -150,6 +150,9 @@ fn refusal(name: &str, kind: hayloft_host::CallableKind, error: &CallProcedureEr
     match error {
         CallProcedureError::UnknownProcedure => TrpcError::unknown(name),
         CallProcedureError::OtherKind(other) => TrpcError::other_kind(name, kind, other),
+        CallProcedureError::TooMany { retry_after } => {
+            TrpcError::new(Code::TooManyRequests, error.to_string()).retry_after(Some(*retry_after))
+        }
         CallProcedureError::Unavailable(_) => {
             tracing::warn!(name, %error, "failed to have a plugin answer a procedure");
             TrpcError::new(
@@ -223,14 +226,17 @@ mod tests {
     #[test]
     fn a_plugins_answer_keeps_its_words_and_gets_its_name() {
         let answer = answered("plugins.shop.a", 200, json!({ "result": { "data": 1 } }));
-        assert_eq!((answer.status.as_u16(), answer.body), (200, json!({ "result": { "data": 1 } })));
+        let expected = json!({ "result": { "data": 1 } }).into();
+        assert_eq!((answer.status.as_u16(), answer.body), (200, expected));
         let error = json!({ "error": { "message": "no", "code": -32001, "data": { "path": "a", "x": 1 } } });
         for (said, status) in
             [(401, 401), (0, 200), (99, 200), (204, 200), (302, 200), (599, 599), (600, 500)]
         {
             let answer = answered("plugins.shop.a", said, error.clone());
             assert_eq!(answer.status.as_u16(), status, "{said}");
-            assert_eq!(answer.body["error"]["data"], json!({ "path": "plugins.shop.a", "x": 1 }));
+            let mut named = error.clone();
+            named["error"]["data"]["path"] = "plugins.shop.a".into();
+            assert_eq!(answer.body, named.into());
         }
     }
 }

@@ -3,13 +3,14 @@
 
 use hayloft_host::{CallableKind, Host};
 use hayloft_model::config::{ConfigValues, Credentials};
-use hayloft_model::{Caller, OrganizationId, PluginId, Problem};
+use hayloft_model::{Caller, OrganizationId, PluginId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::problem::ProblemDetails;
+use crate::trpc::wire::Written;
 use crate::trpc::{Code, TrpcError};
 
 mod configure;
@@ -26,6 +27,8 @@ mod refresh_mcp_tools;
 mod restart;
 mod shape;
 mod statistics;
+mod stop;
+mod stop_all;
 mod test_connection;
 mod validate_auth;
 
@@ -43,6 +46,8 @@ pub(super) enum Procedure {
     InvokeTool,
     HealthCheck,
     Restart,
+    Stop,
+    StopAll,
     ValidateAuth,
     TestConnection,
     GetMcpTools,
@@ -75,6 +80,8 @@ impl Procedure {
             "plugins.invokeTool" => (Self::InvokeTool, Mutation),
             "plugins.healthCheck" => (Self::HealthCheck, Query),
             "plugins.restart" => (Self::Restart, Mutation),
+            "plugins.stop" => (Self::Stop, Mutation),
+            "plugins.stopAll" => (Self::StopAll, Mutation),
             "plugins.validateAuth" => (Self::ValidateAuth, Mutation),
             "plugins.testConnection" => (Self::TestConnection, Mutation),
             "plugins.getMCPTools" => (Self::GetMcpTools, Query),
@@ -96,26 +103,30 @@ impl Procedure {
     }
 
     /// Answers a call.
-    pub(super) async fn answer(self, asked: Asked<'_>) -> Result<Value, TrpcError> {
-        match self {
+    pub(super) async fn answer(self, asked: Asked<'_>) -> Result<Written, TrpcError> {
+        let answered = match self {
+            // What servers said passes raw.
+            Self::InvokeTool => return invoke_tool::answer(asked).await,
+            Self::GetMcpTools => return get_mcp_tools::answer(asked),
+            Self::RefreshMcpTools => return refresh_mcp_tools::answer(asked).await,
             Self::GetAll => get_all::answer(asked).await,
             Self::Get => get::answer(asked).await,
             Self::Enable => enable::answer(asked).await,
             Self::Disable => disable::answer(asked).await,
             Self::Configure => configure::answer(asked).await,
             Self::GetConfig => get_config::answer(asked).await,
-            Self::InvokeTool => invoke_tool::answer(asked).await,
             Self::HealthCheck => health_check::answer(asked).await,
             Self::Restart => restart::answer(asked).await,
+            Self::Stop => stop::answer(asked).await,
+            Self::StopAll => stop_all::answer(asked).await,
             Self::ValidateAuth => validate_auth::answer(asked).await,
             Self::TestConnection => test_connection::answer(asked).await,
-            Self::GetMcpTools => get_mcp_tools::answer(asked),
-            Self::RefreshMcpTools => refresh_mcp_tools::answer(asked).await,
             Self::GetInstances => get_instances::answer(asked),
             Self::Statistics => statistics::answer(asked).await,
             Self::OAuth(procedure) => oauth::answer(procedure, asked).await,
             Self::Sources => Err(sources::refusal()),
-        }
+        };
+        answered.map(Written::from)
     }
 }
 
@@ -180,12 +191,6 @@ impl From<GivenAuth> for Credentials {
     fn from(given: GivenAuth) -> Self {
         Self { method_id: given.method_id, values: values(given.credentials) }
     }
-}
-
-/// The plugin is switched off, so nothing of it can be asked.
-fn not_enabled(plugin: &PluginId) -> TrpcError {
-    let problem = Problem::error("pluginId", format!("the plugin `{plugin}` is not enabled"));
-    ProblemDetails::invalid(problem.hint("enable it first").into()).into()
 }
 
 #[cfg(test)]

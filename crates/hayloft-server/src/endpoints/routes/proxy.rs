@@ -21,6 +21,7 @@ use tower_http::timeout::TimeoutBody;
 use crate::address::Peer;
 use crate::auth::bearer;
 use crate::auth::organization::{X_ORGANIZATION_ID, path_parameter};
+use crate::endpoints::tools::call::too_many;
 use crate::middleware::response_headers::WrittenByPlugin;
 use crate::problem::{ProblemBody, ProblemDetails, chain};
 use crate::query;
@@ -54,6 +55,9 @@ impl From<ProxyRouteError> for ProblemDetails {
                 r#"Bearer realm="hayloft""#,
                 "the plugin's route is for holders of a token of this organization",
             ),
+            ProxyRouteError::TooMany { retry_after } => {
+                too_many(String::from("the plugin is called faster than this host allows"), Some(retry_after))
+            }
             ProxyRouteError::Unavailable(unavailable) => {
                 tracing::warn!(error = %unavailable, "failed to have a plugin answer a request");
                 Self::new(
@@ -164,6 +168,8 @@ async fn plugin_in_path(parts: &mut Parts, state: &AppState) -> Option<PluginId>
             description = "The body is too large."),
         (status = BAD_GATEWAY, body = ProblemBody, content_type = "application/problem+json",
             description = "The plugin broke."),
+        (status = TOO_MANY_REQUESTS, body = ProblemBody, content_type = "application/problem+json",
+            description = "The plugin is called faster than this host allows; `Retry-After` says when to try again."),
         (status = SERVICE_UNAVAILABLE, body = ProblemBody, content_type = "application/problem+json",
             description = "The plugin cannot serve at the moment."),
         (status = GATEWAY_TIMEOUT, body = ProblemBody, content_type = "application/problem+json",
@@ -253,6 +259,7 @@ mod tests {
             (ProxyRouteError::UnknownRoute { path: "/x".into() }, 404),
             (ProxyRouteError::MethodNotAllowed { allow: vec!["GET"] }, 405),
             (ProxyRouteError::Unauthorized, 401),
+            (ProxyRouteError::TooMany { retry_after: second }, 429),
             (ProxyRouteError::Broken(ProxyError::WorkerGone), 502),
             (ProxyRouteError::Broken(ProxyError::FirstByteTimeout { after: second }), 504),
             (ProxyRouteError::Broken(ProxyError::IdleTimeout { after: second }), 504),

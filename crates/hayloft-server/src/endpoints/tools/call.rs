@@ -90,14 +90,25 @@ fn broke(reason: BreakReason, message: String, retry_after: Option<Duration>) ->
             .with_reason(reason.as_str())
             .with_retry_after(retry_after);
     }
+    if reason == BreakReason::TooMany {
+        return too_many(message, retry_after);
+    }
     let status = match reason {
         BreakReason::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        BreakReason::TooMany => StatusCode::TOO_MANY_REQUESTS,
         BreakReason::Unavailable | BreakReason::Quarantined | BreakReason::Overloaded => {
             StatusCode::SERVICE_UNAVAILABLE
         }
         BreakReason::Crashed | BreakReason::TooLarge | BreakReason::Failed => StatusCode::BAD_GATEWAY,
     };
     broke_with(status, reason.as_str(), message, retry_after)
+}
+
+/// The plugin is called faster than it may be.
+pub(crate) fn too_many(message: String, retry_after: Option<Duration>) -> ProblemDetails {
+    ProblemDetails::new(StatusCode::TOO_MANY_REQUESTS, "too-many-calls", "Too many calls", message)
+        .with_reason(BreakReason::TooMany.as_str())
+        .with_retry_after(retry_after)
 }
 
 fn broke_with(
@@ -181,6 +192,8 @@ pub(crate) struct ResultShape {
         (status = OK, body = ResultShape, description = "The result; `isError` in it means that the tool says no."),
         (status = BAD_GATEWAY, body = ProblemBody, content_type = "application/problem+json",
             description = "The plugin broke (`reason`), or its server answered with an error (`code`)."),
+        (status = TOO_MANY_REQUESTS, body = ProblemBody, content_type = "application/problem+json",
+            description = "The plugin is called faster than this host allows; `Retry-After` says when to try again."),
         (status = SERVICE_UNAVAILABLE, body = ProblemBody, content_type = "application/problem+json",
             description = "The plugin cannot serve at the moment; `Retry-After` says when to try again, if that helps."),
         (status = GATEWAY_TIMEOUT, body = ProblemBody, content_type = "application/problem+json",
@@ -241,6 +254,7 @@ mod tests {
             (broke(BreakReason::Timeout).into(), 504),
             (broke(BreakReason::Unavailable).into(), 503),
             (broke(BreakReason::Overloaded).into(), 503),
+            (broke(BreakReason::TooMany).into(), 429),
             (broke(BreakReason::Quarantined).into(), 503),
             (ToolFailure::Cancelled.into(), 503),
             (ToolFailure::Internal("canary".into()).into(), 500),

@@ -1,11 +1,11 @@
 //! `plugins.getMCPTools`: the organization's tools, or those of one plugin.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::{Asked, plugin_id as plugin_id_of, shape};
 use crate::problem::ProblemDetails;
 use crate::trpc::TrpcError;
+use crate::trpc::wire::Written;
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -13,7 +13,7 @@ struct Input {
     plugin_id: Option<String>,
 }
 
-pub(super) fn answer(asked: Asked<'_>) -> Result<Value, TrpcError> {
+pub(super) fn answer(asked: Asked<'_>) -> Result<Written, TrpcError> {
     let Input { plugin_id } = asked.optional_input()?;
     let tools = match plugin_id {
         None => asked.host.list_tools(asked.caller, asked.organization).map_err(ProblemDetails::from)?,
@@ -23,5 +23,5 @@ pub(super) fn answer(asked: Asked<'_>) -> Result<Value, TrpcError> {
             tools.map_err(ProblemDetails::from)?.ok_or_else(ProblemDetails::unknown_plugin)?
         }
     };
-    Ok(json!(tools.iter().map(shape::tool).collect::<Vec<_>>()))
+    Written::of(&shape::tools(&tools)?)
 }

@@ -2,12 +2,12 @@
 
 use hayloft_host::CallTool;
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use super::{Asked, plugin_id};
 use crate::problem::ProblemDetails;
+use crate::trpc::wire::Written;
 use crate::trpc::{Code, TrpcError};
 
 #[derive(Deserialize)]
@@ -18,7 +18,7 @@ struct Input {
     arguments: Option<Box<RawValue>>,
 }
 
-pub(super) async fn answer(asked: Asked<'_>) -> Result<Value, TrpcError> {
+pub(super) async fn answer(asked: Asked<'_>) -> Result<Written, TrpcError> {
     let Input { plugin_id: plugin, tool_name, arguments } = asked.input()?;
     let (host, caller, organization) = (asked.host, asked.caller, asked.organization);
     let arguments = arguments.filter(|arguments| arguments.get() != "null");
@@ -35,6 +35,5 @@ pub(super) async fn answer(asked: Asked<'_>) -> Result<Value, TrpcError> {
     // A client that hangs up drops this future, and with it the guard, which cancels the call.
     let _hung_up = cancelled.clone().drop_guard();
     let call = CallTool { name, arguments, meta: None, progress: None, cancelled };
-    let result = host.call_tool(caller, organization, call).await.map_err(ProblemDetails::from)?;
-    serde_json::from_str(result.get()).map_err(|error| ProblemDetails::internal(&error).into())
+    Ok(host.call_tool(caller, organization, call).await.map_err(ProblemDetails::from)?.into())
 }

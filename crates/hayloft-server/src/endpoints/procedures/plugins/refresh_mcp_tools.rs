@@ -1,27 +1,37 @@
 //! `plugins.refreshMCPTools`: ask a plugin's servers for their tools anew.
 
 use hayloft_host::RefreshToolsError;
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::{Asked, OfPlugin, not_enabled, shape};
+use super::{Asked, OfPlugin, shape};
+use crate::endpoints::plugins::restart::{does_not_start, switched_off};
 use crate::problem::ProblemDetails;
-use crate::trpc::{Code, TrpcError};
+use crate::trpc::TrpcError;
+use crate::trpc::wire::Written;
 
-fn refusal(error: RefreshToolsError) -> TrpcError {
-    match error {
-        RefreshToolsError::Denied(denied) => ProblemDetails::from(denied).into(),
-        RefreshToolsError::UnknownPlugin(_) => ProblemDetails::unknown_plugin().into(),
-        RefreshToolsError::NotEnabled(plugin) => not_enabled(&plugin),
-        RefreshToolsError::Unavailable(ref unavailable) => {
-            let pause = unavailable.retry_after();
-            TrpcError::new(Code::ServiceUnavailable, error.to_string()).retry_after(pause)
+impl From<RefreshToolsError> for ProblemDetails {
+    fn from(error: RefreshToolsError) -> Self {
+        match error {
+            RefreshToolsError::Denied(denied) => denied.into(),
+            RefreshToolsError::UnknownPlugin(_) => Self::unknown_plugin(),
+            RefreshToolsError::NotEnabled(_) => switched_off(),
+            RefreshToolsError::Unavailable(ref unavailable) => {
+                does_not_start(error.to_string(), unavailable.retry_after())
+            }
+            RefreshToolsError::Store(error) => Self::internal(&error),
         }
-        RefreshToolsError::Store(error) => ProblemDetails::internal(&error).into(),
     }
 }
 
-pub(super) async fn answer(asked: Asked<'_>) -> Result<Value, TrpcError> {
+#[derive(Serialize)]
+struct Refreshed {
+    success: bool,
+    tools: Vec<shape::Tool>,
+}
+
+pub(super) async fn answer(asked: Asked<'_>) -> Result<Written, TrpcError> {
     let id = asked.input::<OfPlugin>()?.id()?;
-    let tools = asked.host.refresh_tools(asked.caller, asked.organization, &id).await.map_err(refusal)?;
-    Ok(json!({ "success": true, "tools": tools.iter().map(shape::tool).collect::<Vec<_>>() }))
+    let tools = asked.host.refresh_tools(asked.caller, asked.organization, &id).await;
+    let tools = shape::tools(&tools.map_err(ProblemDetails::from)?)?;
+    Written::of(&Refreshed { success: true, tools })
 }

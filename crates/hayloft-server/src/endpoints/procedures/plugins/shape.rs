@@ -2,9 +2,12 @@
 
 use hayloft_host::{PluginDetail, PluginSummary, ToolSummary};
 use hayloft_model::plugin::{AuthMethod, Capability, McpEndpoint, Page, RouteAccess};
+use indexmap::IndexMap;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
 use crate::endpoints::plugins::body::{icon_url, settings_extensions};
+use crate::problem::ProblemDetails;
 
 /// How much is said of a plugin's capabilities.
 pub(super) enum Capabilities {
@@ -164,13 +167,47 @@ fn ui_route(page: &Page) -> Value {
     })
 }
 
-/// A tool under its own name, with the one under which the organization's agents know it.
-pub(super) fn tool(tool: &ToolSummary) -> Value {
-    let mut shown: Value = serde_json::from_str(tool.definition.get()).unwrap_or_else(|_| json!({}));
-    shown["name"] = tool.tool.as_str().into();
-    shown["qualifiedName"] = tool.name.as_str().into();
-    shown["label"] = shown.get("title").cloned().unwrap_or_else(|| tool.tool.as_str().into());
-    shown["pluginId"] = json!(tool.plugin_id);
-    shown["serverId"] = json!(tool.server_id);
-    shown
+/// A tool's definition as its server wrote it, member by member.
+pub(super) type Tool = IndexMap<String, Box<RawValue>>;
+
+/// Tools under their own names, each with the one under which the organization's agents know it.
+pub(super) fn tools(tools: &[ToolSummary]) -> Result<Vec<Tool>, ProblemDetails> {
+    let shown: Result<_, serde_json::Error> = tools.iter().map(tool).collect();
+    shown.map_err(|error| ProblemDetails::internal(&error))
+}
+
+fn tool(tool: &ToolSummary) -> Result<Tool, serde_json::Error> {
+    let mut shown: Tool = serde_json::from_str(tool.definition.get())?;
+    let name = to_raw_value(&tool.tool)?;
+    let label = shown.get("title").unwrap_or(&name).clone();
+    let own = [
+        ("name", name),
+        ("qualifiedName", to_raw_value(&tool.name)?),
+        ("label", label),
+        ("pluginId", to_raw_value(&tool.plugin_id)?),
+        ("serverId", to_raw_value(&tool.server_id)?),
+    ];
+    shown.extend(own.map(|(member, value)| (member.to_owned(), value)));
+    Ok(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_definition_passes_raw_under_its_own_name() {
+        let definition = r#"{"name":"a__b","title":"B","inputSchema":{"maximum" : 1e400},"pluginId":"evil"}"#;
+        let summary = ToolSummary {
+            name: "a__b".into(),
+            plugin_id: "hay-plugin-a".parse().unwrap(),
+            server_id: "main".parse().unwrap(),
+            tool: "b".into(),
+            definition: RawValue::from_string(definition.into()).unwrap(),
+        };
+        assert_eq!(
+            serde_json::to_string(&tools(&[summary]).unwrap()).unwrap(),
+            r#"[{"name":"b","title":"B","inputSchema":{"maximum" : 1e400},"pluginId":"hay-plugin-a","qualifiedName":"a__b","label":"B","serverId":"main"}]"#
+        );
+    }
 }

@@ -1,9 +1,9 @@
 //! What MCP servers elsewhere have beside tools reaches agents like that of any other server, whether or not a worker runs.
 
-use hayloft_testkit::{McpProbe, PluginFolder};
+use hayloft_testkit::McpProbe;
 use serde_json::{Value, json};
 
-use crate::external::{PLUGIN, World};
+use super::world::{PLUGIN, World};
 
 async fn listed(client: &mut McpProbe, method: &str, member: &str, identity: &str) -> Vec<String> {
     let answer = client.request(method, json!({})).await;
@@ -108,20 +108,7 @@ async fn what_such_a_server_adds_is_told() {
 
 #[tokio::test]
 async fn a_plugin_that_is_all_elsewhere_is_asked_without_ever_running() {
-    let plugins = PluginFolder::new();
-    plugins.plugin(PLUGIN).file(
-        "manifest.json",
-        json!({
-            "id": PLUGIN, "name": "Far", "version": "1.0.0", "description": "x", "author": "x",
-            "type": ["mcp-connector"], "entry": "./index.js",
-            "capabilities": { "mcp": {
-                "connection": { "type": "remote", "url": "ws://socket.outside.test/" }, "transport": "websocket",
-            } },
-        })
-        .to_string(),
-    );
-    let mut world = World::with(plugins).await;
-    world.enable().await;
+    let mut world = World::all_elsewhere("ws://socket.outside.test/", "websocket", &json!({})).await;
     let check = async |world: &World| {
         let mut client = world.acme.mcp();
         client.open().await;

@@ -8,29 +8,15 @@ use hayloft_testkit::{PluginFolder, Response};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::external::{PLUGIN, World, code};
+use super::world::{PLUGIN, World, class, code, manifest, one_at};
 use crate::support::{text_of, until};
 
-/// A plugin that is nothing but one server elsewhere, with these keys beside.
-fn manifest(path: &str, more: Value) -> String {
-    let mut manifest = json!({
-        "id": PLUGIN, "name": "Far", "version": "1.0.0", "description": "x", "author": "x",
-        "type": ["mcp-connector"], "entry": "./index.js",
-        "capabilities": { "mcp": {
-            "connection": { "type": "remote", "url": format!("http://simple.outside.test{path}") }, "transport": "http",
-        } },
-    });
-    let keys = more.as_object().expect("an object").clone();
-    manifest.as_object_mut().expect("an object").extend(keys);
-    manifest.to_string()
-}
+const FICKLE: &str = "http://simple.outside.test/fickle";
+const ONE: &str = "http://simple.outside.test/one";
 
-async fn all_elsewhere(path: &str, more: Value) -> World {
-    let plugins = PluginFolder::new();
-    plugins.plugin(PLUGIN).file("manifest.json", manifest(path, more));
-    let world = World::with(plugins).await;
-    let detail = world.enable().await;
-    assert_eq!(detail["state"], "ready", "{detail:#}");
+/// A plugin that is nothing but the simple server at this address, with these keys in its manifest, once it is listed.
+async fn all_elsewhere(url: &str, more: &Value) -> World {
+    let world = World::all_elsewhere(url, "http", more).await;
     world.until_listed("headers").await;
     world
 }
@@ -47,18 +33,9 @@ async fn health(world: &World) -> Value {
     world.acme.get(&format!("plugins/{PLUGIN}/health")).await.expect(200).json()
 }
 
-async fn detail(world: &World) -> Value {
-    world.acme.get(&format!("plugins/{PLUGIN}")).await.expect(200).json()
-}
-
 /// How many sessions were opened at a path.
 async fn opened(world: &World, path: &str) -> u64 {
     world.seen().await["opened"][path].as_u64().unwrap_or_default()
-}
-
-/// What keeps a server from answering, as people see it.
-async fn last_error(world: &World, server: &str) -> String {
-    world.shown(server).await["lastError"].as_str().unwrap_or_default().to_owned()
 }
 
 #[track_caller]
@@ -70,9 +47,7 @@ fn refused(answer: Response, why: &str) {
 
 #[tokio::test]
 async fn what_fails_until_somebody_mends_it_is_tried_again_by_a_call() {
-    let mut world =
-        World::start("await mcp.startExternal({ id: 'simple', url: 'http://simple.outside.test/fickle' });")
-            .await;
+    let mut world = World::start(&one_at("fickle")).await;
     world.enable().await;
     world.until_listed("headers").await;
     world.no_worker().await;
@@ -98,8 +73,7 @@ async fn a_host_that_is_granted_is_reached_at_once() {
         })
     };
     let plugins = PluginFolder::new();
-    let start = "await mcp.startExternal({ id: 'simple', url: 'http://simple.outside.test/mcp' });";
-    plugins.plugin(PLUGIN).manifest(&package(json!([]))).file("index.js", code(start));
+    plugins.plugin(PLUGIN).manifest(&package(json!([]))).file("index.js", code(&one_at("mcp")));
     let world = World::with(plugins).await;
     world.enable().await;
     world.until_listed("headers").await;
@@ -108,13 +82,13 @@ async fn a_host_that_is_granted_is_reached_at_once() {
         &code("await mcp.startExternal({ id: 'new', url: 'http://new.outside.test/mcp' });"),
     );
     world.write("package.json", &package(json!(["new.outside.test"])).to_string());
-    until("what is withheld", async || last_error(&world, "new").await.contains("may not be reached")).await;
-    let pending = detail(&world).await["pendingPermissions"].take();
+    until("what is withheld", async || world.last_error("new").await.contains("may not be reached")).await;
+    let pending = world.detail().await["pendingPermissions"].take();
     let grant = json!({ "permissions": pending });
     world.acme.post(&format!("plugins/{PLUGIN}/permissions"), &grant).await.expect(200);
     // Nobody is there, but nobody forbids it any more.
     until("another reason", async || {
-        let error = last_error(&world, "new").await;
+        let error = world.last_error("new").await;
         !error.is_empty() && !error.contains("may not be reached")
     })
     .await;
@@ -122,15 +96,12 @@ async fn a_host_that_is_granted_is_reached_at_once() {
 
 #[tokio::test]
 async fn a_newer_version_takes_over_while_nothing_runs() {
-    let start = |path: &str| {
-        format!("await mcp.startExternal({{ id: 'simple', url: 'http://simple.outside.test/{path}' }});")
-    };
-    let mut world = World::start(&start("one")).await;
+    let mut world = World::start(&one_at("one")).await;
     world.enable().await;
     world.until_listed("headers").await;
     world.no_worker().await;
     assert_eq!((opened(&world, "/one").await, opened(&world, "/two").await), (1, 0));
-    world.write("index.js", &code(&start("two")));
+    world.write("index.js", &code(&one_at("two")));
     until("a call to go where the newer version says", async || {
         text_of(world.call("headers", json!({})).await);
         opened(&world, "/two").await == 1
@@ -138,7 +109,7 @@ async fn a_newer_version_takes_over_while_nothing_runs() {
     .await;
 
     // The same while it runs, with nothing new about the server: that is remembered as this version's word.
-    world.write("index.js", &(code(&start("two")) + "// Newer."));
+    world.write("index.js", &(code(&one_at("two")) + "// Newer."));
     until("the newer version to have said it", async || opened(&world, "/two").await == 2).await;
     world.server.restart().await;
     text_of(world.call("headers", json!({})).await);
@@ -148,16 +119,16 @@ async fn a_newer_version_takes_over_while_nothing_runs() {
 
 #[tokio::test]
 async fn a_newer_version_that_is_all_elsewhere_takes_over_without_a_worker() {
-    let world = all_elsewhere("/one", json!({})).await;
-    world.write("manifest.json", &manifest("/two", json!({})));
+    let world = all_elsewhere(ONE, &json!({})).await;
+    world.write("manifest.json", &manifest("http://simple.outside.test/two", "http", &json!({})));
     until("the newer address", async || opened(&world, "/two").await == 1).await;
     text_of(world.call("headers", json!({})).await);
-    assert_eq!((detail(&world).await["state"].take(), world.workers().await), (json!("ready"), 0));
+    assert_eq!((world.detail().await["state"].take(), world.workers().await), (json!("ready"), 0));
 }
 
 #[tokio::test]
 async fn people_see_how_servers_elsewhere_are_and_begin_anew_with_them() {
-    let mut world = all_elsewhere("/fickle", json!({})).await;
+    let mut world = all_elsewhere(FICKLE, &json!({})).await;
     assert_eq!(health(&world).await["status"], "healthy");
     assert_eq!(procedure(&world, "testConnection").await["status"], "healthy");
     assert_eq!(opened(&world, "/fickle").await, 1);
@@ -182,27 +153,92 @@ async fn people_see_how_servers_elsewhere_are_and_begin_anew_with_them() {
     assert_eq!(listed["success"], true, "{listed}");
     assert_eq!(health(&world).await["status"], "healthy");
     assert_eq!(procedure(&world, "validateAuth").await["valid"], true);
-    let detail = detail(&world).await;
+    let detail = world.detail().await;
     assert_eq!((&detail["state"], world.workers().await), (&json!("ready"), 0), "{detail:#}");
 }
 
 #[tokio::test]
+async fn who_stops_it_lets_go_of_its_servers_until_the_next_call() {
+    let world = all_elsewhere(ONE, &json!({})).await;
+    until("the session", async || world.shown("main").await["connected"] == true).await;
+    let shown = world.acme.post(&format!("plugins/{PLUGIN}/stop"), &json!({})).await.expect(200).json();
+    assert_eq!(shown["state"], "ready", "{shown:#}");
+    assert_eq!(world.shown("main").await["connected"], false);
+    text_of(world.call("headers", json!({})).await);
+    assert_eq!((opened(&world, "/one").await, world.workers().await), (2, 0));
+}
+
+#[tokio::test]
+async fn the_servers_of_a_plugin_without_code_judge_its_credentials() {
+    let plugins = PluginFolder::new();
+    let more = json!({
+        "configSchema": { "apiKey": { "type": "string", "label": "Key", "encrypted": true } },
+        "capabilities": { "mcp": {
+            "connection": { "type": "remote", "url": "http://simple.outside.test/locked" },
+            "transport": "http", "auth": ["apiKey"],
+        } },
+    });
+    plugins.plugin(PLUGIN).file("manifest.json", manifest("", "http", &more));
+    let world = World::with(plugins).await;
+    let validate = async |more: Value| {
+        let mut body = json!({ "pluginId": PLUGIN });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let headers = [("x-organization-id", world.acme.id.as_str()), ("content-type", "application/json")];
+        let api = world.server.api(Some(&world.acme.token));
+        api.send(&Method::POST, "/v1/plugins.validateAuth", &headers, body.to_string()).await
+    };
+    let verdict = async |more: Value| validate(more).await.expect(200).json()["result"]["data"].take();
+    world.acme.enable(PLUGIN, json!({ "apiKey": "wrong-canary" })).await;
+    let told = verdict(json!({})).await;
+    assert_eq!(told["valid"], false, "{told}");
+    let error = told["error"].as_str().unwrap();
+    assert!(error.contains("`main`") && error.contains("HTTP 401") && !error.contains("canary"), "{error}");
+
+    // Others are tried, and saved nowhere.
+    assert_eq!(
+        verdict(json!({ "configuration": { "apiKey": "canary-key" } })).await,
+        json!({ "valid": true })
+    );
+    assert_eq!(verdict(json!({})).await["valid"], false);
+    world.acme.enable(PLUGIN, json!({ "apiKey": "canary-key" })).await;
+    assert_eq!(verdict(json!({})).await, json!({ "valid": true }));
+    world.until_listed("headers").await;
+    let other = verdict(json!({ "configuration": { "apiKey": "another-canary" } })).await;
+    assert_eq!(other["valid"], false, "{other}");
+    // What was tried has not come into the way of what is saved.
+    assert!(text_of(world.call("headers", json!({})).await).contains("Bearer canary-key"));
+
+    // Who says neither yes nor no has not judged.
+    world.write("manifest.json", &manifest(FICKLE, "http", &json!({})));
+    world.make_fickle(500).await;
+    until("no verdict", async || validate(json!({})).await.status == 502).await;
+    let problem = validate(json!({})).await.expect(502).json();
+    let message = problem["error"]["message"].as_str().unwrap();
+    assert!(message.contains("nobody could judge"), "{problem}");
+    world.make_fickle(200).await;
+    assert_eq!(verdict(json!({})).await, json!({ "valid": true }));
+    assert_eq!(world.workers().await, 0);
+}
+
+#[tokio::test]
 async fn a_refused_launch_reaches_nobody() {
-    let world = all_elsewhere("/one", json!({ "network": [] })).await;
-    world.write("manifest.json", &manifest("/one", json!({ "network": ["new.outside.test"] })));
+    let world = all_elsewhere(ONE, &json!({ "network": [] })).await;
+    let wants_more = json!({ "network": ["new.outside.test"] });
+    world.write("manifest.json", &manifest(ONE, "http", &wants_more));
     until("what is withheld", async || {
-        detail(&world).await["pendingPermissions"].as_array().is_some_and(|pending| !pending.is_empty())
+        world.detail().await["pendingPermissions"].as_array().is_some_and(|pending| !pending.is_empty())
     })
     .await;
     until("the newer version", async || opened(&world, "/one").await == 2).await;
     let versions = world.server.data_folder().join("packages").join(PLUGIN);
     let versions = fs::read_dir(versions).unwrap().map(|version| version.unwrap().path());
+    let evil = manifest("http://simple.outside.test/evil", "http", &json!({}));
     for version in versions.filter(|path| path.is_dir()) {
-        fs::write(version.join("manifest.json"), manifest("/evil", json!({}))).unwrap();
+        fs::write(version.join("manifest.json"), &evil).unwrap();
     }
-    let grant = json!({ "permissions": detail(&world).await["pendingPermissions"] });
+    let grant = json!({ "permissions": world.detail().await["pendingPermissions"] });
     world.acme.post(&format!("plugins/{PLUGIN}/permissions"), &grant).await.expect(200);
-    let shown = detail(&world).await;
+    let shown = world.detail().await;
     assert_eq!(shown["state"], "failed", "{shown:#}");
     assert!(
         shown["lastError"].as_str().unwrap().contains("`manifest.json` is not what was installed"),
@@ -213,28 +249,10 @@ async fn a_refused_launch_reaches_nobody() {
 
 #[tokio::test]
 async fn a_header_of_the_plugin_is_the_one_that_is_sent() {
-    let plugins = PluginFolder::new();
-    let entry = r#"const { HayPlugin, startPluginWorker } = require("@hay/plugin-sdk");
-class Far extends HayPlugin {
-  constructor() {
-    super({ id: "hay-plugin-far", name: "Far", version: "1.0.0", capabilities: ["mcp"],
-      auth: { type: "bearer", configField: "key" },
-      config: { key: { type: "string", label: "Key", encrypted: true } } });
-  }
-  async registerMCP() {
+    let register = r#"
     const headers = { authorization: `Own ${this.config.key}` };
-    await this.sdk.mcp.registerRemoteMCP({ url: "http://simple.outside.test/mcp", headers, tools: [] });
-  }
-}
-module.exports = Far;
-if (require.main === module) startPluginWorker(Far);
-"#;
-    let manifest = json!({
-        "name": PLUGIN, "version": "1.0.0", "main": "index.js", "type": "commonjs",
-        "dependencies": { "@hay/plugin-sdk": "*" },
-    });
-    plugins.plugin(PLUGIN).manifest(&manifest).file("index.js", entry);
-    let world = World::with(plugins).await;
+    await this.sdk.mcp.registerRemoteMCP({ url: "http://simple.outside.test/mcp", headers, tools: [] });"#;
+    let world = World::with(class(register)).await;
     world.acme.enable(PLUGIN, json!({ "key": "k1" })).await;
     world.until_listed("headers").await;
     let sent: Value = serde_json::from_str(&text_of(world.call("headers", json!({})).await)).unwrap();
@@ -247,8 +265,7 @@ if (require.main === module) startPluginWorker(Far);
 #[tokio::test]
 async fn a_second_attempt_has_what_is_left_of_the_time() {
     let plugins = PluginFolder::new();
-    let start = "await mcp.startExternal({ id: 'simple', url: 'http://simple.outside.test/mcp' });";
-    plugins.hay_package(PLUGIN, &["mcp", "config"], &code(start));
+    plugins.hay_package(PLUGIN, &["mcp", "config"], &code(&one_at("mcp")));
     let world = World::with_settings(plugins, &[("HAYLOFT_LIMITS_TOOL_CALL_TOTAL", "6s")]).await;
     world.enable().await;
     world.until_listed("late").await;
@@ -262,9 +279,7 @@ async fn a_second_attempt_has_what_is_left_of_the_time() {
 
 #[tokio::test]
 async fn what_a_server_says_no_to_is_no_failure_of_it() {
-    let world =
-        World::start("await mcp.startExternal({ id: 'simple', url: 'http://simple.outside.test/mcp' });")
-            .await;
+    let world = World::start(&one_at("mcp")).await;
     world.enable().await;
     world.until_listed("status").await;
     for status in [429, 413, 400] {
