@@ -43,22 +43,22 @@ pub(crate) async fn run(context: &Context<'_>, server: &ServerArgs) -> Result<()
         "isolation",
     ];
     let rows = output::rows(&listed, "workers", columns).into_iter();
-    let readable =
-        rows.map(|[org, plugin, state, pid, started, last, restarts, memory, cpu, stalls, isolation]| {
-            [
-                org,
-                plugin,
-                state,
-                pid,
-                to_the_second(started),
-                to_the_second(last),
-                restarts,
-                mebibytes(memory),
-                seconds(cpu),
-                stalls,
-                isolation,
-            ]
-        });
+    let readable = rows.map(|row| {
+        let [org, plugin, state, pid, started, last, restarts, memory, processor, stalls, isolation] = row;
+        [
+            org,
+            plugin,
+            state,
+            pid,
+            to_the_second(started),
+            to_the_second(last),
+            restarts,
+            mebibytes(memory),
+            seconds(processor),
+            stalls,
+            isolation,
+        ]
+    });
     output::table(head, readable)
 }
 
@@ -67,6 +67,14 @@ fn to_the_second(time: String) -> String {
     match time.split_once('.') {
         Some((seconds, _)) => format!("{seconds}Z"),
         None => time,
+    }
+}
+
+/// A number of seconds to the hundredth.
+fn seconds(number: String) -> String {
+    match number.parse::<f64>() {
+        Ok(seconds) => format!("{seconds:.2} s"),
+        Err(_) => number,
     }
 }
 
@@ -87,13 +95,5 @@ mod tests {
         assert_eq!(to_the_second("2026-11-21T04:57:45.085685912Z".into()), "2026-11-21T04:57:45Z");
         assert_eq!(to_the_second("2026-11-21T04:57:45Z".into()), "2026-11-21T04:57:45Z");
         assert_eq!(["16629760", "0", ""].map(|bytes| mebibytes(bytes.into())), ["16 MiB", "0 MiB", ""]);
-    }
-}
-
-/// A number of seconds with as many digits as people compare by.
-fn seconds(seconds: String) -> String {
-    match seconds.parse::<f64>() {
-        Ok(exact) => format!("{exact:.1} s"),
-        Err(_) => seconds,
     }
 }
