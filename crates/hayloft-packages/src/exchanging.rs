@@ -8,7 +8,9 @@ use hayloft_model::{ContentHash, PluginId};
 
 /// The locks of all versions that somebody looks at.
 #[derive(Debug, Default)]
-pub(crate) struct Exchanging(Mutex<HashMap<(PluginId, ContentHash), Weak<RwLock<()>>>>);
+pub(crate) struct Exchanging(Mutex<HashMap<Version, Weak<RwLock<()>>>>);
+
+type Version = (PluginId, ContentHash);
 
 impl Exchanging {
     /// The lock of a version, the same for all who have it at the same time.
