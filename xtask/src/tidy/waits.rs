@@ -11,7 +11,12 @@ const CRATES: [&str; 3] =
     ["crates/hayloft-host/src/", "crates/hayloft-mcp/src/", "crates/hayloft-workers/src/"];
 
 /// Which files wait for a time, how often, and what for.
-const WAITS: [(&str, usize, &str); 19] = [
+const WAITS: [(&str, usize, &str); 20] = [
+    (
+        "crates/hayloft-host/src/plugins/retry.rs",
+        1,
+        "a newer version that the host could not start is tried again after a pause",
+    ),
     ("crates/hayloft-host/src/relay.rs", 1, "the database failed, and is asked again"),
     ("crates/hayloft-host/src/servers/remote/link.rs", 2, "when a server is tried again, or let go of"),
     ("crates/hayloft-host/src/upkeep.rs", 1, "what is tidied up now and then"),
