@@ -89,6 +89,13 @@ impl DirectWorker {
         tool.check_message(id, answer.to_string().as_bytes())
     }
 
+    /// Lets it end by itself, which is when Node writes what it is to keep.
+    pub(crate) async fn leave(mut self) -> anyhow::Result<()> {
+        write(&mut self.channel, CONTROL, &json!({ "type": "shutdown", "deadlineMs": 5_000 })).await?;
+        self.process.wait().await;
+        self.stop().await
+    }
+
     /// Ends it and all that it started.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         Ok(self.jail.end().await?)

@@ -1,6 +1,6 @@
 //! Where Node runs without Hayloft: jails of one tier, made by the crate that makes Hayloft's.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::os::fd::OwnedFd;
@@ -14,7 +14,11 @@ use hayloft_sandbox::{
 use hayloft_testkit::workspace;
 use tempfile::TempDir;
 
+use crate::direct_worker::{DirectWorker, Plugin};
 use crate::options::Options;
+
+/// The folder in which Node keeps what it compiled.
+const COMPILED: &str = "compiled";
 
 /// Makes jails of one tier and starts Node in them.
 #[derive(Debug)]
@@ -23,6 +27,9 @@ pub(crate) struct Ground {
     runner: PathBuf,
     homes: TempDir,
     made: Cell<u64>,
+    /// Whether Node is to write down what it compiles.
+    compiles: Cell<bool>,
+    compiled: OnceCell<PathBuf>,
 }
 
 impl Ground {
@@ -48,7 +55,13 @@ impl Ground {
             .prefix("hayloft-bench-")
             .permissions(Permissions::from_mode(0o755))
             .tempdir()?;
-        Ok(Self { sandbox, runner: runner.canonicalize()?, homes, made: Cell::new(0) })
+        Ok(Self {
+            sandbox,
+            runner: runner.canonicalize()?,
+            homes,
+            made: Cell::new(0),
+            compiled: OnceCell::new(),
+        })
     }
 
     /// The tier that they are of.
@@ -63,10 +76,12 @@ impl Ground {
         let home = self.homes.path().join(&name);
         fs::create_dir(&home)?;
         let sdk = workspace::plugin_sdk();
+        let mut paths = vec![plugin.to_owned(), self.runner.clone(), sdk.clone()];
+        paths.extend(self.compiled.get().cloned());
         let spec = JailSpec {
             label: "a measured worker".to_owned(),
             name,
-            paths: vec![plugin.to_owned(), self.runner.clone(), sdk.clone()],
+            paths,
             links: vec![("/node_modules/@hay/plugin-sdk".into(), sdk)],
             home,
             limits: Limits::default(),
@@ -84,7 +99,27 @@ impl Ground {
         descriptors: Vec<(OwnedFd, i32)>,
     ) -> anyhow::Result<Process> {
         let arguments = vec!["--max-old-space-size=512".into(), self.runner.clone().into_os_string()];
-        Ok(jail.spawn(node(jail, arguments, plugin, descriptors)).await?)
+        let mut command = node(jail, arguments, plugin, descriptors);
+        let compiled = match self.compiles.get() {
+            true => Some(jail.home().join(COMPILED)),
+            false => self.compiled.get().cloned(),
+        };
+        command.environment.extend(compiled.map(|folder| ("NODE_COMPILE_CACHE".into(), folder.into())));
+        Ok(jail.spawn(command).await?)
+    }
+
+    /// Has Node keep what it compiles of a plugin from now on, as Hayloft keeps it once a plugin is installed.
+    pub(crate) async fn compile(&self, plugin: &Plugin) -> anyhow::Result<()> {
+        self.compiles.set(true);
+        let worker = DirectWorker::start(self, plugin).await;
+        self.compiles.set(false);
+        worker?.leave().await?;
+        let written = self.homes.path().join(format!("bench-{}", self.made.get())).join(COMPILED);
+        let kept = self.homes.path().join(COMPILED);
+        fs::rename(&written, &kept).context("Node kept nothing of what it compiled")?;
+        open_to_all(&kept)?;
+        ensure!(self.compiled.set(kept).is_ok(), "one plugin was compiled before");
+        Ok(())
     }
 
     /// Starts `node -e 0`.
@@ -92,6 +127,19 @@ impl Ground {
         let arguments = vec!["-e".into(), "0".into()];
         Ok(jail.spawn(node(jail, arguments, jail.home(), Vec::new())).await?)
     }
+}
+
+/// A jailed worker is another user than whoever made the folder.
+fn open_to_all(folder: &Path) -> anyhow::Result<()> {
+    fs::set_permissions(folder, Permissions::from_mode(0o755))?;
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        match path.is_dir() {
+            true => open_to_all(&path)?,
+            false => fs::set_permissions(&path, Permissions::from_mode(0o644))?,
+        }
+    }
+    Ok(())
 }
 
 /// A Node process with the environment of a worker.

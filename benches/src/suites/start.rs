@@ -29,6 +29,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     let strongest = Ground::start(options, Tier::A)?;
     let unjailed = Ground::start(options, Tier::Off)?;
     let plugin = hello_tool();
+    strongest.compile(&plugin).await?;
     // Nothing but Node itself is in its times: what it starts in is there already.
     let empty = unjailed.jail(&plugin.root).await?;
     // Files are read from the disk once.

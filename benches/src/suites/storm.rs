@@ -26,6 +26,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     let strongest = Ground::start(options, Tier::A)?;
     let unjailed = Ground::start(options, Tier::Off)?;
     let plugin = hello_tool();
+    strongest.compile(&plugin).await?;
     let few = 10;
     let many = options.count(50, 12);
     let crowd = options.count(100, 16);
