@@ -60,6 +60,7 @@ impl Ground {
             runner: runner.canonicalize()?,
             homes,
             made: Cell::new(0),
+            compiles: Cell::new(false),
             compiled: OnceCell::new(),
         })
     }
