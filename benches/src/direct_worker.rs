@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 use crate::callers::Tool;
-use crate::ground::Ground;
+use crate::ground::{COLLECTED, Ground};
 
 /// The descriptors that a worker expects.
 const CHANNEL: i32 = 3;
@@ -43,14 +43,32 @@ pub(crate) struct DirectWorker {
 impl DirectWorker {
     /// Starts a worker and waits until it has loaded its plugin.
     pub(crate) async fn start(ground: &Ground, plugin: &Plugin) -> anyhow::Result<Self> {
+        Self::launch(ground, plugin, None).await
+    }
+
+    /// The same, and the worker writes to this file what Node compiled of the plugin.
+    pub(crate) async fn start_collecting(
+        ground: &Ground,
+        plugin: &Plugin,
+        compiled: OwnedFd,
+    ) -> anyhow::Result<Self> {
+        Self::launch(ground, plugin, Some(compiled)).await
+    }
+
+    async fn launch(ground: &Ground, plugin: &Plugin, compiled: Option<OwnedFd>) -> anyhow::Result<Self> {
         let (own, theirs) = std::os::unix::net::UnixStream::pair()?;
         own.set_nonblocking(true)?;
         // Its routes are reached by TCP like those of the baselines.
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let routes = listener.local_addr()?;
-        let descriptors = vec![(OwnedFd::from(theirs), CHANNEL), (OwnedFd::from(listener), ROUTES)];
+        let mut descriptors = vec![(OwnedFd::from(theirs), CHANNEL), (OwnedFd::from(listener), ROUTES)];
         let mut channel = UnixStream::from_std(own)?;
-        write(&mut channel, CONTROL, &load(plugin)).await?;
+        let mut load = load(plugin);
+        if let Some(compiled) = compiled {
+            load["compiled"] = COLLECTED.into();
+            descriptors.push((compiled, COLLECTED));
+        }
+        write(&mut channel, CONTROL, &load).await?;
         let jail = ground.jail(&plugin.root).await?;
         let process = ground.worker(&jail, &plugin.root, descriptors).await?;
         let mut worker = Self { process, jail, channel, routes, server: None, next_id: 1 };
@@ -87,13 +105,6 @@ impl DirectWorker {
         let request: Value = serde_json::from_str(&tool.request(id))?;
         let answer = self.mcp(&request).await?;
         tool.check_message(id, answer.to_string().as_bytes())
-    }
-
-    /// Lets it end by itself, which is when Node writes what it is to keep.
-    pub(crate) async fn leave(mut self) -> anyhow::Result<()> {
-        write(&mut self.channel, CONTROL, &json!({ "type": "shutdown", "deadlineMs": 5_000 })).await?;
-        self.process.wait().await;
-        self.stop().await
     }
 
     /// Ends it and all that it started.

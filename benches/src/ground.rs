@@ -2,7 +2,8 @@
 
 use std::cell::{Cell, OnceCell};
 use std::ffi::OsString;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use hayloft_sandbox::{
     Command, Jail, JailSpec, Limits, Options as SandboxOptions, Process, Sandbox, Stdio, Temporary, Tier,
 };
 use hayloft_testkit::workspace;
+use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::direct_worker::{DirectWorker, Plugin};
@@ -20,6 +22,19 @@ use crate::options::Options;
 /// The folder in which Node keeps what it compiled.
 const COMPILED: &str = "compiled";
 
+/// The descriptor to which a worker hands over what Node compiled.
+pub(crate) const COLLECTED: i32 = 5;
+
+/// The size of the file behind it, in bytes.
+const MOST_COMPILED: u64 = 64 << 20;
+
+/// What stands before the bytes that a worker hands over.
+#[derive(Deserialize)]
+struct Head {
+    folder: String,
+    files: Vec<(String, usize)>,
+}
+
 /// Makes jails of one tier and starts Node in them.
 #[derive(Debug)]
 pub(crate) struct Ground {
@@ -27,8 +42,6 @@ pub(crate) struct Ground {
     runner: PathBuf,
     homes: TempDir,
     made: Cell<u64>,
-    /// Whether Node is to write down what it compiles.
-    compiles: Cell<bool>,
     compiled: OnceCell<PathBuf>,
 }
 
@@ -60,7 +73,6 @@ impl Ground {
             runner: runner.canonicalize()?,
             homes,
             made: Cell::new(0),
-            compiles: Cell::new(false),
             compiled: OnceCell::new(),
         })
     }
@@ -100,8 +112,9 @@ impl Ground {
         descriptors: Vec<(OwnedFd, i32)>,
     ) -> anyhow::Result<Process> {
         let arguments = vec!["--max-old-space-size=512".into(), self.runner.clone().into_os_string()];
+        let collects = descriptors.iter().any(|(_, number)| *number == COLLECTED);
         let mut command = node(jail, arguments, plugin, descriptors);
-        let compiled = match self.compiles.get() {
+        let compiled = match collects {
             true => Some(jail.home().join(COMPILED)),
             false => self.compiled.get().cloned(),
         };
@@ -111,13 +124,11 @@ impl Ground {
 
     /// Has Node keep what it compiles of a plugin from now on, as Hayloft keeps it once a plugin is installed.
     pub(crate) async fn compile(&self, plugin: &Plugin) -> anyhow::Result<()> {
-        self.compiles.set(true);
-        let worker = DirectWorker::start(self, plugin).await;
-        self.compiles.set(false);
-        worker?.leave().await?;
-        let written = self.homes.path().join(format!("bench-{}", self.made.get())).join(COMPILED);
+        let file = tempfile::tempfile()?;
+        file.set_len(MOST_COMPILED)?;
+        DirectWorker::start_collecting(self, plugin, file.try_clone()?.into()).await?.stop().await?;
         let kept = self.homes.path().join(COMPILED);
-        fs::rename(&written, &kept).context("Node kept nothing of what it compiled")?;
+        unpack(&file, &kept).context("the worker handed over nothing that Node compiled")?;
         open_to_all(&kept)?;
         ensure!(self.compiled.set(kept).is_ok(), "one plugin was compiled before");
         Ok(())
@@ -128,6 +139,24 @@ impl Ground {
         let arguments = vec!["-e".into(), "0".into()];
         Ok(jail.spawn(node(jail, arguments, jail.home(), Vec::new())).await?)
     }
+}
+
+/// Writes down what a worker handed over: the length of a head, the head with names and lengths, and all bytes.
+fn unpack(mut file: &File, kept: &Path) -> anyhow::Result<()> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut length = [0; 4];
+    file.read_exact(&mut length)?;
+    let mut head = vec![0; usize::try_from(u32::from_be_bytes(length))?];
+    file.read_exact(&mut head)?;
+    let head: Head = serde_json::from_slice(&head)?;
+    let folder = kept.join(head.folder);
+    fs::create_dir_all(&folder)?;
+    for (name, length) in head.files {
+        let mut content = vec![0; length];
+        file.read_exact(&mut content)?;
+        fs::write(folder.join(name), content)?;
+    }
+    Ok(())
 }
 
 /// A jailed worker is another user than whoever made the folder.

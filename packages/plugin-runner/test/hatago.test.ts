@@ -4,23 +4,12 @@
  */
 import { createServer } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
-import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { fetchFrom } from "./support/http-client.js";
 import { type Message, oblige, type StartOptions, TestWorker } from "./support/test-worker.js";
 
-const hasMiniflare = (() => {
-  try {
-    createRequire(import.meta.url).resolve("miniflare");
-    return true;
-  } catch {
-    return false;
-  }
-})();
-
-/** Without the optional install, the part on Workers cannot run; the suite says so by its name. */
-const RUNTIMES = hasMiniflare ? (["node", "workers"] as const) : (["node"] as const);
+const RUNTIMES = ["node", "workers"] as const;
 
 type Runtime = (typeof RUNTIMES)[number];
 
@@ -625,7 +614,7 @@ describe.each(RUNTIMES)("on %s", { timeout: 60_000 }, (runtime) => {
   });
 });
 
-describe.runIf(hasMiniflare)("on workers", { timeout: 60_000 }, () => {
+describe("on workers", { timeout: 60_000 }, () => {
   it("no socket leads around the capability `fetch`", async () => {
     let connections = 0;
     const server = createTcpServer((socket) => {
