@@ -154,27 +154,6 @@ fn a_check_says_everything_that_is_wrong() {
 }
 
 #[test]
-fn a_component_that_nothing_compiles_is_told_to_its_author() {
-    let plugins = PluginFolder::new();
-    let entry = "import { defineHayPlugin } from '@hay/plugin-sdk';\n\
-         export default defineHayPlugin(({ register }) => ({ name: 'x',\n\
-           onInitialize() { register.ui({ slot: 'after-settings', component: 'components/Panel.vue' }); } }));";
-    let plugin =
-        plugins.hay_package("hay-plugin-shown", &["ui"], entry).file("components/Panel.vue", "<template/>");
-    let check = || {
-        let output = hayloft(&["plugin", "check", plugin.root().to_str().unwrap()]);
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        text(&output.stdout)
-    };
-    let said = check();
-    assert!(said.contains("components/Panel.vue") && said.contains("dist/ui.js"), "{said}");
-    std::fs::create_dir_all(plugin.root().join("dist")).unwrap();
-    std::fs::write(plugin.root().join("dist/ui.js"), "").unwrap();
-    let said = check();
-    assert!(!said.contains("Panel.vue"), "{said}");
-}
-
-#[test]
 fn a_folder_without_a_manifest_is_told_what_it_lacks() {
     let plugins = PluginFolder::new();
     let empty = plugins.plugin("empty");

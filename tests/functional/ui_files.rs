@@ -162,3 +162,47 @@ async fn an_interface_is_built_beside_an_entry_that_is_there() {
     assert_eq!(shown["state"], "ready", "{shown:#}");
     assert_eq!(acme.api.get("/plugins/ui/hay-plugin-half/ui.js").await.expect(200).text(), SCRIPT);
 }
+
+/// A component with another in it, types, and styles of its own.
+const PANEL: &str = "<script setup lang=\"ts\">
+import Part from './Part.vue';
+defineProps<{ apiBaseUrl: string }>();
+</script>
+<template><p class=\"panel\">{{ apiBaseUrl }}<Part /></p></template>
+<style scoped>.panel { color: teal }</style>";
+
+#[tokio::test]
+async fn components_without_a_build_of_their_own_are_compiled_when_they_are_installed() {
+    let folder = PluginFolder::new();
+    let entry = "import { defineHayPlugin } from '@hay/plugin-sdk';
+export default defineHayPlugin(({ register }) => ({
+  name: 'shown',
+  onInitialize() { register.ui({ slot: 'after-settings', component: 'components/Panel.vue' }); },
+}));";
+    folder
+        .hay_package("hay-plugin-shown", &["ui"], entry)
+        .file("components/Panel.vue", PANEL)
+        .file("components/Part.vue", "<template><b>part</b></template>");
+    let server = server(&folder).start().await;
+    let acme = server.organization("Acme").await;
+    let before = acme.get("plugins/hay-plugin-shown").await.expect(200).json();
+    assert_eq!((&before["needsInstallation"], &before["needsBuilding"]), (&json!(false), &json!(true)));
+    let shown = installed(&acme, "hay-plugin-shown").await;
+    let log = acme.get("plugins/hay-plugin-shown/installation/log").await.expect(200).json();
+    let log = log["text"].as_str().unwrap();
+    assert_eq!(shown["installation"]["state"], "installed", "{shown:#}\n{log}");
+    assert!(log.contains("$ compile-components components/Panel.vue components/Part.vue"), "{log}");
+
+    let file = async |name: &str| {
+        let path = format!("/plugins/ui/hay-plugin-shown/{name}");
+        acme.api.get(&path).await.expect(200).text()
+    };
+    let module = file("ui.js").await;
+    // Both are exports of one module, by their paths, and Vue is the dashboard's.
+    for words in ["\"components/Panel.vue\"", "\"components/Part.vue\"", "from\"vue\""] {
+        assert!(module.contains(words), "{words}: {module}");
+    }
+    let style = file("style.css").await;
+    assert!(style.starts_with(".panel[data-v-"), "{style}");
+    assert!(!folder.path().join("hay-plugin-shown/dist").exists(), "the author's folder is as it was");
+}

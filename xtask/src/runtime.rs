@@ -15,9 +15,13 @@ use crate::workspace::Workspace;
 /// Files that decide what our packages are built into.
 const SOURCES: [&str; 4] = ["packages", "package.json", "package-lock.json", "tsconfig.base.json"];
 
-/// What our packages are built into, as far as workers need it: the runner, and what leads other programs through the
-/// gate.
-const BUNDLES: [&str; 2] = ["runner.cjs", "gate.cjs"];
+/// What our packages are built into, as far as plugins need it: the runner, what leads other programs through the gate,
+/// and what compiles components.
+const BUNDLES: [&str; 3] = [
+    "plugin-runner/dist/runner.cjs",
+    "plugin-runner/dist/gate.cjs",
+    "component-compiler/dist/compile-components.cjs",
+];
 
 /// What compilers of plugins find without a plugin asking for it, and what that needs: the types of Node.
 const AT_HAND: [&str; 2] = ["@types/node", "undici-types"];
@@ -35,7 +39,9 @@ pub(crate) fn assemble_locked(workspace: &Workspace) -> Result<()> {
     let runtime = workspace.target("runtime");
     fs::create_dir_all(&runtime).with_context(|| format!("failed to make `{}`", runtime.display()))?;
     for bundle in BUNDLES {
-        replace_file(&built(workspace, bundle), &runtime.join(bundle))?;
+        let built = built(workspace, bundle);
+        let name = built.file_name().context("a bundle has a name")?;
+        replace_file(&built, &runtime.join(name))?;
     }
     let node = workspace.node_folder().join("node");
     if !node.is_file() {
@@ -91,7 +97,7 @@ fn link_packages(packages: &BTreeMap<String, PathBuf>, place: &Path) -> Result<(
 }
 
 fn built(workspace: &Workspace, bundle: &str) -> PathBuf {
-    workspace.path("packages/plugin-runner/dist").join(bundle)
+    workspace.path("packages").join(bundle)
 }
 
 fn build_packages(workspace: &Workspace) -> Result<()> {
@@ -111,8 +117,9 @@ fn replace_file(from: &Path, to: &Path) -> Result<()> {
         return Ok(());
     }
     let fresh = to.with_extension("new");
-    fs::write(&fresh, bytes)
-        .and_then(|()| fs::rename(&fresh, to))
+    // With its permissions: some are programs.
+    fs::copy(from, &fresh)
+        .and_then(|_| fs::rename(&fresh, to))
         .with_context(|| format!("failed to write `{}`", to.display()))
 }
 

@@ -1,23 +1,23 @@
-//! What there is of a plugin's user interface: components are written as source, and a build of the plugin's own makes
-//! of them the module that is given out.
+//! What there is of a plugin's user interface: components are written as source, and a build makes of them the module
+//! that is given out. Where the plugin has no build for it, the host compiles them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
+use hayloft_model::PluginDescriptor;
 use hayloft_model::plugin::Capability;
-use hayloft_model::{PluginDescriptor, Problem, Problems};
 use regex::Regex;
 use serde_json::Value;
 
 use crate::folder::relative_path;
-use crate::words::quoted;
 
 /// What a build makes, one of them.
 const MODULES: [&str; 2] = ["dist/ui.js", "dist/ui.mjs"];
 
-/// Where components stand unless the manifest names them.
-const COMPONENTS: &str = "components";
+/// Folders with no source of the plugin's own.
+const FOREIGN: [&str; 2] = ["node_modules", "dist"];
 
 /// How the source of a component is named.
 const SOURCE: &str = "vue";
@@ -29,8 +29,11 @@ const SETTINGS: [&str; 5] =
 /// Largest `package.json` that is looked into, in bytes.
 const LARGEST_PACKAGE: u64 = 1 << 20;
 
-/// Deepest folder below [`COMPONENTS`] that is looked into.
-const DEEPEST: usize = 4;
+/// Deepest folder that is looked into.
+const DEEPEST: usize = 5;
+
+/// Most components of a plugin. What comes after them by name is not compiled.
+const MOST: usize = 1_000;
 
 /// Whether a build script runs the program that builds interfaces.
 static BUILDS_INTERFACES: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\bvite\b").ok());
@@ -44,8 +47,9 @@ pub enum Interface {
     Built,
     /// Its own build makes it, and has not run.
     Unbuilt,
-    /// There is source, here for one, that no build of its own turns into a module.
-    SourceOnly(String),
+    /// These components, as paths below the plugin's folder, are source, and no build of its own turns them into a
+    /// module.
+    Source(BTreeSet<String>),
 }
 
 /// Looks into a plugin's folder. Nothing is run.
@@ -68,21 +72,16 @@ pub fn interface(root: &Path, descriptor: &PluginDescriptor) -> Interface {
     let pages = declared.pages.iter().map(|page| &page.component);
     let extensions = declared.ui_extensions.iter().map(|extension| &extension.component);
     let components = declared.ui_components.iter().map(|component| &component.component);
-    let named = pages.chain(extensions).chain(components).find(|path| is_source(Path::new(path.as_str())));
-    let named = named.filter(|path| relative_path(path).is_ok_and(|path| root.join(path).is_file()));
-    match named.cloned().or_else(|| first_source(&root.join(COMPONENTS), COMPONENTS, DEEPEST)) {
-        Some(path) => Interface::SourceOnly(path),
-        None => Interface::None,
-    }
-}
-
-/// A warning for an interface that nothing of the plugin builds.
-pub(crate) fn check(root: &Path, descriptor: &PluginDescriptor) -> Problems {
-    let Interface::SourceOnly(path) = interface(root, descriptor) else { return Problems::new() };
-    let message =
-        format!("{} is source, and no build of the plugin makes `{}` of it", quoted(&path), MODULES[0]);
-    let hint = "the host gives out modules and compiles no components: have the `build` script run Vite, with Vue external";
-    Problem::warning(path, message).hint(hint).into()
+    let mut sources: BTreeSet<String> = pages
+        .chain(extensions)
+        .chain(components)
+        .filter_map(|path| relative_path(path).ok())
+        .filter(|path| is_source(path) && is_file(&root.join(path)))
+        .filter_map(|path| path.to_str().map(String::from))
+        .collect();
+    // Those that its code names are not known before it runs.
+    find_sources(root, "", DEEPEST, &mut sources);
+    if sources.is_empty() { Interface::None } else { Interface::Source(sources) }
 }
 
 fn builds_interfaces(root: &Path) -> bool {
@@ -101,19 +100,29 @@ fn is_source(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == SOURCE)
 }
 
-/// The first source of a component by name, as a path below the plugin's folder.
-fn first_source(folder: &Path, shown: &str, levels: usize) -> Option<String> {
-    let mut entries: Vec<_> = fs::read_dir(folder).ok()?.filter_map(Result::ok).collect();
+/// A link is none: it may lead anywhere.
+fn is_file(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|facts| facts.is_file())
+}
+
+/// Adds the sources in a folder, as paths below the plugin's.
+fn find_sources(folder: &Path, shown: &str, levels: usize, sources: &mut BTreeSet<String>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    let mut entries: Vec<_> = entries.filter_map(Result::ok).collect();
     entries.sort_by_key(fs::DirEntry::file_name);
-    entries.iter().find_map(|entry| {
-        let path = format!("{shown}/{}", entry.file_name().to_str()?);
-        // A link is not followed: it may lead anywhere.
-        let kind = entry.file_type().ok()?;
-        if kind.is_dir() && levels > 0 {
-            return first_source(&entry.path(), &path, levels - 1);
+    for entry in entries {
+        if sources.len() >= MOST {
+            return;
         }
-        (kind.is_file() && is_source(Path::new(&path))).then_some(path)
-    })
+        let name = entry.file_name();
+        let (Some(name), Ok(kind)) = (name.to_str(), entry.file_type()) else { continue };
+        let path = if shown.is_empty() { name.to_owned() } else { format!("{shown}/{name}") };
+        if kind.is_dir() && levels > 0 && !name.starts_with('.') && !FOREIGN.contains(&name) {
+            find_sources(&entry.path(), &path, levels - 1, sources);
+        } else if kind.is_file() && is_source(Path::new(name)) {
+            sources.insert(path);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -141,14 +150,22 @@ mod tests {
     fn an_interface_is_built_or_will_be_or_is_source_alone() {
         let (ui, vite, tsc) = (r#""ui""#, r#""build": "vite build && tsc""#, r#""build": "tsc""#);
         let source = "components/settings/A.vue";
+        let sources =
+            |paths: &[&str]| Interface::Source(paths.iter().map(|path| String::from(*path)).collect());
         assert_eq!(found("", vite, &[source]), Interface::None);
         assert_eq!(found(ui, "", &[]), Interface::None);
         assert_eq!(found(ui, vite, &[source]), Interface::Unbuilt);
         assert_eq!(found(ui, vite, &[source, "dist/ui.js"]), Interface::Built);
         assert_eq!(found(ui, tsc, &[source, "vite.config.ts"]), Interface::Unbuilt);
         for build in [tsc, "", r#""build": "invite""#] {
-            assert_eq!(found(ui, build, &[source]), Interface::SourceOnly(source.into()), "{build}");
+            assert_eq!(found(ui, build, &[source]), sources(&[source]), "{build}");
         }
-        assert_eq!(found(ui, "", &[source, "vite.config.ts"]), Interface::SourceOnly(source.into()));
+        assert_eq!(found(ui, "", &[source, "vite.config.ts"]), sources(&[source]));
+        let foreign = ["node_modules/x/A.vue", "dist/A.vue", ".nuxt/A.vue", "a/b/c/d/e/f/A.vue", "src/a.ts"];
+        assert_eq!(found(ui, "", &foreign), Interface::None);
+        assert_eq!(
+            found(ui, "", &["ui/B.vue", source, "Root.vue"]),
+            sources(&["Root.vue", source, "ui/B.vue"])
+        );
     }
 }

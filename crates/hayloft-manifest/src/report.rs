@@ -35,7 +35,6 @@ pub fn check(folder: &Path) -> Report {
     let (descriptor, mut problems) = crate::read_source(folder);
     if let Some(descriptor) = &descriptor {
         problems.extend(crate::unused::check(folder, descriptor));
-        problems.extend(crate::interface::check(folder, descriptor));
     }
     Report { evidence, descriptor, problems }
 }

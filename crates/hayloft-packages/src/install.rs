@@ -11,7 +11,7 @@ use rustix::fs::FileType;
 
 use crate::error::{Fault, InstallError};
 use crate::npm::{LOCKFILES, MANIFEST};
-use crate::plan::{self, Step};
+use crate::plan::Step;
 use crate::sdk::{self, Provided};
 use crate::tree::{Room, Tree, wrong};
 use crate::workshop::Workshop;
@@ -53,14 +53,14 @@ impl Copied {
     }
 }
 
-/// Copies a package's folder into `staging`, and sees that it is the one that was read.
+/// Copies a package's folder into `staging`, and sees that it is the one that was read. `steps` are what it needs.
 pub(crate) fn copy(
     package: &Package,
+    steps: Vec<Step>,
     staging: &Path,
     provided: &[Provided],
     room: Room,
 ) -> Result<Copied, Fault> {
-    let steps = plan::plan(&package.root, &package.descriptor, provided);
     let fetches = steps.iter().any(|step| step.phase == Phase::Install);
     let top = staging.join("source");
     let mut tree = Tree::create(&top, room)?;

@@ -13,6 +13,7 @@
 mod allowance;
 pub mod archive;
 mod bundle;
+mod components;
 mod entry_name;
 mod error;
 mod exchanging;
@@ -34,6 +35,7 @@ mod watch;
 mod workshop;
 
 pub use allowance::{Allowance, Allowed};
+pub use components::ComponentCompiler;
 pub use error::{InstallError, Phase};
 pub use npm::find_npm;
 pub use packages::{InstallState, Needs, Options, Packages};

@@ -22,7 +22,7 @@ use crate::registry::{Dial, Registry};
 use crate::shelf::{Shelf, Staging, Tampered};
 use crate::turns::Turns;
 use crate::workshop::{InstallLimits, Toolchain, Workshop};
-use crate::{Phase, Provided, plan, start};
+use crate::{Phase, Provided, start};
 
 mod fast_start;
 mod follow;
@@ -193,7 +193,7 @@ impl Inner {
     /// try; what must be built first has nothing that could be tried.
     fn is_ready_where_it_is(&self, package: &Package) -> bool {
         let builds = || {
-            let steps = plan::plan(&package.root, &package.descriptor, &self.options.provided);
+            let steps = self.plan(package);
             steps.iter().any(|step| step.phase == Phase::Build)
         };
         !Workshop::is_possible(&self.options.sandbox) && !builds()

@@ -8,8 +8,7 @@ use hayloft_model::PluginDescriptor;
 use hayloft_model::plugin::{Command, Runtime};
 use serde_json::Value;
 
-use crate::npm;
-use crate::{Phase, Provided};
+use crate::{ComponentCompiler, Phase, Provided, components, npm};
 
 /// Folders of a package that may have dependencies of their own: itself, and its server's.
 const FOLDERS: [&str; 2] = ["", "mcp"];
@@ -40,9 +39,15 @@ impl Step {
     }
 }
 
-/// Everything that must run, in order. Nothing for a package that is whole.
-pub(crate) fn plan(root: &Path, descriptor: &PluginDescriptor, provided: &[Provided]) -> Vec<Step> {
-    let build = build(root, descriptor);
+/// Everything that must run, in order. Nothing for a package that is whole. Without a compiler components stay as
+/// they are: a plugin whose interface cannot be shown still works.
+pub(crate) fn plan(
+    root: &Path,
+    descriptor: &PluginDescriptor,
+    provided: &[Provided],
+    compiler: Option<&ComponentCompiler>,
+) -> Vec<Step> {
+    let build = build(root, descriptor, compiler);
     let install = install(root, descriptor, provided, !build.is_empty());
     let of = |phase: Phase| move |command: Command| Step { phase, command };
     install.into_iter().map(of(Phase::Install)).chain(build.into_iter().map(of(Phase::Build))).collect()
@@ -78,7 +83,7 @@ fn install(root: &Path, descriptor: &PluginDescriptor, provided: &[Provided], bu
     usual.chain(said.iter().cloned().map(npm::tamed)).collect()
 }
 
-fn build(root: &Path, descriptor: &PluginDescriptor) -> Vec<Command> {
+fn build(root: &Path, descriptor: &PluginDescriptor, compiler: Option<&ComponentCompiler>) -> Vec<Command> {
     let said = &descriptor.setup.build;
     let has_entry = match &descriptor.runtime {
         Runtime::Node { entry } | Runtime::Isolate { entry, .. } => root.join(entry).is_file(),
@@ -88,9 +93,14 @@ fn build(root: &Path, descriptor: &PluginDescriptor) -> Vec<Command> {
     // A line for the folder itself says how the entry is made; others speak of a server's folder.
     let is_said = said.iter().any(|command| command.folder.as_os_str().is_empty());
     // What its own build makes of an interface may be missing beside an entry that is there.
-    let is_whole = has_entry && interface(root, descriptor) != Interface::Unbuilt;
+    let interface = interface(root, descriptor);
+    let is_whole = has_entry && interface != Interface::Unbuilt;
     let usual = (!is_whole && !is_said && has_script()).then(npm::build);
-    usual.into_iter().chain(said.iter().cloned().map(npm::tamed)).collect()
+    let components = match interface {
+        Interface::Source(paths) => compiler.map(|compiler| components::compile(compiler, paths)),
+        Interface::None | Interface::Built | Interface::Unbuilt => None,
+    };
+    usual.into_iter().chain(said.iter().cloned().map(npm::tamed)).chain(components).collect()
 }
 
 /// Whether a folder has dependencies that are not installed in it.
@@ -127,7 +137,8 @@ mod tests {
         let (descriptor, problems) = hayloft_manifest::read_source(folder.path());
         let descriptor = descriptor.unwrap_or_else(|| panic!("{problems}"));
         let sdk = Provided { name: String::from("@hay/plugin-sdk"), path: PathBuf::from("/sdk") };
-        let steps = plan(folder.path(), &descriptor, &[sdk]);
+        let compiler = ComponentCompiler { program: "/compiler".into(), esbuild: "/esbuild".into() };
+        let steps = plan(folder.path(), &descriptor, &[sdk], Some(&compiler));
         steps.iter().map(|step| format!("{:?} {}", step.phase, step.title())).collect()
     }
 
@@ -166,7 +177,10 @@ mod tests {
         assert_eq!(titles(&[("package.json", faced), built, shown]), [""; 0]);
         let source_alone = faced.replace("vite build && tsc", "tsc");
         let component = ("components/X.vue", "");
-        assert_eq!(titles(&[("package.json", &source_alone), built, component]), [""; 0]);
+        assert_eq!(
+            titles(&[("package.json", &source_alone), built, component]),
+            ["Install npm install", "Build compile-components components/X.vue"]
+        );
 
         let server = [
             ("package.json", &*package(r#""dependencies": {}"#)),

@@ -13,7 +13,7 @@ use crate::log::RunLog;
 use crate::npm::{self, Scripts};
 use crate::plan::Step;
 use crate::registry::{Dial, Gate, Registry};
-use crate::{Phase, Provided, Room, bundle};
+use crate::{ComponentCompiler, Phase, Provided, Room, bundle};
 
 mod explain;
 mod jail;
@@ -39,6 +39,8 @@ pub struct Toolchain {
     pub npm: Option<PathBuf>,
     /// Absolute path of the esbuild executable. Without it plugins run from the files that they are.
     pub esbuild: Option<PathBuf>,
+    /// What compiles components of interfaces. Without it only interfaces that their plugins build are shown.
+    pub components: Option<ComponentCompiler>,
 }
 
 /// What making a package ready may use.

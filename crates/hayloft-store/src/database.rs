@@ -25,6 +25,9 @@ use crate::StoreError;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Readers at once. Hot reads are cached above this crate, so a few are enough.
 const READERS: u32 = 4;
+/// What a reader keeps of the file in memory, in SQLite's words (negative: KiB). The system keeps the file as well, and
+/// SQLite's own 2 MiB for each would be the most that a host at rest takes.
+const READER_CACHE: &str = "-512";
 /// What the write-ahead log is cut back to once it was larger, in bytes.
 const LOG_SIZE: &str = "33554432";
 
@@ -104,7 +107,7 @@ impl Database {
         let reader = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(PATIENCE)
-            .connect_lazy_with(options.pragma("query_only", "ON"));
+            .connect_lazy_with(options.pragma("query_only", "ON").pragma("cache_size", READER_CACHE));
         Ok(Self { writer: writer.into(), reader: reader.into() })
     }
 

@@ -68,7 +68,13 @@ pub(crate) async fn serve(
     let parts = Parts {
         data_dir: &data_dir,
         store: store.clone(),
-        bundler: bundler(config, executable),
+        toolchain: runtime_files::toolchain(
+            config,
+            &runtime,
+            bundler(config, executable),
+            executable,
+            environment,
+        ),
         runtime,
         sandbox,
         administrator_token,

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use hayloft_packages::{ComponentCompiler, Toolchain, find_npm};
 use hayloft_workers::{ProvidedPackage, Runtime};
 
-use crate::config::RuntimeFiles;
+use crate::config::{Config, RuntimeFiles};
 use crate::failure::Failure;
 
 const RUNNER: &str = "runner.cjs";
@@ -15,6 +16,7 @@ const PACKAGES: &str = "node_modules";
 /// Names of those in it that are meant for plugins.
 const PROVIDED: &str = "provided.json";
 const ESBUILD: &str = "esbuild";
+const COMPONENT_COMPILER: &str = "compile-components.cjs";
 /// What only builds of plugins see: a folder in the runtime's, with packages and their list as in that.
 const AT_HAND: &str = "build";
 const STAGE: &str = "hayloft-stage";
@@ -113,12 +115,42 @@ pub(crate) fn node(
     folders.iter().cloned().chain(in_path).find_map(|folder| file(&folder.join(NODE)))
 }
 
+/// The programs that plugins are made ready with. npm is where it is named, beside Node, or in `PATH`.
+pub(crate) fn toolchain(
+    config: &Config,
+    runtime: &Runtime,
+    bundler: Option<PathBuf>,
+    executable: &Path,
+    environment: &HashMap<String, String>,
+) -> Toolchain {
+    let path = environment.get("PATH").map(String::as_str).unwrap_or_default();
+    let in_path: Vec<_> = path.split(':').filter(|folder| !folder.is_empty()).map(PathBuf::from).collect();
+    Toolchain {
+        npm: config.packages.npm.clone().or_else(|| find_npm(&runtime.node, &in_path)),
+        node: runtime.node.clone(),
+        esbuild: bundler,
+        components: component_compiler(&folders(&config.runtime, executable)),
+    }
+}
+
 /// What bundles plugins: where it is named, else in the first folder that has it. Without it plugins run unbundled.
 pub(crate) fn esbuild(named: Option<&Path>, folders: &[PathBuf]) -> Option<PathBuf> {
     match named {
         Some(named) => file(named),
         None => folders.iter().find_map(|folder| file(&folder.join(ESBUILD))),
     }
+}
+
+/// What compiles components of interfaces, in the first folder that has it. Without it only interfaces that their plugins
+/// build are shown.
+fn component_compiler(folders: &[PathBuf]) -> Option<ComponentCompiler> {
+    folders.iter().find_map(|folder| {
+        // It speaks to the esbuild that it was made with and to no other.
+        Some(ComponentCompiler {
+            program: file(&folder.join(COMPONENT_COMPILER))?,
+            esbuild: file(&folder.join(ESBUILD))?,
+        })
+    })
 }
 
 /// The absolute path of a file that is there.
@@ -174,6 +206,18 @@ mod tests {
         assert_eq!(esbuild(None, &folders), Some(own.canonicalize().unwrap()));
         assert_eq!(esbuild(Some(&other), &folders), Some(other.canonicalize().unwrap()));
         assert_eq!(esbuild(Some(&folder.path().join("nowhere")), &folders), None);
+    }
+
+    #[test]
+    fn components_are_compiled_by_what_was_made_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let folders = [folder.path().join("none"), folder.path().to_owned()];
+        let found = || component_compiler(&folders).map(|found| (found.program, found.esbuild));
+        let at = |name: &str| folder.path().canonicalize().unwrap().join(name);
+        fs::write(at("compile-components.cjs"), "").unwrap();
+        assert_eq!(found(), None);
+        fs::write(at("esbuild"), "").unwrap();
+        assert_eq!(found(), Some((at("compile-components.cjs"), at("esbuild"))));
     }
 
     #[test]

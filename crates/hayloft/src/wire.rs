@@ -8,7 +8,7 @@ use std::time::Duration;
 use hayloft_egress::Egress;
 use hayloft_host::{Host, HostEnvironment, HostOptions};
 use hayloft_model::{Clock, Entropy, PluginId, Secret};
-use hayloft_packages::Uploads;
+use hayloft_packages::{Toolchain, Uploads};
 use hayloft_sandbox::{Options as SandboxOptions, Sandbox, Tier};
 use hayloft_server::{Isolation, Metrics, PluginApi, ServerOptions};
 use hayloft_store::journal::{Journal, JournalOptions};
@@ -75,8 +75,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) store: Store,
     /// The programs inside workers.
     pub(crate) runtime: Runtime,
-    /// What bundles plugins.
-    pub(crate) bundler: Option<PathBuf>,
+    /// The programs that plugins are made ready with.
+    pub(crate) toolchain: Toolchain,
     /// What makes their jails.
     pub(crate) sandbox: Sandbox,
     /// The administrator's token.
@@ -90,7 +90,7 @@ pub(crate) struct Parts<'a> {
 /// # Errors
 /// When a part cannot be had.
 pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Result<Host, Failure> {
-    let Parts { data_dir, store, runtime, bundler, sandbox, administrator_token, environment } = parts;
+    let Parts { data_dir, store, runtime, toolchain, sandbox, administrator_token, environment } = parts;
     let (journal, replayed) = Journal::open(JournalOptions {
         folder: data_dir.journal(),
         store: store.clone(),
@@ -107,7 +107,7 @@ pub(crate) async fn host(config: &Config, parts: Parts<'_>, ports: &Ports) -> Re
         );
     }
     let plugin_api = PluginApi::new(&*ports.entropy);
-    let packages = packages(config, data_dir.path(), &runtime, bundler, &sandbox, environment)?;
+    let packages = packages(config, data_dir.path(), toolchain, &runtime, &sandbox)?;
     let (folder, staging) = (data_dir.path().join("plugins"), data_dir.path().join("uploads"));
     let uploads = Uploads::open(folder.clone(), staging, config.packages.limits.room)
         .map_err(|error| Failure::caused(format!("failed to open `{}`", folder.display()), &error))?;

@@ -18,20 +18,34 @@ use crate::workshop::{Fittings, Workshop};
 use crate::{Phase, plan};
 
 impl Inner {
+    /// What a package needs before it can run.
+    pub(super) fn plan(&self, package: &Package) -> Vec<plan::Step> {
+        let options = &self.options;
+        let compiler = options.toolchain.components.as_ref();
+        let compiler = compiler.filter(|_| Workshop::is_possible(&options.sandbox));
+        plan::plan(&package.root, &package.descriptor, &options.provided, compiler)
+    }
+
     pub(super) fn copy(&self, package: &Package, number: u64) -> Result<(Staging, Copied), InstallError> {
         let options = &self.options;
         let staging = self.shelf.stage(&number.to_string());
         let staging = staging
             .map_err(Fault::host("make room in", &options.shelf))
             .map_err(|fault| fault.in_phase(Phase::Install))?;
-        let copied = install::copy(package, staging.path(), &options.provided, options.limits.room)
-            .and_then(|mut copied| {
-                if !copied.steps.is_empty() {
-                    install::prepare(&mut copied, &options.provided)?;
-                }
-                Ok(copied)
-            })
-            .map_err(|fault| fault.in_phase(Phase::Install))?;
+        let copied = install::copy(
+            package,
+            self.plan(package),
+            staging.path(),
+            &options.provided,
+            options.limits.room,
+        )
+        .and_then(|mut copied| {
+            if !copied.steps.is_empty() {
+                install::prepare(&mut copied, &options.provided)?;
+            }
+            Ok(copied)
+        })
+        .map_err(|fault| fault.in_phase(Phase::Install))?;
         Ok((staging, copied))
     }
 

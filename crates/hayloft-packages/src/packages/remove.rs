@@ -141,7 +141,12 @@ mod tests {
         let options = Options {
             shelf: scratch.path().join("packages"),
             sandbox: Sandbox::start(sandbox).unwrap(),
-            toolchain: Toolchain { node: "/nonexistent/node".into(), npm: None, esbuild: None },
+            toolchain: Toolchain {
+                node: "/nonexistent/node".into(),
+                npm: None,
+                esbuild: None,
+                components: None,
+            },
             provided: Vec::new(),
             at_hand: Vec::new(),
             registry: Registry::default(),

@@ -7,8 +7,8 @@ use hayloft_model::plugin::Package;
 use serde::Serialize;
 
 use super::{Packages, Progress};
+use crate::Phase;
 use crate::shelf::Failure;
-use crate::{Phase, plan};
 
 /// What a package needs before it can run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Packages {
     /// What a package's folder still needs. Looks at a few files.
     #[must_use]
     pub fn needs(&self, package: &Package) -> Needs {
-        let steps = plan::plan(&package.root, &package.descriptor, &self.0.options.provided);
+        let steps = self.0.plan(package);
         let any = |phase: Phase| steps.iter().any(|step| step.phase == phase);
         Needs { installation: any(Phase::Install), building: any(Phase::Build) }
     }

@@ -5,9 +5,9 @@ use hayloft_sandbox::Exit;
 
 use super::{Workshop, refused, unavailable};
 use crate::error::InstallError;
-use crate::npm;
 use crate::plan::Step;
 use crate::tree::mebibytes;
+use crate::{components, npm};
 
 /// The finder's code when there is no such program.
 const NOT_FOUND: i32 = 127;
@@ -18,6 +18,11 @@ const FILE_TOO_LARGE: [Exit; 2] = [Exit::Signal(25), Exit::Code(128 + 25)];
 impl Workshop {
     /// Why a step failed, as well as it can be told.
     pub(super) fn explain(&self, title: &str, step: &Step, exit: Exit) -> InstallError {
+        if step.command.program == components::PROGRAM
+            && let Some(problems) = components::explained(&self.log.tail(usize::MAX))
+        {
+            return InstallError::Refused { phase: step.phase, problems };
+        }
         let is_bounded = exit == Exit::OutOfMemory || self.is_full() || FILE_TOO_LARGE.contains(&exit);
         match self.unreachable().filter(|_| !is_bounded) {
             Some(problem) => unavailable(step.phase, problem),

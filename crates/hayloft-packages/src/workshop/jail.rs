@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use hayloft_sandbox::{JailSpec, Limits, Temporary};
 
 use super::Fittings;
+use crate::components;
 
 /// Folders of the system with the programs that build scripts call.
 const SYSTEM: [&str; 6] = ["/bin", "/usr/bin", "/lib", "/lib64", "/usr/lib", "/usr/lib64"];
@@ -16,6 +17,10 @@ pub(super) fn spec(fittings: &Fittings<'_>) -> JailSpec {
     paths.extend(SYSTEM.map(PathBuf::from).into_iter().filter(|folder| folder.exists()));
     paths.extend(toolchain.npm.clone());
     paths.extend(toolchain.esbuild.clone());
+    let compiler = toolchain.components.as_ref();
+    paths.extend(
+        compiler.into_iter().flat_map(|compiler| [compiler.program.clone(), compiler.esbuild.clone()]),
+    );
     paths.extend(found().map(|package| package.path.clone()));
     // Node and compilers look for packages in all folders above the plugin's, and this is above all of them: what a
     // plugin brings itself always comes first.
@@ -28,6 +33,8 @@ pub(super) fn spec(fittings: &Fittings<'_>) -> JailSpec {
         links.extend(toolchain.npm.iter().map(|npm| (place.into(), npm.join(program))));
     }
     links.push(("/usr/local/bin/node".into(), toolchain.node.clone()));
+    let place = Path::new("/usr/local/bin").join(components::PROGRAM);
+    links.extend(compiler.map(|compiler| (place, compiler.program.clone())));
     JailSpec {
         label: String::from("the installation of a package"),
         name: fittings.name.clone(),

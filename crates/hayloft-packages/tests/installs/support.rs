@@ -47,6 +47,7 @@ impl Fixture {
             toolchain: Toolchain {
                 npm: find_npm(&node, &[PathBuf::from("/usr/local/bin"), PathBuf::from("/usr/bin")]),
                 esbuild: Some(runtime().join("esbuild").canonicalize().unwrap()),
+                components: None,
                 node,
             },
             provided: vec![sdk],

@@ -84,7 +84,7 @@ fn packages(folder: &Path, sandbox: &Sandbox) -> Packages {
     Packages::open(PackagesOptions {
         shelf: folder.join("packages"),
         sandbox: sandbox.clone(),
-        toolchain: Toolchain { node: "/nonexistent".into(), npm: None, esbuild: None },
+        toolchain: Toolchain { node: "/nonexistent".into(), npm: None, esbuild: None, components: None },
         provided: Vec::new(),
         at_hand: Vec::new(),
         registry: Default::default(),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use hayloft_host::Host;
 use hayloft_model::Caller;
+use hayloft_packages::Toolchain;
 use hayloft_workers::Runtime;
 
 use super::Context;
@@ -48,8 +49,8 @@ pub(crate) async fn as_administrator<T>(
     let parts = Parts {
         data_dir: &locked,
         store: store.clone(),
+        toolchain: Toolchain { node: runtime.node.clone(), npm: None, esbuild: None, components: None },
         runtime,
-        bundler: None,
         sandbox,
         administrator_token,
         environment: context.environment,

@@ -1,16 +1,13 @@
 //! What makes plugins ready to run, and its way to the registry.
 
-use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use hayloft_egress::{Egress, HostName, Policy, Reach};
 use hayloft_model::plugin::NetworkTarget;
-use hayloft_packages::{
-    Dial, Options as PackagesOptions, Packages, Provided, RegistryStream, Toolchain, find_npm,
-};
+use hayloft_packages::{Dial, Options as PackagesOptions, Packages, Provided, RegistryStream, Toolchain};
 use hayloft_sandbox::Sandbox;
 use hayloft_workers::{ProvidedPackage, Runtime};
 
@@ -25,25 +22,17 @@ use crate::runtime_files;
 pub(super) fn packages(
     config: &Config,
     folder: &Path,
+    toolchain: Toolchain,
     runtime: &Runtime,
-    bundler: Option<PathBuf>,
     sandbox: &Sandbox,
-    environment: &HashMap<String, String>,
 ) -> Result<Packages, Failure> {
     let shelf = folder.join("packages");
-    let path = environment.get("PATH").map(String::as_str).unwrap_or_default();
-    let folders: Vec<PathBuf> =
-        path.split(':').filter(|folder| !folder.is_empty()).map(PathBuf::from).collect();
     let provided = |ProvidedPackage { name, path }| Provided { name, path };
     let at_hand = runtime_files::at_hand(&runtime.runner)?;
     Packages::open(PackagesOptions {
         shelf: shelf.clone(),
         sandbox: sandbox.clone(),
-        toolchain: Toolchain {
-            npm: config.packages.npm.clone().or_else(|| find_npm(&runtime.node, &folders)),
-            node: runtime.node.clone(),
-            esbuild: bundler,
-        },
+        toolchain,
         provided: runtime.packages.iter().cloned().map(provided).collect(),
         at_hand: at_hand.into_iter().map(provided).collect(),
         dial: Arc::new(RegistryDial::new(&config.packages)),

@@ -1,12 +1,11 @@
 //! What a plugin is tried with, without a host: it is made ready and asked what it registers, and nothing more.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use hayloft_model::{InstanceKey, ServerId, WorkerId};
-use hayloft_packages::Packages;
+use hayloft_packages::{Packages, Toolchain};
 use hayloft_sandbox::Sandbox;
 use hayloft_server::PluginApi;
 use hayloft_workers::{
@@ -33,12 +32,11 @@ pub(crate) fn trial(
     config: &Config,
     folder: &Path,
     runtime: Runtime,
+    toolchain: Toolchain,
     sandbox: Sandbox,
-    environment: &HashMap<String, String>,
     ports: &Ports,
 ) -> Result<Trial, Failure> {
-    // How fast it starts is not the question.
-    let packages = packages(config, folder, &runtime, None, &sandbox, environment)?;
+    let packages = packages(config, folder, toolchain, &runtime, &sandbox)?;
     // It answers that no host is there, which a plugin without an organization never asks.
     let plugin_api = PluginApi::new(&*ports.entropy);
     let network = network(&config.network);

@@ -59,7 +59,9 @@ pub(super) async fn run(
     let content_hash = hayloft_manifest::content_hash(&root)
         .map_err(|error| Failure::caused(format!("failed to read `{}`", folder.display()), &error))?;
     let package = Package { root, content_hash, descriptor: descriptor.clone(), start: FastStart::default() };
-    let trial = wire::trial(config, scratch.path(), runtime, sandbox, environment, &Ports::default())?;
+    // How fast it starts is not the question.
+    let toolchain = runtime_files::toolchain(config, &runtime, None, &executable, environment);
+    let trial = wire::trial(config, scratch.path(), runtime, toolchain, sandbox, &Ports::default())?;
     let tried = ask(&trial, &package, environment).await;
     trial.workers.shutdown(DRAIN).await;
     wire::leave(scratch.path());
