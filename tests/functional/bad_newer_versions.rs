@@ -154,13 +154,6 @@ async fn what_cannot_be_made() {
             package: built("mkdir dist && ln -s ../../../../etc/passwd dist/index.js"),
             ..of("an entry that is a link", "dist/index.js", "outside of the package")
         },
-        Bad {
-            package: json!({ "hay-plugin": {
-                "entry": "./index.js", "displayName": "V", "category": "tool", "capabilities": ["mcp", "ui"],
-            } }),
-            files: &[("components/Panel.vue", "<template>\n  <p>{{ open }\n</template>")],
-            ..of("a component that does not compile", "components/Panel.vue:2:", "end sign was not found")
-        },
     ];
     let server =
         with_registry().environment("HAYLOFT_BUILD_TIME", "5s").environment("HAYLOFT_INSTALL_DISK", "64MiB");

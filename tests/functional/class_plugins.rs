@@ -61,7 +61,7 @@ async fn the_sample_answers_by_all_of_its_names() {
     acme.delete(&format!("plugins/{NPM_NAME}/configuration")).await.expect(204);
 }
 
-/// A class whose route depends on its settings, and which may register nonsense.
+/// A class whose route depends on its settings, and which may register nonsense. Its package has another name than it.
 fn own_routes(folder: &PluginFolder) {
     let entry = r#"
 const { HayPlugin, startPluginWorker } = require("@hay/plugin-sdk");
@@ -79,10 +79,51 @@ module.exports = { Own };
     folder
         .plugin("own")
         .manifest(&json!({
-            "name": "@hay/plugin-own", "version": "1.0.0", "main": "index.js",
+            "name": "@hay/plugin-other", "version": "1.0.0", "main": "index.js",
             "dependencies": { "@hay/plugin-sdk": "*" },
         }))
         .file("index.js", entry);
+}
+
+/// A class that names no id, so that its package's name has to do.
+fn named_by_its_package(folder: &PluginFolder) {
+    let entry = r#"
+const { HayPlugin } = require("@hay/plugin-sdk");
+class Nameless extends HayPlugin {
+  constructor() { super({ name: "Nameless", version: "1.0.0", capabilities: ["routes"] }); }
+  onInitialize() { this.registerRoute("GET", "/", (req, res) => res.send("nameless")); }
+}
+module.exports = { Nameless };
+"#;
+    folder
+        .plugin("nameless")
+        .manifest(&json!({
+            "name": "@hay/plugin-by-package", "version": "1.0.0", "main": "index.js",
+            "dependencies": { "@hay/plugin-sdk": "*" },
+        }))
+        .file("index.js", entry);
+}
+
+#[tokio::test]
+async fn the_id_is_the_constructors_else_the_packages() {
+    let plugins = PluginFolder::new();
+    own_routes(&plugins);
+    named_by_its_package(&plugins);
+    let server = TestServer::start(plugins.path()).await;
+    let acme = server.organization("Acme").await;
+    // What the package is called leads there too, in full and without its beginning.
+    for (id, names, path, says) in [
+        ("own", &["@hay/plugin-other", "other"][..], "/one", "/one"),
+        ("by-package", &["@hay/plugin-by-package"], "/", "nameless"),
+    ] {
+        let detail = acme.enable(&names[0].replace('/', "%2F"), json!({})).await;
+        assert_eq!((&detail["id"], &detail["aliases"]), (&json!(id), &json!(names)));
+        for name in names.iter().chain(&[id]).map(|name| name.replace('/', "%2F")) {
+            assert_eq!(acme.get(&format!("plugins/{name}")).await.expect(200).json()["id"], id, "{name}");
+            let answer = acme.route(&Method::GET, &name, path, &[], "").await.expect(200);
+            assert_eq!(answer.text(), says, "{name}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -3,16 +3,17 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use hayloft_testkit::node_service::NodeService;
 use hayloft_testkit::{Organization, PluginFolder, TestServer};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{examples, text_of, until};
+use crate::support::{examples, text_of, until, workspace_file};
 
 const HELLO: &str = "hatago-hello";
 const GREET: &str = "hatago_hello__hello";
 
-/// A plugin whose one tool `act` runs this body with `kv`, `args` and `config`.
+/// A plugin whose one tool `act` runs this body with `capabilities`, `args` and `config`.
 fn plugin(folder: &PluginFolder, name: &str, capabilities: &[&str], body: &str) {
     let manifest = json!({
         "name": name,
@@ -24,7 +25,7 @@ fn plugin(folder: &PluginFolder, name: &str, capabilities: &[&str], body: &str) 
     let entry = format!(
         r#"export default ({{ config }}) => ({{ server, capabilities }}) => {{
   server.registerTool("act", {{ inputSchema: {{ type: "object" }} }}, async (args) => {{
-    const text = await (async ({{ kv }}) => {{ {body} }})(capabilities);
+    const text = await (async () => {{ {body} }})();
     return {{ content: [{{ type: "text", text: String(text) }}] }};
   }});
 }};
@@ -98,7 +99,8 @@ async fn a_value_ends_and_too_much_is_refused_with_its_reason() {
         &plugins,
         "keeper",
         &["kv"],
-        r#"try {
+        r#"const { kv } = capabilities;
+           try {
              if (args.get) return await kv.get(args.get);
              if (args.delete) return await kv.delete(args.delete);
              if (args.many) {
@@ -142,7 +144,7 @@ async fn a_value_ends_and_too_much_is_refused_with_its_reason() {
 #[tokio::test]
 async fn without_the_capability_nothing_is_kept() {
     let plugins = PluginFolder::new();
-    plugin(&plugins, "keeper", &["logger"], r#"return await kv.get("a");"#);
+    plugin(&plugins, "keeper", &["logger"], r#"return await capabilities.kv.get("a");"#);
     // A plugin that asks the host itself, past its own runtime.
     let entry = r#"
 import { writeSync } from "node:fs";
@@ -308,6 +310,87 @@ export default (options) => ({ app }) => {
     acme.route(&Method::GET, "web", "/hi/you", &[], "").await.expect(404);
     let metadata = acme.get("plugins/web/metadata").await.expect(200).json();
     assert_eq!(metadata["routes"], json!([{ "method": "GET", "path": "/hello/:name" }]));
+}
+
+/// The sample, whose manifest leaves no other way to run it than in an isolate.
+fn in_an_isolate(folder: &PluginFolder) {
+    let sample = examples().join(HELLO);
+    let manifest = std::fs::read_to_string(sample.join("hatago.plugin.json")).unwrap();
+    let mut manifest: Value = serde_json::from_str(&manifest).unwrap();
+    manifest["entry"] = json!({ "workers": manifest["entry"]["workers"] });
+    let files = folder.plugin(HELLO).file("hatago.plugin.json", manifest.to_string());
+    files.tree("src", &sample.join("src"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_isolate_runs_in_a_jail_of_either_tier() {
+    for tier in ["A", "B"] {
+        let plugins = PluginFolder::new();
+        in_an_isolate(&plugins);
+        let server = TestServer::builder()
+            .plugins(plugins.path())
+            .isolation(tier)
+            .environment("HAYLOFT_STRONGEST_ISOLATION", tier)
+            .start()
+            .await;
+        let (one, two) = (server.organization("One").await, server.organization("Two").await);
+        one.enable(HELLO, json!({ "greeting": "Moin" })).await;
+        two.enable(HELLO, json!({})).await;
+        let workers = server.admin().get("/v1/workers").await.expect(200).json();
+        let tiers = workers["workers"].as_array().unwrap().iter().map(|worker| &worker["isolation"]);
+        assert_eq!(tiers.collect::<Vec<_>>(), [tier, tier], "{workers:#}");
+
+        let mut agent = one.mcp();
+        agent.open().await;
+        assert_eq!(agent.tool_names().await, [GREET], "{tier}");
+        for times in 1..=2 {
+            let called = agent.call_tool(GREET, json!({ "name": "you" })).await;
+            let expected = json!({ "message": "Moin, you!", "times": times, "runtime": "workers" });
+            assert_eq!(called.result()["structuredContent"], expected, "{tier}");
+        }
+        assert_eq!(times(&two, "you").await, 1, "{tier}");
+    }
+}
+
+/// Asks past the plugin's own runtime, as any module of Node's can.
+const ASK_THE_NETWORK: &str = r#"
+  const [net, dns] = [await import("node:net"), await import("node:dns/promises")];
+  const said = (host, port) => new Promise((done) => {
+    const socket = net.connect(port, host);
+    socket.once("data", (data) => { done(String(data).trim()); socket.destroy(); });
+    socket.once("error", (error) => done(error.code)).once("end", () => done("ended"));
+  });
+  const known = (name) => dns.lookup(name).then(({ address }) => address.replace(/\d+\.\d+$/, "*"), ({ code }) => code);
+  return JSON.stringify([await known("raw.outside.test"), await known("example.com"), await said("raw.outside.test", 7000)]);"#;
+
+#[tokio::test]
+async fn without_the_capability_for_it_the_jail_has_no_network() {
+    let fixture = workspace_file("tests/functional/fixtures/outside.cjs");
+    let outside = NodeService::start::<&str>(&fixture, &[], &[]);
+    let port = outside.announcement()["raw"].as_u64().expect("a port");
+    let plugins = PluginFolder::new();
+    plugin(&plugins, "with", &["fetch"], ASK_THE_NETWORK);
+    plugin(&plugins, "without", &["logger"], ASK_THE_NETWORK);
+    // Both are granted the same.
+    let grants = json!([format!("raw.outside.test:7000=127.0.0.1:{port}")]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("hayloft.toml");
+    let text = format!("[network.private]\nwith = {grants}\nwithout = {grants}\n");
+    std::fs::write(&config, text).expect("a configuration");
+    let builder = TestServer::builder().plugins(plugins.path());
+    let builder = builder
+        .environment("HAYLOFT_CONFIG", config.to_str().expect("a path in UTF-8"))
+        .environment("HAYLOFT_NETWORK_DEFAULT", "public");
+    let server = builder.start().await;
+    let acme = server.organization("Acme").await;
+    for (name, expected) in [
+        ("with", json!(["198.18.*", "198.18.*", "welcome"])),
+        ("without", json!(["ENOTFOUND", "ENOTFOUND", "ENOTFOUND"])),
+    ] {
+        acme.enable(name, json!({})).await;
+        let said = text_of(acme.call_tool(&format!("{name}__act"), json!({})).await);
+        assert_eq!(serde_json::from_str::<Value>(&said).expect(&said), expected, "{name}");
+    }
 }
 
 fn rewrite(file: &Path, from: &str, to: &str) {

@@ -1,14 +1,12 @@
 //! A plugin that crashes again and again is held back, and everybody learns why, until somebody releases it. A call that a
 //! crash interrupts is told so, or repeated where the tool allows it.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use hayloft_testkit::{Organization, PluginFolder, TestServer, workspace};
+use hayloft_testkit::{Organization, PluginFolder, TestServer};
 use serde_json::{Value, json};
 
-use crate::support::{hayloft, mcp_plugin, text_of, unjailed, until};
+use crate::support::{Lock, hayloft, mcp_plugin, text_of, unjailed, until};
 
 const FRAIL: &str = "plugins/hay-plugin-frail";
 
@@ -90,40 +88,6 @@ async fn what_crashes_too_often_is_held_back_until_a_person_starts_it() {
     assert_eq!(text_of(acme.call_tool("frail__live", json!({})).await), "alive");
 }
 
-/// Holds back whoever writes to a host's database, until it is dropped.
-struct Lock(Child);
-
-impl Lock {
-    fn of(server: &TestServer) -> Self {
-        const HOLD: &str = "
-            const { DatabaseSync } = require('node:sqlite');
-            const database = new DatabaseSync(process.argv[1]);
-            database.exec('begin immediate');
-            console.log('locked');
-            process.stdin.resume();";
-        #[expect(clippy::disallowed_methods, reason = "a writer that shares nothing with the host")]
-        let mut child = Command::new(workspace::node())
-            .args(["--no-warnings", "-e", HOLD])
-            .arg(server.data_folder().join("hayloft.db"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
-        assert_eq!(said, "locked\n");
-        Self(child)
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // The system ends what it holds with it.
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
 #[tokio::test]
 async fn nobody_is_told_before_it_is_written_and_what_was_told_holds_although_the_host_is_killed() {
     let (_plugins, mut server, acme) = frail().await;
@@ -184,12 +148,13 @@ async fn only_a_call_that_may_come_twice_is_repeated() {
         {{ name: "look", inputSchema: {{ type: "object" }}, annotations: {{ readOnlyHint: true }} }},
         {{ name: "set", inputSchema: {{ type: "object" }}, annotations: {{ readOnlyHint: false, idempotentHint: true }} }},
         {{ name: "add", inputSchema: {{ type: "object" }}, annotations: {{ readOnlyHint: "true" }} }},
+        {{ name: "end", inputSchema: {{ type: "object" }}, annotations: {{ readOnlyHint: true }} }},
       ],
       callTool: async (name) => {{
         const fs = await import("node:fs");
         const calls = {path} + "-" + name;
         fs.appendFileSync(calls, "x");
-        if (fs.readFileSync(calls).length === 1) process.exit(3);
+        if (name === "end" || fs.readFileSync(calls).length === 1) process.exit(3);
         return name;
       }},
     }}"#,
@@ -210,4 +175,11 @@ async fn only_a_call_that_may_come_twice_is_repeated() {
     let broken = acme.call_tool("once__add", json!({})).await.expect(502).json();
     assert_eq!(broken["reason"], "crashed", "{broken:#}");
     assert_eq!(calls("add"), 1);
+    acme.post("plugins/hay-plugin-once/restart", &json!({})).await.expect(200);
+    // Once, and no more.
+    let broken = acme.call_tool("once__end", json!({})).await.expect(502).json();
+    assert_eq!(broken["reason"], "crashed", "{broken:#}");
+    // It tells of the crash: nobody came a third time, and was told of a pause.
+    assert!(!broken["detail"].as_str().unwrap().contains("may start again"), "{broken:#}");
+    assert_eq!(calls("end"), 2);
 }

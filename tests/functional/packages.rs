@@ -7,13 +7,17 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hayloft_testkit::{Organization, PluginFiles, PluginFolder, TestServer, TestServerBuilder};
+use hayloft_testkit::http_client::request;
+use hayloft_testkit::node_service::NodeService;
+use hayloft_testkit::{HttpClient, Organization, PluginFiles, PluginFolder, TestServer, TestServerBuilder};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{one_tool, text_of, until};
+use crate::support::{one_tool, text_of, until, workspace_file};
 
 mod documents;
+mod drivers;
+mod mcp_servers;
 mod server_lines;
 
 /// How long real packages may take to come from the real registry.
@@ -27,6 +31,7 @@ pub(crate) fn server(folder: &PluginFolder) -> TestServerBuilder {
 }
 
 /// A server that finds the registry where this machine does, on whatever network that is.
+#[expect(clippy::disallowed_methods, reason = "the test tells the server what this machine finds")]
 pub(crate) fn with_registry() -> TestServerBuilder {
     let address =
         (REGISTRY, 443).to_socket_addrs().unwrap().map(|address| address.ip()).find(IpAddr::is_ipv4).unwrap();
@@ -77,6 +82,9 @@ pub(crate) async fn installed(organization: &Organization, plugin: &str) -> Valu
 
 #[tokio::test]
 async fn a_typescript_plugin_without_its_build_runs_on_stripe() {
+    let script = workspace_file("tests/functional/fixtures/charges.cjs");
+    let provider = NodeService::start::<&str>(&script, &[], &[]);
+    let provider_port = &provider.announcement()["port"];
     let folder = PluginFolder::new();
     let source = r#"
 import { defineHayPlugin } from "@hay/plugin-sdk";
@@ -86,9 +94,10 @@ import names from "./names.json" with { type: "json" };
 export default defineHayPlugin(({ register }) => ({
   name: names.name,
   onInitialize() {
-    register.route("GET", "/", (_request, response) => {
-      const stripe = new Stripe("sk_test_x");
-      response.json({ name: names.name, charges: typeof stripe.charges.create });
+    register.route("GET", "/", async (_request, response) => {
+      const stripe = new Stripe("sk_test_x", { host: "pay.outside.test", port: 12111, protocol: "http" });
+      const { data } = await stripe.charges.list({ limit: 2 });
+      response.json({ name: names.name, charges: data.map(({ id, amount }) => [id, amount]) });
     });
   },
 }));
@@ -110,7 +119,11 @@ export default defineHayPlugin(({ register }) => ({
             ),
         ],
     );
-    let server = server(&folder).start().await;
+    let settings = tempfile::tempdir().unwrap();
+    let config = settings.path().join("hayloft.toml");
+    let private = json!([format!("pay.outside.test:12111=127.0.0.1:{provider_port}")]);
+    fs::write(&config, format!("[network.private]\nhay-plugin-pay = {private}\n")).unwrap();
+    let server = server(&folder).environment("HAYLOFT_CONFIG", config.to_str().unwrap()).start().await;
     let acme = server.organization("Acme").await;
     let before = acme.get("plugins/hay-plugin-pay").await.expect(200).json();
     assert_eq!((&before["needsInstallation"], &before["needsBuilding"]), (&json!(true), &json!(true)));
@@ -120,7 +133,14 @@ export default defineHayPlugin(({ register }) => ({
     assert_eq!(shown["state"], "ready", "{shown:#}");
     assert_eq!((&shown["needsInstallation"], &shown["needsBuilding"]), (&json!(false), &json!(false)));
     let answer = acme.route(&Method::GET, "hay-plugin-pay", "/", &[], "").await.expect(200).json();
-    assert_eq!(answer, json!({ "name": "pay", "charges": "function" }));
+    assert_eq!(answer, json!({ "name": "pay", "charges": [["ch_1", 1200]] }));
+    let url = format!("http://127.0.0.1:{provider_port}/asked");
+    let asked =
+        HttpClient::new().send(request(&Method::GET, &url, &[], String::new())).await.expect(200).json();
+    let expected = json!([{
+        "method": "GET", "url": "/v1/charges?limit=2", "authorization": "Bearer sk_test_x", "host": "pay.outside.test:12111",
+    }]);
+    assert_eq!(asked, expected);
     assert!(!folder.path().join("hay-plugin-pay/dist").exists(), "the author's folder is as it was");
 }
 

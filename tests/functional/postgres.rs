@@ -59,6 +59,7 @@ impl Postgres {
         self.address
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the database is the test's own")]
     async fn wait(&mut self) {
         let listens = async {
             while TcpStream::connect(self.address).await.is_err() {

@@ -1,10 +1,13 @@
 //! Throw-away plugins that several promises are tested with.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use hayloft_testkit::{Organization, PluginFiles, PluginFolder, Response, TestServerBuilder, workspace};
+use hayloft_testkit::{
+    Organization, PluginFiles, PluginFolder, Response, TestServer, TestServerBuilder, workspace,
+};
 
 /// The sample plugins of the repository.
 pub(crate) fn examples() -> PathBuf {
@@ -173,4 +176,38 @@ pub(crate) fn workspace_file(path: &str) -> PathBuf {
         .join(path)
         .canonicalize()
         .expect("the file exists")
+}
+
+/// Holds back whoever writes to a host's database, until it is dropped.
+pub(crate) struct Lock(Child);
+
+impl Lock {
+    pub(crate) fn of(server: &TestServer) -> Self {
+        const HOLD: &str = "
+            const { DatabaseSync } = require('node:sqlite');
+            const database = new DatabaseSync(process.argv[1]);
+            database.exec('begin immediate');
+            console.log('locked');
+            process.stdin.resume();";
+        #[expect(clippy::disallowed_methods, reason = "a writer that shares nothing with the host")]
+        let mut child = Command::new(workspace::node())
+            .args(["--no-warnings", "-e", HOLD])
+            .arg(server.data_folder().join("hayloft.db"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        assert_eq!(said, "locked\n");
+        Self(child)
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // The system ends what it holds with it.
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
 }

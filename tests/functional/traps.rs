@@ -1,14 +1,19 @@
 //! What other gateways fell into, found by counting and never by a clock: calls that are lost among equal ids, processes
-//! and sessions per client, messages per call that nobody asked for, bodies that change on the way.
+//! and sessions per client, rows that are written per call, messages per call that nobody asked for, bodies that change on the way.
+
+use std::time::Duration;
 
 use futures::future::join_all;
 use hayloft_testkit::{PluginFolder, TestServer};
 use serde_json::{Value, json};
 
-use crate::support::{mcp_plugin, stdio_plugin, stdio_server};
+use crate::support::{Lock, counting_plugin, mcp_plugin, stdio_plugin, stdio_server, text_of};
 
 /// How many clients there are at once.
 const CLIENTS: usize = 20;
+
+/// How long anything may take that waits for nothing but the machine.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A tool that answers nobody before everybody has called.
 const MEETING: &str = r#"(() => {
@@ -131,4 +136,40 @@ async fn bytes_pass_as_they_are_in_both_directions() {
     );
     let mcp = client.post_raw(call, &[]).await.text();
     assert!(mcp.contains(odd) && mcp.contains(&said), "{mcp}");
+}
+
+#[tokio::test]
+async fn no_answer_to_a_read_or_a_call_waits_for_a_row_to_be_written() {
+    let plugins = PluginFolder::new();
+    counting_plugin(&plugins);
+    let server = TestServer::start(plugins.path()).await;
+    let acme = server.organization("Acme").await;
+    let path = "plugins/hay-plugin-counting";
+    acme.enable("hay-plugin-counting", json!({ "n": 1 })).await;
+    let mut client = acme.mcp();
+    client.open().await;
+    client.call_tool("counting__n", json!({})).await.result();
+    let lock = Lock::of(&server);
+    let mut save = tokio::spawn({
+        let acme = acme.clone();
+        async move { acme.put(path, &json!({ "config": { "n": 2 } })).await }
+    });
+    let answers = async {
+        for _ in 0..CLIENTS {
+            for read in ["tools", "plugins", path] {
+                acme.get(read).await.expect(200);
+            }
+            assert_eq!(text_of(acme.call_tool("counting__n", json!({})).await), "1");
+            assert_eq!(client.tool_names().await, ["counting__n"]);
+            let answer = client.call_tool("counting__n", json!({})).await;
+            assert_eq!(answer.result()["content"][0]["text"], "1");
+        }
+    };
+    // What waited for the writer would wait for ever.
+    tokio::time::timeout(PATIENCE, answers).await.expect("answers while nobody can write");
+    // A save does wait for it.
+    assert!(!save.is_finished(), "{:?}", (&mut save).await);
+    drop(lock);
+    save.await.unwrap().expect(200);
+    assert_eq!(text_of(acme.call_tool("counting__n", json!({})).await), "2");
 }

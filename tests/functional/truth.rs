@@ -1,4 +1,4 @@
-//! Whatever happens to the host, in whatever moment: what it has stored, what it says of its workers and what the machine
+//! Whatever happens to the host or to its workers, in whatever moment: what it has stored, what it says of its workers and what the machine
 //! runs are the same again as soon as it is quiet, and nothing is left of what ran before.
 
 use std::collections::BTreeSet;
@@ -6,16 +6,17 @@ use std::fs;
 use std::io::Read as _;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
 use hayloft_testkit::process::Process;
-use hayloft_testkit::{Organization, PluginFolder, TestServer, TestServerBuilder, workspace};
+use hayloft_testkit::{Api, Organization, PluginFolder, TestServer, TestServerBuilder, workspace};
 use http::Method;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{counting_plugin, one_tool, stdio_plugin, stdio_server, text_of, until};
+use crate::support::{counting_plugin, mcp_plugin, one_tool, stdio_plugin, stdio_server, text_of, until};
 
 /// Numbers by chance that come again with the same seed.
 #[derive(Clone)]
@@ -46,7 +47,7 @@ impl Chance {
     }
 }
 
-/// A plugin that is swapped, one with a process beside it, one that starts slowly, and one that is built.
+/// A plugin that is swapped, one with a process beside it, one that starts slowly, one that crashes, and one that is built.
 fn plugins() -> PluginFolder {
     let plugins = PluginFolder::new();
     counting_plugin(&plugins);
@@ -56,6 +57,7 @@ fn plugins() -> PluginFolder {
         one_tool("return 'slow';")
     );
     plugins.hay_package("hay-plugin-slow", &["mcp"], &entry);
+    mcp_plugin(&plugins, "hay-plugin-frail", &one_tool("process.exit(3);"));
     source(&plugins, 0);
     plugins
 }
@@ -81,7 +83,7 @@ fn source(plugins: &PluginFolder, number: u64) {
 async fn act(organization: &Organization, plugins: &PluginFolder, chance: &mut Chance) -> Option<()> {
     let on = json!({ "enabled": true });
     let call = json!({ "arguments": {} });
-    let (method, path, body) = match chance.below(12) {
+    let (method, path, body) = match chance.below(16) {
         0..=2 => {
             let save = json!({ "enabled": true, "config": { "n": chance.below(1000) } });
             (Method::PUT, "plugins/hay-plugin-counting", save)
@@ -94,6 +96,9 @@ async fn act(organization: &Organization, plugins: &PluginFolder, chance: &mut C
         8 => (Method::POST, "tools/slow__act/call", call),
         9 => (Method::POST, "plugins/hay-plugin-slow/restart", json!({})),
         10 => (Method::PUT, "plugins/hay-plugin-slow", on),
+        11 => (Method::POST, "plugins/hay-plugin-slow/stop", json!({})),
+        12 => (Method::POST, "plugins/hay-plugin-counting/stop", json!({})),
+        13 | 14 => (Method::POST, "tools/frail__act/call", call),
         _ => {
             source(plugins, chance.below(1000));
             (Method::PUT, "plugins/hay-plugin-made", on)
@@ -104,6 +109,21 @@ async fn act(organization: &Organization, plugins: &PluginFolder, chance: &mut C
     let request = organization.api.request(&method, &organization.path(path), &headers, body);
     let answer = organization.api.http().try_send(request).await.ok()?;
     assert!(answer.status != 500, "{method} {path}: {}", answer.text());
+    Some(())
+}
+
+/// Ends one of the workers that are listed, without a word. Nothing, if the host went away meanwhile.
+async fn end_one(admin: &Api, host: u32, chance: &mut Chance) -> Option<()> {
+    let request = admin.request(&Method::GET, "/v1/workers", &[], "");
+    let listed = admin.http().try_send(request).await.ok()?.json();
+    let workers = listed["workers"].as_array().map_or(&[][..], Vec::as_slice);
+    let pids: Vec<u64> = workers.iter().filter_map(|worker| worker["pid"].as_u64()).collect();
+    if !pids.is_empty() {
+        let pid = pids[usize::try_from(chance.below(pids.len() as u64)).unwrap()];
+        // The number may be somebody else's by now.
+        let own = Process::descendants(host).into_iter().find(|process| u64::from(process.pid) == pid);
+        own.inspect(|process| process.signal(Signal::KILL));
+    }
     Some(())
 }
 
@@ -215,43 +235,90 @@ enum Gone {
     WithTheNextStart,
 }
 
+/// How a round ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The host is killed.
+    Killed,
+    /// The host is told to end.
+    Terminated,
+    /// Everybody stops, and the host goes on.
+    Quiet,
+}
+
+impl End {
+    const fn of(round: usize) -> Self {
+        match round % 4 {
+            0 => Self::Killed,
+            2 => Self::Terminated,
+            _ => Self::Quiet,
+        }
+    }
+}
+
 async fn rounds(count: usize, gone: Gone, builder: impl FnOnce(TestServerBuilder) -> TestServerBuilder) {
     let mut chance = Chance::new();
     let plugins = Arc::new(plugins());
-    let mut server = builder(crate::packages::server(&plugins)).start().await;
+    // Few crashes are too many, so that plugins are held back in the middle of it.
+    let builder = builder(crate::packages::server(&plugins)).environment("HAYLOFT_LIMITS_CRASHES", "3");
+    let mut server = builder.start().await;
     let organizations = [server.organization("One").await, server.organization("Two").await];
     for organization in &organizations {
-        for plugin in ["hay-plugin-counting", "hay-plugin-child", "hay-plugin-slow"] {
+        for plugin in ["hay-plugin-counting", "hay-plugin-child", "hay-plugin-slow", "hay-plugin-frail"] {
             organization.enable(plugin, json!({})).await;
         }
     }
     agree(&server).await;
     for round in 0..count {
-        let done = Arc::new(AtomicUsize::new(0));
-        let busy: Vec<_> = (0..6)
+        let (done, enough) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let mut busy: Vec<_> = (0..6)
             .map(|number| {
                 let (organization, plugins) = (organizations[number % 2].clone(), Arc::clone(&plugins));
-                let (done, mut chance) = (Arc::clone(&done), chance.another());
+                let (done, enough, mut chance) = (Arc::clone(&done), Arc::clone(&enough), chance.another());
                 tokio::spawn(async move {
-                    while act(&organization, &plugins, &mut chance).await.is_some() {
+                    while !enough.load(Ordering::Relaxed)
+                        && act(&organization, &plugins, &mut chance).await.is_some()
+                    {
                         done.fetch_add(1, Ordering::Relaxed);
                     }
                 })
             })
             .collect();
-        let enough = usize::try_from(5 + chance.below(60)).unwrap();
-        until("some things to be done", async || done.load(Ordering::Relaxed) >= enough).await;
+        // One ends a worker now and then: after some of what the others do.
+        let (admin, host) = (server.admin(), server.pid());
+        busy.push({
+            let (done, enough, mut chance) = (Arc::clone(&done), Arc::clone(&enough), chance.another());
+            tokio::spawn(async move {
+                while !enough.load(Ordering::Relaxed) && end_one(&admin, host, &mut chance).await.is_some() {
+                    let next = done.load(Ordering::Relaxed) + 5 + usize::try_from(chance.below(10)).unwrap();
+                    while done.load(Ordering::Relaxed) < next
+                        && !enough.load(Ordering::Relaxed)
+                        && Process::find(host).is_some_and(|host| host.is_alive())
+                    {
+                        tokio::task::yield_now().await;
+                    }
+                }
+            })
+        });
+        let some = usize::try_from(5 + chance.below(60)).unwrap();
+        until("some things to be done", async || done.load(Ordering::Relaxed) >= some).await;
         tokio::time::sleep(Duration::from_millis(chance.below(100))).await;
-        let before = server.processes();
-        server.kill_9().await;
+        let (end, before) = (End::of(round), server.processes());
+        match end {
+            End::Killed => drop(server.kill_9().await),
+            End::Terminated => drop(server.terminate().await),
+            End::Quiet => enough.store(true, Ordering::Relaxed),
+        }
         for task in join_all(busy).await {
             task.unwrap();
         }
-        if gone == Gone::AtOnce {
-            server.assert_nothing_left().await;
+        if end != End::Quiet {
+            if gone == Gone::AtOnce || end == End::Terminated {
+                server.assert_nothing_left().await;
+            }
+            server.restart().await;
+            until("the end of what ran before", async || !before.iter().any(Process::is_alive)).await;
         }
-        server.restart().await;
-        until("the end of what ran before", async || !before.iter().any(Process::is_alive)).await;
         agree(&server).await;
         // What was wished last comes true, and whoever asks is served.
         for organization in &organizations {
@@ -262,22 +329,33 @@ async fn rounds(count: usize, gone: Gone, builder: impl FnOnce(TestServerBuilder
         }
         agree(&server).await;
     }
+    // What crashes waits, then it is held back: that is stored and shown, and nothing of it runs.
+    let organization = &organizations[0];
+    organization.enable("hay-plugin-frail", json!({})).await;
+    for state in ["backoff", "quarantined"] {
+        until(state, async || {
+            organization.call_tool("frail__act", json!({})).await;
+            organization.get("plugins/hay-plugin-frail").await.expect(200).json()["state"] == state
+        })
+        .await;
+        agree(&server).await;
+    }
     server.terminate().await;
     server.assert_nothing_left().await;
 }
 
 #[tokio::test]
-async fn all_agree_after_the_host_was_killed() {
+async fn all_agree_whatever_happened() {
     rounds(4, Gone::AtOnce, |builder| builder).await;
 }
 
 #[tokio::test]
-async fn all_agree_after_the_host_was_killed_without_namespaces() {
+async fn all_agree_whatever_happened_without_namespaces() {
     rounds(2, Gone::AtOnce, |builder| builder.isolation("C").environment("HAYLOFT_STRONGEST_ISOLATION", "C"))
         .await;
 }
 
 #[tokio::test]
-async fn all_agree_after_the_host_was_killed_without_isolation() {
+async fn all_agree_whatever_happened_without_isolation() {
     rounds(2, Gone::WithTheNextStart, crate::support::unjailed).await;
 }

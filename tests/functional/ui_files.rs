@@ -186,7 +186,7 @@ export default defineHayPlugin(({ register }) => ({
     let server = server(&folder).start().await;
     let acme = server.organization("Acme").await;
     let before = acme.get("plugins/hay-plugin-shown").await.expect(200).json();
-    assert_eq!((&before["needsInstallation"], &before["needsBuilding"]), (&json!(false), &json!(true)));
+    assert_eq!((&before["needsInstallation"], &before["needsBuilding"]), (&json!(false), &json!(false)));
     let shown = installed(&acme, "hay-plugin-shown").await;
     let log = acme.get("plugins/hay-plugin-shown/installation/log").await.expect(200).json();
     let log = log["text"].as_str().unwrap();
@@ -205,4 +205,37 @@ export default defineHayPlugin(({ register }) => ({
     let style = file("style.css").await;
     assert!(style.starts_with(".panel[data-v-"), "{style}");
     assert!(!folder.path().join("hay-plugin-shown/dist").exists(), "the author's folder is as it was");
+}
+
+#[tokio::test]
+async fn a_component_that_cannot_be_compiled_is_a_warning_and_the_plugin_works() {
+    let folder = PluginFolder::new();
+    let entry = "import { defineHayPlugin } from '@hay/plugin-sdk';
+export default defineHayPlugin(({ register }) => ({
+  name: 'shown',
+  onInitialize() {
+    register.ui({ slot: 'after-settings', component: 'components/Panel.vue' });
+    register.route('GET', '/', (_request, response) => response.json({ works: true }));
+  },
+}));";
+    folder
+        .hay_package("hay-plugin-shown", &["ui", "routes"], entry)
+        .file("components/Panel.vue", "<template>\n  <p>{{ open }\n</template>")
+        .file("components/Styled.vue", "<template><p/></template>\n<style lang=\"scss\">a { b {} }</style>");
+    let server = server(&folder).start().await;
+    let acme = server.organization("Acme").await;
+    let shown = installed(&acme, "hay-plugin-shown").await;
+    assert_eq!((&shown["installation"]["state"], &shown["state"]), (&json!("installed"), &json!("ready")));
+    let problems: Vec<_> = shown["problems"].as_array().unwrap().iter().collect();
+    for (at, message) in [("components/Panel.vue:2:", "end sign"), ("components/Styled.vue:2:1", "scss")] {
+        let told = problems.iter().any(|problem| {
+            problem["at"].as_str().is_some_and(|place| place.starts_with(at))
+                && problem["severity"] == "warning"
+                && problem["message"].as_str().is_some_and(|text| text.contains(message))
+        });
+        assert!(told, "{at}: {shown:#}");
+    }
+    let answer = acme.route(&Method::GET, "hay-plugin-shown", "/", &[], "").await.expect(200).json();
+    assert_eq!(answer["works"], true);
+    acme.api.get("/plugins/ui/hay-plugin-shown/ui.js").await.expect(404);
 }

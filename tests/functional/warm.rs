@@ -5,6 +5,7 @@ use std::fs;
 
 use hayloft_testkit::process::Process;
 use hayloft_testkit::{Organization, PluginFiles, PluginFolder, TestServer};
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::support::{text_of, until};
@@ -149,4 +150,99 @@ async fn what_an_organization_uploaded_or_asks_too_early_is_not_ready_for_anybod
     let others: Vec<_> =
         unowned(&server).await.into_iter().filter(|worker| worker["pluginId"] != PLUGIN).collect();
     assert!(others.is_empty(), "{others:#?}");
+}
+
+/// Another version of a plugin that asks for these interfaces of the host.
+fn asking(staged: &PluginFolder, folder: &PluginFolder, version: &str, apis: &[&str]) {
+    const ID: &str = "hay-plugin-asking";
+    let manifest = json!({
+        "id": ID, "name": "Asks", "version": version, "description": "Asks for things", "author": "Tests",
+        "type": ["channel"], "entry": "./dist/index.js", "permissions": { "api": apis },
+        "capabilities": { "api": { "routes": [{ "method": "GET", "path": "/here", "handler": "./here.js" }] } },
+    });
+    let files = staged
+        .plugin(version)
+        .file("here.js", "module.exports = (request, response) => response.json({});")
+        .file("dist/index.js", "")
+        .file("manifest.json", manifest.to_string());
+    let place = folder.path().join(ID);
+    if place.exists() {
+        fs::rename(&place, staged.path().join("before")).unwrap();
+    }
+    fs::rename(files.root(), place).unwrap();
+}
+
+#[tokio::test]
+async fn what_is_ready_goes_when_the_plugin_is_granted_something_else() {
+    let (folder, staged) = (PluginFolder::new(), PluginFolder::new());
+    asking(&staged, &folder, "1.0.0", &["email"]);
+    let server = TestServer::builder().plugins(folder.path()).warm_pool("512MiB").start().await;
+    let one = server.organization("One").await;
+    let path = "plugins/hay-plugin-asking";
+    one.enable("hay-plugin-asking", json!({})).await;
+    let first = warm(&server).await;
+    asking(&staged, &folder, "1.1.0", &["email", "messages"]);
+    let shown = async || one.get(path).await.expect(200).json();
+    until("the newer version", async || shown().await["version"] == "1.1.0").await;
+    // Ready is what the newer version may without what nobody has granted yet.
+    let mut withheld = Value::Null;
+    until("a worker of the newer version", async || {
+        withheld = warm(&server).await;
+        withheld["contentHash"] != first["contentHash"]
+    })
+    .await;
+    let pending = shown().await["pendingPermissions"].clone();
+    assert_eq!(pending, json!([{ "kind": "capability", "name": "messages" }]));
+    one.post(&format!("{path}/permissions"), &json!({ "permissions": pending })).await.expect(200);
+    until("the one without the grant to go", async || {
+        unowned(&server).await.iter().all(|worker| worker["workerId"] != withheld["workerId"])
+    })
+    .await;
+    let granted = warm(&server).await;
+    assert_eq!(granted["contentHash"], withheld["contentHash"], "{granted:#}");
+}
+
+#[tokio::test]
+async fn nobody_asks_a_route_before_its_organization_is_asked() {
+    let folder = PluginFolder::new();
+    let entry = r#"import { defineHayPlugin } from "@hay/plugin-sdk";
+let asked = 0;
+export default defineHayPlugin(({ register }) => ({
+  name: "ready",
+  onInitialize() {
+    for (const [method, path] of [["GET", "/"], ["GET", "/health"], ["GET", "/look"], ["POST", "/look"]]) {
+      register.route(method, path, (request, response) => {
+        asked += 1;
+        console.log(`somebody asks ${method} ${path}`);
+        response.send("");
+      });
+    }
+  },
+  async onStart({ mcp }) {
+    await mcp.startLocal("main", () => ({
+      listTools: () => [{ name: "who", inputSchema: { type: "object" } }],
+      callTool: () => String(asked),
+    }));
+  },
+}));
+"#;
+    folder.hay_package(PLUGIN, &["mcp", "routes"], entry);
+    let server = TestServer::builder().plugins(folder.path()).warm_pool("256MiB").start().await;
+    let (one, two) = (server.organization("One").await, server.organization("Two").await);
+    one.enable(PLUGIN, json!({})).await;
+    let ready = warm(&server).await;
+    two.enable(PLUGIN, json!({})).await;
+    assert_eq!(who(&two).await, "0");
+    let listed = server.admin().get("/v1/workers").await.expect(200).json();
+    let claimed = |worker: &Value| worker["workerId"] == ready["workerId"] && worker["org"] == *two.id;
+    assert!(listed["workers"].as_array().unwrap().iter().any(claimed), "{listed:#}");
+    let lines = async || {
+        let logs = two.get(&format!("plugins/{PLUGIN}/logs?tail=500")).await.expect(200).text();
+        logs.matches("somebody asks").count()
+    };
+    assert_eq!(lines().await, 0);
+    // Whoever does ask is counted, and seen in the log.
+    two.route(&Method::GET, PLUGIN, "/look", &[], "").await.expect(200);
+    assert_eq!(who(&two).await, "1");
+    until("the line of the route", async || lines().await == 1).await;
 }

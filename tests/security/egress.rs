@@ -16,6 +16,9 @@ in_every_setup!(
     servers_elsewhere_lead_only_where_the_plugin_may_go,
 );
 
+/// A host that the plugin may reach at whatever address it has, so that it is looked up.
+const LOOKED_UP: &str = "looked-up.test";
+
 /// A service of the outside that the plugin may reach under one name, at one port with TLS and one without.
 struct Granted {
     outside: NodeService,
@@ -37,8 +40,10 @@ impl Granted {
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))
             .expect("for all to read");
         let config = folder.path().join("hayloft.toml");
-        std::fs::write(&config, format!("[network.private]\n{HOSTILE} = {private}\n"))
-            .expect("a configuration");
+        let text = format!(
+            "[network.private]\n{HOSTILE} = {private}\n[network.grants]\n{HOSTILE} = [\"{LOOKED_UP}:80\"]\n"
+        );
+        std::fs::write(&config, text).expect("a configuration");
         let config = config.to_str().expect("a path in UTF-8").to_owned();
         let world = World::start_with(setup, |server| server.environment("HAYLOFT_CONFIG", &config)).await;
         Self { outside, world, _folder: folder }
@@ -48,6 +53,14 @@ impl Granted {
     async fn counts(&self) -> Value {
         let code = "return await (await fetch('http://counts.test/connections')).json()";
         self.world.run(&self.world.attacker, code, json!(null)).await
+    }
+
+    /// How many names the host itself looked up so far.
+    async fn looked_up(&self) -> u64 {
+        let metrics = self.world.server.admin().get("/metrics").await.expect(200).text();
+        let mut lines = metrics.lines();
+        let figure = lines.find_map(|line| line.strip_prefix("hayloft_egress_host_lookups_total "));
+        figure.map_or(0, |figure| figure.parse().expect("a number"))
     }
 
     /// The lines about refusals in an organization's trail.
@@ -219,6 +232,7 @@ async fn names_carry_nothing_out(setup: Setup) {
     let mut verdicts = Verdicts::new(setup);
     let secret = canary("name");
     let name = format!("{secret}.attacker.test");
+    let before = granted.looked_up().await;
     let ways = [
         ("look up", "return await require('dns').promises.lookup(input)"),
         ("resolve", "return await require('dns').promises.resolve4(input)"),
@@ -242,9 +256,14 @@ async fn names_carry_nothing_out(setup: Setup) {
         granted.refusals().await.iter().any(|line| line["host"] == *name)
     })
     .await;
-    // Nobody was asked: what was refused is refused before anything is looked up.
-    let metrics = world.server.admin().get("/metrics").await.expect(200).text();
-    verdicts.check(!metrics.contains("outcome=\"unknown_host\""), || "the host looked a name up".into());
+    // Not even a name that it may reach is looked up because it asks for it.
+    verdicts.succeeded(&world.attempts(&world.attacker, &ways[..1], json!(LOOKED_UP)).await[0]);
+    let after = granted.looked_up().await;
+    verdicts.check(before == after, || format!("the host looked {before} names up, and {after} afterwards"));
+    // The control: it is looked up, and counted, for a connection to it.
+    let connect = "return (await fetch('http://' + input + '/')).status";
+    let _nobody_there = world.attempts(&world.attacker, &[("connect", connect)], json!(LOOKED_UP)).await;
+    verdicts.check(granted.looked_up().await > after, || "a look-up of the host is not counted".into());
     verdicts.done();
     granted.end().await;
 }

@@ -1,9 +1,11 @@
 //! Whatever a plugin uses up, it uses up its own: the next organization's calls succeed, the host answers, and only
 //! the worker that went too far ends, with the reason said.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use hayloft_testkit::PluginFolder;
 use serde_json::{Value, json};
 
 use crate::harness::{HOSTILE, PATIENCE, Setup, Verdicts, World, until};
@@ -43,8 +45,18 @@ fn resident_bytes(pid: u32) -> u64 {
 
 /// Runs the attacker's code until it answers or breaks, while the victim works on. Gives the answer's text.
 async fn beside(world: &World, verdicts: &mut Verdicts, name: &str, code: &str, input: Value) -> String {
-    let before = (resident_bytes(world.server.pid()), world.pids(&world.victim).await.runner);
     let attack = world.try_run(&world.attacker, "hostile__run", code, input);
+    meanwhile(world, verdicts, name, attack).await.text()
+}
+
+/// Waits for whatever the attacker does, while the victim works on.
+async fn meanwhile<T>(
+    world: &World,
+    verdicts: &mut Verdicts,
+    name: &str,
+    attack: impl Future<Output = T>,
+) -> T {
+    let before = (resident_bytes(world.server.pid()), world.pids(&world.victim).await.runner);
     let neighbour = async {
         let mut slowest = Duration::ZERO;
         for call in 0..CALLS {
@@ -75,7 +87,7 @@ async fn beside(world: &World, verdicts: &mut Verdicts, name: &str, code: &str, 
     verdicts.check(world.pids(&world.victim).await.runner == before.1, || {
         format!("{name}: the neighbour's worker was replaced")
     });
-    answer.text()
+    answer
 }
 
 /// Gives the attacker a new worker, without the wait that crashes earn it, and checks that both work.
@@ -204,6 +216,7 @@ async fn descriptors(setup: Setup) {
     beside(&world, &mut verdicts, "connections to the gate", connect, json!(null)).await;
     let address = world.server.url();
     let address = address.trim_start_matches("http://");
+    #[expect(clippy::disallowed_methods, reason = "the test is who is in the host's network")]
     let sockets: Vec<_> = (0..400).filter_map(|_| std::net::TcpStream::connect(address).ok()).collect();
     beside(&world, &mut verdicts, "connections to the host", "return 1", json!(null)).await;
     drop(sockets);
@@ -247,6 +260,15 @@ async fn files_and_inodes(setup: Setup) {
     world.end().await;
 }
 
+/// A worker whose event loop is blocked for good is ended, and the next one serves, without anybody's help.
+async fn comes_back(world: &World, verdicts: &mut Verdicts, name: &str) {
+    let serves = async {
+        while world.try_run(&world.attacker, "hostile__run", "return 1", Value::Null).await.status != 200 {}
+    };
+    let served = tokio::time::timeout(PATIENCE, serves).await;
+    verdicts.check(served.is_ok(), || format!("{name}: its worker did not come back by itself"));
+}
+
 async fn blocked_event_loops(setup: Setup) {
     let world = World::start_with(setup, |builder| {
         [
@@ -259,6 +281,8 @@ async fn blocked_event_loops(setup: Setup) {
         ]
         .into_iter()
         .fold(builder, |builder, name| builder.environment(name, "2s"))
+        .environment("HAYLOFT_LIMITS_PING", "500ms")
+        .environment("HAYLOFT_LIMITS_UNRESPONSIVE", "4s")
     })
     .await;
     let mut verdicts = Verdicts::new(setup);
@@ -273,6 +297,9 @@ async fn blocked_event_loops(setup: Setup) {
         verdicts.check(said.contains("\"timeout\"") || said.contains("\"crashed\""), || {
             format!("{name}: {said}")
         });
+        if name == "loop" {
+            comes_back(&world, &mut verdicts, name).await;
+        }
         renewed(&world).await;
     }
     // In a route.
@@ -287,6 +314,7 @@ async fn blocked_event_loops(setup: Setup) {
     verdicts.check(begun.elapsed() < Duration::from_secs(15), || {
         format!("a blocked route took {:?}", begun.elapsed())
     });
+    comes_back(&world, &mut verdicts, "a blocked route").await;
     renewed(&world).await;
     // In the hooks.
     for hook in ["onStart", "onConfigUpdate"] {
@@ -347,52 +375,163 @@ async fn floods(setup: Setup) {
     world.end().await;
 }
 
-async fn crash_loops(setup: Setup) {
-    let world = world(setup).await;
-    let mut verdicts = Verdicts::new(setup);
-    // At each point of a life, again and again; the host waits longer each time and says so.
-    for (name, code) in [
-        ("exit", "process.exit(1)"),
-        ("abort", "process.abort()"),
-        ("throw", "setTimeout(() => { throw new Error('gone') }); return new Promise(() => {})"),
-        ("kill", "process.kill(process.pid, 'SIGKILL'); return new Promise(() => {})"),
-        ("segfault", "process.kill(process.pid, 'SIGSEGV'); return new Promise(() => {})"),
-    ] {
-        let before = world.server.stderr().len();
-        for _ in 0..4 {
-            world.try_run(&world.attacker, "hostile__run", code, json!(null)).await;
+/// So many crashes, and a plugin is held back.
+const CRASHES: usize = 4;
+
+const LOOPING: &str = "hay-plugin-looping";
+
+/// A plugin that runs code at one point of its life: a file in this folder says which code, and where.
+fn looping_plugin(plugins: &PluginFolder, plan: &PluginFolder) {
+    let entry = r#"import { readFileSync } from "node:fs";
+import { defineHayPlugin } from "@hay/plugin-sdk";
+function at(point) {
+  const plan = JSON.parse(readFileSync("PLAN", "utf8"));
+  return plan.at === point ? new Function(plan.code)() : undefined;
+}
+at("load");
+export default defineHayPlugin(({ register }) => ({
+  name: "looping",
+  onInitialize() {
+    register.config({ n: { type: "number", default: 0 } });
+    return at("onInitialize");
+  },
+  onConfigUpdate: () => at("onConfigUpdate"),
+  async onStart({ mcp }) {
+    await at("onStart");
+    await mcp.startLocal("main", () => ({
+      listTools: () => [{ name: "act", inputSchema: { type: "object" } }],
+      callTool: async () => (await at("call")) ?? "fine",
+    }));
+  },
+}));
+"#;
+    let entry = entry.replace("PLAN", plan.path().join("plan.json").to_str().unwrap());
+    plugins.hay_package(LOOPING, &["mcp", "config"], &entry);
+}
+
+fn write_plan(plan: &PluginFolder, at: &str, code: &str) {
+    // One file in the place of another, so that nobody reads half of it.
+    let new = plan.path().join("new");
+    fs::write(&new, json!({ "at": at, "code": code }).to_string()).unwrap();
+    fs::rename(new, plan.path().join("plan.json")).unwrap();
+}
+
+/// How often the plugin was started after a crash.
+async fn restarts(world: &World) -> u64 {
+    let metrics = world.server.admin().get("/metrics").await.expect(200).text();
+    let own = |line: &&str| {
+        line.starts_with("hayloft_worker_restarts_total{") && line.contains(&format!("plugin=\"{LOOPING}\""))
+    };
+    let line = metrics.lines().find(own);
+    line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+}
+
+/// Calls until it is held back, and gives how many answers told of a crash, and how many of a pause.
+async fn until_held_back(world: &World, name: &str, verdicts: &mut Verdicts) -> (usize, usize) {
+    let (mut crashes, mut pauses) = (0, 0);
+    let calls = async {
+        loop {
+            let answer = world.attacker.call_tool("looping__act", json!({})).await;
+            let said = answer.text();
+            if answer.status == 503 && answer.json()["reason"] == "quarantined" {
+                return;
+            }
+            if said.contains("until the plugin may start again") {
+                pauses += 1;
+                let seconds = answer.header("retry-after").and_then(|seconds| seconds.parse::<u64>().ok());
+                verdicts.check(seconds.is_some_and(|seconds| seconds >= 1), || {
+                    format!("{name}: come again when? {said}")
+                });
+                verdicts.check(crashes >= 2, || format!("{name}: a pause after {crashes} crashes: {said}"));
+            } else {
+                crashes += 1;
+                verdicts.check(answer.json()["reason"] == "crashed", || {
+                    format!("{name}: {} {said}", answer.status)
+                });
+            }
         }
-        let said = beside(&world, &mut verdicts, name, code, json!(null)).await;
-        let slowed = said.contains("until the plugin may start again")
-            || said.contains("crashed")
-            || said.contains("quarantined")
-            || said.contains("unavailable");
-        verdicts.check(slowed, || format!("{name}: {said}"));
-        verdicts.check(world.server.stderr().len() < before + (256 << 10), || {
+    };
+    let is_held = tokio::time::timeout(PATIENCE, calls).await.is_ok();
+    verdicts
+        .check(is_held, || format!("{name}: never held back, after {crashes} crashes and {pauses} pauses"));
+    (crashes, pauses)
+}
+
+async fn crash_loops(setup: Setup) {
+    let plan = PluginFolder::new();
+    write_plan(&plan, "nowhere", "");
+    let world = World::start_with(setup, |builder| {
+        builder
+            .environment("HAYLOFT_LIMITS_CRASHES", &CRASHES.to_string())
+            .environment("HAYLOFT_JAIL_PATHS", plan.path().to_str().unwrap())
+    })
+    .await;
+    let mut verdicts = Verdicts::new(setup);
+    world.attacker.delete(&format!("plugins/{HOSTILE}")).await.expect(200);
+    let others: BTreeSet<u32> = world.server.processes().iter().map(|process| process.pid).collect();
+    looping_plugin(&world.plugins, &plan);
+    let own = format!("plugins/{LOOPING}");
+    until("the plugin to be read", PATIENCE, async || world.attacker.get(&own).await.status == 200).await;
+    world.attacker.enable(LOOPING, json!({})).await;
+    // At each point of a life, again and again: each start waits longer, and in the end there is none.
+    for (at, code) in [
+        ("load", "process.exit(1)"),
+        ("onInitialize", "process.exit(1)"),
+        ("onStart", "process.exit(1)"),
+        ("call", "process.exit(1)"),
+        ("call", "process.abort()"),
+        ("call", "setTimeout(() => { throw new Error('gone') }); return new Promise(() => {})"),
+        ("call", "process.kill(process.pid, 'SIGKILL'); return new Promise(() => {})"),
+        ("call", "process.kill(process.pid, 'SIGSEGV'); return new Promise(() => {})"),
+    ] {
+        let name = format!("{at}: {code}");
+        // Whoever starts it gives it a fresh start; whoever stops it then has the next call start it.
+        let works = async || world.attacker.call_tool("looping__act", json!({})).await.status == 200;
+        until(&format!("the plugin to work before {name}"), PATIENCE, works).await;
+        world.attacker.post(&format!("{own}/stop"), &json!({})).await.expect(200);
+        write_plan(&plan, at, code);
+        let (logged, before) = (world.server.stderr().len(), restarts(&world).await);
+        let mut own_verdicts = Verdicts::new(setup);
+        let held_back = until_held_back(&world, &name, &mut own_verdicts);
+        let (crashes, pauses) = meanwhile(&world, &mut verdicts, &name, held_back).await;
+        own_verdicts.done();
+        // Where the last start failed, its caller is told at once that it is held back.
+        let told = if at == "call" { CRASHES } else { CRASHES - 1 };
+        verdicts.check(crashes == told, || format!("{name}: {crashes} crashes were told"));
+        verdicts.check(pauses > 0, || format!("{name}: no start waited"));
+        let detail = world.attacker.get(&own).await.expect(200).json();
+        let reason = detail["lastError"].as_str().unwrap_or_default();
+        verdicts.check(
+            detail["state"] == "quarantined"
+                && reason.starts_with(&format!("it failed {CRASHES} times within")),
+            || format!("{name}: {detail:#}"),
+        );
+        let only_others =
+            async || world.server.processes().iter().all(|process| others.contains(&process.pid));
+        until(&format!("the end of all processes after {name}"), PATIENCE, only_others).await;
+        // The first start of each was no repetition. Nothing starts any more, whoever calls.
+        for _ in 0..5 {
+            world.attacker.call_tool("looping__act", json!({})).await.expect(503);
+        }
+        let after = restarts(&world).await - before;
+        verdicts.check(after == CRASHES as u64 - 1, || format!("{name}: it was started again {after} times"));
+        verdicts.check(world.server.stderr().len() < logged + (256 << 10), || {
             format!("{name}: a storm in the log")
         });
-        world.attacker.delete(&format!("plugins/{HOSTILE}")).await.expect(200);
-        world.attacker.enable(HOSTILE, json!({})).await;
+        write_plan(&plan, "nowhere", "");
+        let started = world.attacker.post(&format!("{own}/restart"), &json!({})).await.expect(200).json();
+        verdicts.check(started["state"] == "ready", || format!("after {name}: {started:#}"));
     }
-    let before = world.server.stderr().len();
-    world
-        .attacker
-        .put(
-            &format!("plugins/{HOSTILE}"),
-            &json!({ "enabled": true, "config": { "onStart": "process.exit(1)" } }),
-        )
-        .await;
-    for _ in 0..10 {
-        world.try_run(&world.attacker, "hostile__run", "return 1", json!(null)).await;
+    // New settings that end it are turned down, however often they come, and what served goes on.
+    write_plan(&plan, "onConfigUpdate", "process.exit(1)");
+    let before = restarts(&world).await;
+    for n in 1..=CRASHES + 1 {
+        let saved = world.attacker.put(&own, &json!({ "config": { "n": n } })).await.expect(200).json();
+        let reason = saved["lastError"].as_str().unwrap_or_default();
+        verdicts.check(saved["state"] == "ready" && reason.contains("exit code 1"), || format!("{saved:#}"));
+        world.attacker.call_tool("looping__act", json!({})).await.expect(200);
     }
-    let detail = world.attacker.get(&format!("plugins/{HOSTILE}")).await.expect(200).json();
-    verdicts.check(detail["lastError"].is_string(), || format!("nothing is said: {detail:#}"));
-    verdicts
-        .check(world.server.stderr().len() < before + (256 << 10), || "onStart: a storm in the log".into());
-    let restarts = world.server.admin().get("/v1/workers").await.json();
-    let restarts =
-        restarts["workers"].as_array().unwrap().iter().filter_map(|worker| worker["restarts"].as_u64()).max();
-    verdicts.check(restarts < Some(20), || format!("it was started {restarts:?} times"));
+    verdicts.check(restarts(&world).await == before, || String::from("what served was started again"));
     world.victim_works().await;
     verdicts.done();
     world.end().await;

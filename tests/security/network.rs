@@ -1,10 +1,11 @@
 //! The network ends at the jail's own wall: no socket of the host or of another worker, no address outside.
 
 use std::fs;
-use std::net::{Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixListener, UnixStream};
+use std::time::Duration;
 
 use http::Method;
 use serde_json::json;
@@ -140,7 +141,9 @@ async fn the_hosts_own_ports_are_out_of_reach(setup: Setup) {
         listener.set_nonblocking(true).unwrap();
         verdicts.check(listener.accept().is_err(), || "a connection arrived".into());
         // The control: the way there is open for others.
-        drop(std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+        #[expect(clippy::disallowed_methods, reason = "the test is who is in the host's network")]
+        let connected = TcpStream::connect(listener.local_addr().unwrap());
+        drop(connected.unwrap());
     }
     // The own loopback interface is the worker's own affair.
     if setup.has_namespaces() {
@@ -215,9 +218,57 @@ async fn taken_ports_catch_nothing(setup: Setup) {
     world.end().await;
 }
 
+/// Listens at the address that this machine has on its network.
+struct Beside {
+    streams: TcpListener,
+    datagrams: UdpSocket,
+}
+
+impl Beside {
+    fn listen() -> Self {
+        // Nothing is sent: the address is the one from which it would be.
+        let unsent = UdpSocket::bind("0.0.0.0:0").unwrap();
+        #[expect(clippy::disallowed_methods, reason = "the test asks for the machine's own address")]
+        unsent.connect("198.51.100.1:9").unwrap();
+        let address = unsent.local_addr().unwrap().ip();
+        assert!(!address.is_loopback() && !address.is_unspecified(), "{address}");
+        let streams = TcpListener::bind((address, 0)).unwrap();
+        let datagrams = UdpSocket::bind((address, 0)).unwrap();
+        streams.set_nonblocking(true).unwrap();
+        datagrams.set_nonblocking(true).unwrap();
+        Self { streams, datagrams }
+    }
+
+    /// What a worker does to get here.
+    fn acts(&self) -> Vec<Vec<String>> {
+        let act =
+            |act: &str, address: SocketAddr| words(&format!("{act} {} {}", address.ip(), address.port()));
+        vec![
+            act("tcp-connect", self.streams.local_addr().unwrap()),
+            act("udp-send", self.datagrams.local_addr().unwrap()),
+        ]
+    }
+
+    /// Nothing arrived, and what is sent by others does.
+    fn saw_nothing(self, verdicts: &mut Verdicts) {
+        verdicts.check(self.streams.accept().is_err(), || "a connection arrived".into());
+        verdicts.check(self.datagrams.recv(&mut [0]).is_err(), || "a datagram arrived".into());
+        #[expect(clippy::disallowed_methods, reason = "the test is who is in the host's network")]
+        let connected = TcpStream::connect(self.streams.local_addr().unwrap());
+        drop(connected.unwrap());
+        self.streams.set_nonblocking(false).unwrap();
+        self.streams.accept().unwrap();
+        self.datagrams.send_to(b"x", self.datagrams.local_addr().unwrap()).unwrap();
+        self.datagrams.set_nonblocking(false).unwrap();
+        self.datagrams.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        self.datagrams.recv(&mut [0]).unwrap();
+    }
+}
+
 async fn nothing_outside_is_reached(setup: Setup) {
     let world = World::start(setup).await;
     let mut verdicts = Verdicts::new(setup);
+    let beside = Beside::listen();
     let outside = [
         "169.254.169.254 80",
         "100.100.100.200 80",
@@ -234,10 +285,12 @@ async fn nothing_outside_is_reached(setup: Setup) {
     let acts: Vec<_> = outside
         .iter()
         .flat_map(|place| ["tcp-connect", "udp-send"].map(|act| words(&format!("{act} {place}"))))
+        .chain(beside.acts())
         .collect();
     for outcome in world.attacks(&acts).await {
         verdicts.refused_with(&outcome, &unreachable);
     }
+    beside.saw_nothing(&mut verdicts);
     let kinds: Vec<_> = [
         "raw-icmp",
         "ping-socket",

@@ -59,6 +59,35 @@ fn version_of(server: &TestServer, plugin: &str) -> PathBuf {
     versions.map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).expect("a version")
 }
 
+/// A plugin that wants to run something by every way that npm knows, with a dependency that does too. Whatever runs
+/// says so in `ran`.
+fn write_scripted(folder: &Path, id: &str, install: &str, scripts: &Value) {
+    write_plugin(folder, id, install, "npm run build", scripts);
+    let package = json!({ "name": id, "version": "1.0.0", "scripts": scripts, "dependencies": { "dep": "file:./dep" } });
+    let dependency = json!({
+        "name": "dep", "version": "1.0.0", "scripts": { "postinstall": "echo dependency >> ../ran" },
+        "bin": { "good": "index.js", "out": "../../../../x", "../../../../up": "index.js" },
+    });
+    fs::create_dir(folder.join("dep")).unwrap();
+    for (name, text) in [
+        ("package.json", package.to_string()),
+        ("dep/package.json", dependency.to_string()),
+        ("dep/index.js", String::new()),
+        (".npmrc", "ignore-scripts=false\nscript-shell=/tmp/work/plugins/core/plugin/shell\nnode-options=--require ./evil.js\n".to_owned()),
+        ("evil.js", "require('fs').appendFileSync('ran', 'evil\\n');\n".to_owned()),
+        ("shell", "#!/bin/sh\necho shell >> ran\nexec /bin/sh \"$@\"\n".to_owned()),
+        (
+            "binding.gyp",
+            r#"{ "variables": { "x": "<!(echo gyp >> ran)" }, "targets": [{ "target_name": "x", "type": "none", "actions": [
+            { "action_name": "x", "inputs": [], "outputs": ["x"], "action": ["sh", "-c", "echo gyp >> ran"] }] }] }"#
+                .to_owned(),
+        ),
+    ] {
+        fs::write(folder.join(name), text).unwrap();
+    }
+    fs::set_permissions(folder.join("shell"), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
 async fn scripts_run_in_a_jail_or_not_at_all(setup: Setup) {
     let plugins = PluginFolder::new();
     let outside = PluginFolder::new();
@@ -68,30 +97,69 @@ async fn scripts_run_in_a_jail_or_not_at_all(setup: Setup) {
     fs::set_permissions(&canary, fs::Permissions::from_mode(0o666)).unwrap();
     let touch = |name: &str| format!("echo {name} >> ran; echo stolen > {}; true", canary.display());
     let mut scripts = serde_json::Map::new();
+    let build = format!("mkdir -p dist && touch dist/index.js; {}", touch("build"));
+    scripts.insert("build".to_owned(), build.into());
+    // Where a package says nothing of it, npm compiles what has such a file.
+    let native = Value::from(scripts.clone());
     for name in
         ["preinstall", "install", "postinstall", "prepare", "prepublish", "preprepare", "dependencies"]
     {
         scripts.insert(name.to_owned(), touch(name).into());
     }
-    let build = format!("mkdir -p dist && touch dist/index.js; {}", touch("build"));
-    scripts.insert("build".to_owned(), build.into());
-    let folder = plugins.path().join("hay-plugin-scripted");
+    let scripts = Value::from(scripts);
     let install = "npm install --ignore-scripts=false --foreground-scripts";
-    write_plugin(&folder, "hay-plugin-scripted", install, "npm run build", &scripts.into());
-    fs::write(
-        folder.join(".npmrc"),
-        "ignore-scripts=false\nscript-shell=/bin/sh\nnode-options=--require ./evil.js\n",
-    )
-    .unwrap();
-    let server = setup.server(&plugins).start().await;
+    let lines = [
+        ("hay-plugin-scripted", install.to_owned(), &scripts),
+        ("hay-plugin-native", install.to_owned(), &native),
+        ("hay-plugin-spelled", install.replace("install", "ins"), &scripts),
+        ("hay-plugin-ended", format!("{install} --"), &scripts),
+        ("hay-plugin-taking", format!("{install} --otp"), &scripts),
+    ];
+    for (id, line, scripts) in &lines {
+        write_scripted(&plugins.path().join(id), id, line, scripts);
+    }
+    for (id, scripts) in [("hay-plugin-granted", &scripts), ("hay-plugin-compiled", &native)] {
+        write_scripted(&plugins.path().join(id), id, install, scripts);
+    }
+    let server = setup
+        .server(&plugins)
+        .environment("HAYLOFT_SCRIPT_GRANTS", "hay-plugin-granted,hay-plugin-compiled")
+        .start()
+        .await;
     let acme = server.organization("Acme").await;
-    let shown = installation(&acme, "hay-plugin-scripted").await;
-    let log = acme.get("plugins/hay-plugin-scripted/installation/log").await.expect(200).text();
-    assert_eq!(shown["installation"]["state"], "installed", "{shown:#}\n{log}");
-    let ran = fs::read_to_string(version_of(&server, "hay-plugin-scripted").join("ran")).unwrap();
-    assert_eq!(ran, "build\n", "the build ran, and nothing that npm starts by itself");
+    let log = async |id: &str| acme.get(&format!("plugins/{id}/installation/log")).await.expect(200).text();
+    let ran = |id: &str| fs::read_to_string(version_of(&server, id).join("ran")).unwrap();
+    for (id, ..) in lines {
+        let shown = installation(&acme, id).await;
+        let log = log(id).await;
+        assert_eq!(shown["installation"]["state"], "installed", "{shown:#}\n{log}");
+        assert!(log.contains("$ npm ins"), "{log}");
+        // The package's own shell shows that npm reads what lies there.
+        assert_eq!(
+            ran(id),
+            "shell\nbuild\n",
+            "{id}: the build ran, and nothing that npm starts by itself\n{log}"
+        );
+        let version = version_of(&server, id).canonicalize().unwrap();
+        let links = version.join("node_modules/.bin");
+        assert!(links.join("good").is_file(), "{log}");
+        for link in fs::read_dir(&links).unwrap() {
+            let leads_to = link.unwrap().path().canonicalize().unwrap();
+            assert!(leads_to.starts_with(&version), "{}", leads_to.display());
+        }
+        assert!(!plugins.path().join(id).join("ran").exists());
+    }
+    // What is granted runs, in the jail.
+    let shown = installation(&acme, "hay-plugin-granted").await;
+    assert_eq!(shown["installation"]["state"], "installed", "{shown:#}\n{}", log("hay-plugin-granted").await);
+    let granted = ran("hay-plugin-granted");
+    for name in ["shell", "preinstall", "install", "postinstall", "dependency", "build"] {
+        assert!(granted.lines().any(|line| line == name), "{name}: {granted}");
+    }
+    installation(&acme, "hay-plugin-compiled").await;
+    let compiled = log("hay-plugin-compiled").await;
+    assert!(compiled.contains("node-gyp"), "{compiled}");
     assert_eq!(fs::read_to_string(canary).unwrap(), "precious");
-    assert!(!folder.join("ran").exists());
 }
 
 async fn builds_that_fill_the_disk_end_in_their_own_room(setup: Setup) {
@@ -373,12 +441,27 @@ async fn names_and_entries_lead_nowhere(setup: Setup) {
     for name in ["package.json", "index.js"] {
         fs::copy(files.root().join(name), stolen.join("first").join(name)).unwrap();
     }
+    // What is written behind it is found with it, or later.
+    let own = format!("hay-plugin-{}-last", acme.id);
+    let last = PluginFolder::new();
+    let files = last.hay_package(&own, &[], good);
+    let place = stolen.join("last");
+    fs::create_dir(&place).unwrap();
+    for name in ["index.js", "package.json"] {
+        fs::copy(files.root().join(name), place.join(name)).unwrap();
+    }
+    let seen = async {
+        while acme.get(&format!("plugins/{own}")).await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, seen).await.expect("what lies beside it is found");
     let listed = acme.get("plugins").await.expect(200).json();
     for plugin in listed["plugins"].as_array().unwrap() {
         let id = plugin["id"].as_str().unwrap();
         let broken =
             plugin["problems"].as_array().unwrap().iter().any(|problem| problem["severity"] == "error");
-        assert_eq!(broken, id != "hay-plugin-first", "{plugin:#}");
+        assert_eq!(broken, id != "hay-plugin-first" && id != own, "{plugin:#}");
     }
     assert_eq!(installation(&acme, "hay-plugin-first").await["isCustom"], false);
     for number in 0..entries.len() {
@@ -390,6 +473,6 @@ async fn names_and_entries_lead_nowhere(setup: Setup) {
         .map(|entry| entry.unwrap().file_name())
         .collect();
     // Beside it the places where versions are made, and where what starts them fast lies.
-    let expected = [".staging", ".starts", "hay-plugin-first"];
+    let expected = [".staging", ".starts", "hay-plugin-first", &own];
     assert!(kept.iter().all(|name| expected.iter().any(|expected| name == expected)), "{kept:?}");
 }

@@ -19,6 +19,7 @@ mod prepare;
 mod rest;
 mod server;
 
+use prepare::Organization;
 use server::{Event, Server};
 
 /// Where the demonstration listens unless told otherwise.
@@ -39,7 +40,7 @@ pub(crate) struct Options {
     /// How to compile the binary
     #[arg(long, value_enum, default_value_t = Profile::Fast)]
     profile: Profile,
-    /// Prepare and print everything, then stop at once
+    /// Prepare and print everything, then stop at once; fails if a plugin is not as it should be
     #[arg(long)]
     once: bool,
 }
@@ -63,22 +64,31 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             bail!("the server was not ready within {} s\n{}", START_DEADLINE.as_secs(), tail(&log));
         }
     };
-    match prepare::organizations(&address, &data, &workspace.path("plugins/examples")) {
-        Ok(organizations) => {
-            print!("{}", page::text(&address, &organizations, &workspace.node_folder(), &data, &log))
+    let failures: Vec<String> =
+        match prepare::organizations(&address, &data, &workspace.path("plugins/examples")) {
+            Ok(organizations) => {
+                print!("{}", page::text(&address, &organizations, &workspace.node_folder(), &data, &log));
+                organizations.iter().flat_map(Organization::failures).collect()
+            }
+            Err(error) => {
+                server.stop()?;
+                return Err(error.context(format!("failed to prepare the demonstration\n{}", tail(&log))));
+            }
+        };
+    if !options.once {
+        for failure in &failures {
+            eprintln!("{failure}");
         }
-        Err(error) => {
-            server.stop()?;
-            return Err(error.context(format!("failed to prepare the demonstration\n{}", tail(&log))));
+        if let Some(Event::Ended(status)) = server.next_event(None) {
+            bail!("the server ended: {status}\n{}", tail(&log));
         }
-    }
-    if !options.once
-        && let Some(Event::Ended(status)) = server.next_event(None)
-    {
-        bail!("the server ended: {status}\n{}", tail(&log));
     }
     println!("\nstopping");
-    server.stop()
+    server.stop()?;
+    if options.once && !failures.is_empty() {
+        bail!("not every plugin is as it should be:\n{}", failures.join("\n"));
+    }
+    Ok(())
 }
 
 fn free_address() -> String {

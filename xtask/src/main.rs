@@ -14,6 +14,7 @@ mod codegen;
 mod command;
 mod demo;
 mod fix;
+mod isolates;
 mod npm;
 mod runtime;
 mod stamp;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use crate::isolates;
 use crate::npm;
 use crate::stamp::Stamp;
 use crate::workspace::Workspace;
@@ -58,6 +59,7 @@ pub(crate) fn assemble_locked(workspace: &Workspace) -> Result<()> {
     replace_link(&esbuild, &runtime.join("esbuild"))?;
     provide(workspace, &runtime)?;
     let installed = workspace.path("node_modules");
+    isolates::install(&installed, &runtime.join("node_modules"))?;
     let at_hand = AT_HAND.map(|name| (name.to_owned(), installed.join(name)));
     link_packages(&BTreeMap::from(at_hand), &runtime.join("build"))
 }

@@ -47,6 +47,7 @@ impl Connection {
 }
 
 async fn connect(address: SocketAddr) -> anyhow::Result<SendRequest<Full<Bytes>>> {
+    #[expect(clippy::disallowed_methods, reason = "who calls the server is no part of it")]
     let stream =
         TcpStream::connect(address).await.with_context(|| format!("failed to connect to {address}"))?;
     stream.set_nodelay(true)?;

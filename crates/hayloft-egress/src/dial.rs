@@ -48,6 +48,7 @@ pub trait Dial: Send + Sync + 'static {
 pub struct SystemDialer;
 
 impl Dial for SystemDialer {
+    #[expect(clippy::disallowed_methods, reason = "this is the way out")]
     fn dial(&self, address: SocketAddr) -> BoxFuture<'static, io::Result<TcpStream>> {
         TcpStream::connect(address).boxed()
     }

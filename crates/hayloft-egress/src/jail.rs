@@ -266,8 +266,8 @@ impl JailNetwork {
                 self.lookups.take(1).await;
                 let answer = self.answer(&question).ok_or(io::ErrorKind::InvalidData)?;
                 let length = u16::try_from(answer.len()).map_err(|_| io::ErrorKind::InvalidData)?;
-                stream.write_u16(length).await?;
-                stream.write_all(&answer).await?;
+                // In one piece, or the answer waits until its length was acknowledged (RFC 7766, section 8).
+                stream.write_all(&[&length.to_be_bytes(), answer.as_slice()].concat()).await?;
             }
             Ok::<_, io::Error>(())
         };

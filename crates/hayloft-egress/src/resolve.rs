@@ -96,6 +96,7 @@ impl Resolve for SystemResolver {
     fn resolve<'a>(&'a self, host: &'a HostName) -> BoxFuture<'a, Result<Vec<IpAddr>, ResolveError>> {
         async move {
             let closed = |_| ResolveError::NoAnswer(String::from("the resolver is closed"));
+            metrics::counter!("hayloft_egress_host_lookups_total").increment(1);
             let _turn = self.questions.acquire().await.map_err(closed)?;
             // With the dot at its end it is never completed by the machine's own domains.
             let found = self.resolver.as_ref().map_err(Clone::clone)?.lookup_ip(format!("{host}.")).await;

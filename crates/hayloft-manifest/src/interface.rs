@@ -16,8 +16,8 @@ use crate::folder::relative_path;
 /// What a build makes, one of them.
 const MODULES: [&str; 2] = ["dist/ui.js", "dist/ui.mjs"];
 
-/// Folders with no source of the plugin's own.
-const FOREIGN: [&str; 2] = ["node_modules", "dist"];
+/// Where components stand unless the manifest names them.
+const COMPONENTS: &str = "components";
 
 /// How the source of a component is named.
 const SOURCE: &str = "vue";
@@ -29,11 +29,11 @@ const SETTINGS: [&str; 5] =
 /// Largest `package.json` that is looked into, in bytes.
 const LARGEST_PACKAGE: u64 = 1 << 20;
 
-/// Deepest folder that is looked into.
-const DEEPEST: usize = 5;
+/// Deepest folder below [`COMPONENTS`] that is looked into.
+const DEEPEST: usize = 4;
 
-/// Most components of a plugin. What comes after them by name is not compiled.
-const MOST: usize = 1_000;
+/// Most that the paths of components may take together, in bytes. What comes after them by name is not compiled.
+const MOST: usize = 64 << 10;
 
 /// Whether a build script runs the program that builds interfaces.
 static BUILDS_INTERFACES: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\bvite\b").ok());
@@ -80,7 +80,7 @@ pub fn interface(root: &Path, descriptor: &PluginDescriptor) -> Interface {
         .filter_map(|path| path.to_str().map(String::from))
         .collect();
     // Those that its code names are not known before it runs.
-    find_sources(root, "", DEEPEST, &mut sources);
+    find_sources(&root.join(COMPONENTS), COMPONENTS, DEEPEST, &mut sources);
     if sources.is_empty() { Interface::None } else { Interface::Source(sources) }
 }
 
@@ -111,15 +111,16 @@ fn find_sources(folder: &Path, shown: &str, levels: usize, sources: &mut BTreeSe
     let mut entries: Vec<_> = entries.filter_map(Result::ok).collect();
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
-        if sources.len() >= MOST {
-            return;
-        }
-        let name = entry.file_name();
-        let (Some(name), Ok(kind)) = (name.to_str(), entry.file_type()) else { continue };
-        let path = if shown.is_empty() { name.to_owned() } else { format!("{shown}/{name}") };
-        if kind.is_dir() && levels > 0 && !name.starts_with('.') && !FOREIGN.contains(&name) {
+        let (Some(name), Ok(kind)) = (entry.file_name().into_string().ok(), entry.file_type()) else {
+            continue;
+        };
+        let path = format!("{shown}/{name}");
+        if kind.is_dir() && levels > 0 {
             find_sources(&entry.path(), &path, levels - 1, sources);
-        } else if kind.is_file() && is_source(Path::new(name)) {
+        } else if kind.is_file() && is_source(Path::new(&path)) {
+            if sources.iter().map(String::len).sum::<usize>() + path.len() > MOST {
+                return;
+            }
             sources.insert(path);
         }
     }
@@ -161,11 +162,18 @@ mod tests {
             assert_eq!(found(ui, build, &[source]), sources(&[source]), "{build}");
         }
         assert_eq!(found(ui, "", &[source, "vite.config.ts"]), sources(&[source]));
-        let foreign = ["node_modules/x/A.vue", "dist/A.vue", ".nuxt/A.vue", "a/b/c/d/e/f/A.vue", "src/a.ts"];
-        assert_eq!(found(ui, "", &foreign), Interface::None);
         assert_eq!(
-            found(ui, "", &["ui/B.vue", source, "Root.vue"]),
-            sources(&["Root.vue", source, "ui/B.vue"])
+            found(ui, "", &["test/A.vue", "components/a/b/c/d/e/F.vue", "components/a.ts"]),
+            Interface::None
         );
+        assert_eq!(
+            found(ui, "", &["components/B.vue", source, "C.vue"]),
+            sources(&["components/B.vue", source])
+        );
+        let long = |number: usize| format!("components/{number}{}.vue", "x".repeat(200));
+        let many: Vec<String> = (0..400).map(long).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let Interface::Source(most) = found(ui, "", &many) else { panic!("they are source") };
+        assert!(most.iter().map(String::len).sum::<usize>() <= MOST && most.len() > 200);
     }
 }

@@ -80,7 +80,10 @@ impl fmt::Display for Report {
             for runtime in [&descriptor.runtime].into_iter().chain(&descriptor.alternatives) {
                 if let Runtime::Isolate { entry, compatibility_date: Some(date) } = runtime {
                     let entry = quoted(&entry.to_string_lossy());
-                    writeln!(f, "  {entry} runs in an isolate that behaves as of {date}")?;
+                    writeln!(
+                        f,
+                        "  {entry} runs in an isolate, and needs one that behaves as of {date} at least"
+                    )?;
                 }
             }
             if descriptor.runtime == Runtime::Servers {
@@ -135,6 +138,13 @@ mod tests {
                  none of its own modules is loaded\n"
             ),
             "{servers}"
+        );
+        let isolate = of("hatago/workers_alone");
+        assert!(
+            isolate.contains(
+                "  `dist/worker.js` runs in an isolate, and needs one that behaves as of 2023-10-30 at least\n"
+            ),
+            "{isolate}"
         );
         assert!(of("hatago/no_capability").contains("  its code gets nothing of the host, and no more\n"));
         let report = check(&golden.join("no_package_json"));

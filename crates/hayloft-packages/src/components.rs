@@ -12,6 +12,9 @@ pub(crate) const PROGRAM: &str = "compile-components";
 /// The variable by which it learns where its esbuild is.
 const ESBUILD: &str = "ESBUILD_BINARY_PATH";
 
+/// Most that is told of one attempt.
+const MOST_PROBLEMS: usize = 100;
+
 /// What compiles components.
 #[derive(Clone, Debug)]
 pub struct ComponentCompiler {
@@ -35,7 +38,7 @@ pub(crate) fn compile(compiler: &ComponentCompiler, paths: BTreeSet<String>) -> 
 /// What the compiler says is wrong, if the lines say so that it wrote at the end of a log.
 pub(crate) fn explained(log: &[String]) -> Option<Problems> {
     let said = log.rsplit(|line| line.starts_with("$ ")).next()?;
-    let problems: Problems = said.iter().filter_map(|line| problem(line)).collect();
+    let problems: Problems = said.iter().filter_map(|line| problem(line)).take(MOST_PROBLEMS).collect();
     (!problems.is_empty()).then_some(problems)
 }
 

@@ -125,7 +125,12 @@ pub(crate) async fn run(
             began = (step.phase, Instant::now());
         }
         let left = workshop.within(step.phase).saturating_sub(began.1.elapsed());
-        workshop.run(Path::new(PLACE), step, left).await?;
+        match workshop.run(Path::new(PLACE), step, left).await {
+            Err(InstallError::Refused { problems, .. }) if step.is_optional() => {
+                workshop.log().warn(problems)
+            }
+            outcome => outcome?,
+        }
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use hayloft_model::{Problem, Problems, Severity};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::progress::{InstallEvent, Told};
@@ -17,6 +18,8 @@ const LONGEST_LINE: usize = 4 << 10;
 #[derive(Debug, Default)]
 pub(crate) struct RunLog {
     kept: Mutex<Kept>,
+    /// What was left undone, and the package is whole without.
+    warnings: Mutex<Problems>,
     /// The same for those who listen, with what happened beside.
     pub(crate) told: Told,
 }
@@ -32,6 +35,17 @@ impl RunLog {
     /// Adds a line of ours.
     pub(crate) fn note(&self, text: &str) {
         self.line(text.as_bytes());
+    }
+
+    /// Adds what was left undone: no error any more.
+    pub(crate) fn warn(&self, problems: Problems) {
+        let warnings = problems.into_iter().map(|problem| Problem { severity: Severity::Warning, ..problem });
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).extend(warnings);
+    }
+
+    /// What was left undone.
+    pub(crate) fn warnings(&self) -> Problems {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// All that is kept.

@@ -4,73 +4,26 @@ use std::path::{Path, PathBuf};
 
 use hayloft_model::plugin::Command;
 
+mod scripts;
+
+pub(crate) use scripts::{Scripts, may_fetch, with_neighbours, words};
+
 /// npm's file.
 pub(crate) const MANIFEST: &str = "package.json";
 
 /// Its lockfiles, the one that counts first.
 pub(crate) const LOCKFILES: [&str; 2] = ["npm-shrinkwrap.json", "package-lock.json"];
 
-/// What we add to a command of npm's, whatever its author wrote. The last word counts.
-const OURS: [&str; 3] = ["--no-audit", "--no-fund", "--no-update-notifier"];
-
-/// Commands of npm's that fetch packages, and could run their scripts.
-const FETCHES: [&str; 13] = [
-    "install",
-    "i",
-    "in",
-    "add",
-    "ci",
-    "clean-install",
-    "ic",
-    "update",
-    "up",
-    "rebuild",
-    "rb",
-    "install-ci-test",
-    "install-test",
-];
-
 /// Fetches what a folder depends on: exactly what its lockfile says, where it has one.
 pub(crate) fn install(path: &Path, folder: PathBuf) -> Command {
     let locked = LOCKFILES.iter().any(|name| path.join(name).is_file());
     let verb = if locked { "ci" } else { "install" };
-    tamed(Command { program: "npm".into(), arguments: vec![verb.into()], folder, ..Command::default() })
+    Command { program: "npm".into(), arguments: vec![verb.into()], folder, ..Command::default() }
 }
 
 /// Runs the package's own `build` script.
 pub(crate) fn build() -> Command {
     Command { program: "npm".into(), arguments: vec!["run".into(), "build".into()], ..Command::default() }
-}
-
-/// A command with what we add.
-pub(crate) fn tamed(mut command: Command) -> Command {
-    let fetches = command.arguments.iter().any(|word| FETCHES.contains(&word.as_str()));
-    if command.program == "npm" && fetches {
-        command.arguments.extend(OURS.map(String::from));
-    }
-    command
-}
-
-/// Whether a word is one that we add.
-pub(crate) fn is_ours(word: &str) -> bool {
-    OURS.contains(&word)
-}
-
-/// Whether the scripts of packages may run while they are fetched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scripts {
-    /// No.
-    Ignored,
-    /// The operator said so, for this plugin.
-    Granted,
-}
-
-/// The word that says so for a command that fetches, if it is one. It stands last, so no other word overrules it.
-pub(crate) fn last_word(command: &Command, scripts: Scripts) -> Option<&'static str> {
-    let is_npm = Path::new(&command.program).file_name().is_some_and(|name| name == "npm" || name == "npx");
-    let fetches = command.arguments.iter().any(|word| FETCHES.contains(&word.as_str()));
-    (is_npm && fetches && scripts == Scripts::Ignored && !command.arguments.iter().any(|word| word == "--"))
-        .then_some("--ignore-scripts=true")
 }
 
 /// npm's settings, which count more than a package's own `.npmrc`.
@@ -99,8 +52,17 @@ pub(crate) fn settings(registry: &str, proxy: Option<&str>, scripts: Scripts) ->
     settings.into_iter().map(|(name, value)| (format!("npm_config_{name}"), value)).collect()
 }
 
-/// What npm says is wrong, by the code that it gives, as a place, a message and a hint.
-pub(crate) fn explained(log: &str) -> Option<(&'static str, String, &'static str)> {
+/// What npm says went wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// Its code.
+    pub(crate) code: String,
+    /// The first thing that it says about it.
+    pub(crate) about: String,
+}
+
+/// What npm says went wrong, if it was npm that said something.
+pub(crate) fn failure(log: &str) -> Option<Failure> {
     let said = |line: &str| {
         line.split_once("npm error ")
             .or_else(|| line.split_once("npm ERR! "))
@@ -108,10 +70,51 @@ pub(crate) fn explained(log: &str) -> Option<(&'static str, String, &'static str
     };
     let lines: Vec<String> = log.lines().filter_map(said).collect();
     let code = lines.iter().find_map(|line| line.strip_prefix("code "))?.trim().to_owned();
-    let about = lines
-        .iter()
-        .find(|line| !line.starts_with("code ") && !line.starts_with("errno ") && !line.trim().is_empty());
-    let about: String = about.map(|line| line.chars().take(300).collect()).unwrap_or_default();
+    let is_detail = |line: &&String| {
+        ["code ", "errno ", "syscall "].iter().any(|start| line.starts_with(start)) || line.trim().is_empty()
+    };
+    let about = lines.iter().find(|line| !is_detail(line));
+    let about = about.map(|line| line.chars().take(300).collect()).unwrap_or_default();
+    Some(Failure { code, about })
+}
+
+impl Failure {
+    /// Whether nobody answered, or not as a registry does: nothing that a package's author could mend.
+    pub(crate) fn is_passing(&self) -> bool {
+        let status = self.code.strip_prefix('E').and_then(|status| status.parse::<u16>().ok());
+        let is_network = matches!(
+            self.code.as_str(),
+            "EAI_AGAIN"
+                | "ECONNABORTED"
+                | "ECONNECTIONTIMEOUT"
+                | "ECONNREFUSED"
+                | "ECONNRESET"
+                | "EHOSTUNREACH"
+                | "EIDLETIMEOUT"
+                | "ENETUNREACH"
+                | "ENOTFOUND"
+                | "EPIPE"
+                | "ERESPONSETIMEOUT"
+                | "ERR_SOCKET_TIMEOUT"
+                | "ETIMEDOUT"
+                | "ETRANSFERTIMEOUT"
+        );
+        is_network || status.is_some_and(|status| matches!(status, 408 | 429 | 500..=599))
+    }
+
+    /// The scheme, host and port that it speaks of, if it does.
+    pub(crate) fn origin(&self) -> Option<&str> {
+        let start = ["https://", "http://"].iter().filter_map(|scheme| self.about.find(scheme)).min()?;
+        let url = self.about.get(start..)?.split_ascii_whitespace().next()?;
+        let host = url.find("://")? + "://".len();
+        let end = url.get(host..)?.find('/').map_or(url.len(), |path| host + path);
+        url.get(..end)
+    }
+}
+
+/// What an author can mend of it, as a place, a message and a hint.
+pub(crate) fn explained(failure: &Failure) -> Option<(&'static str, String, &'static str)> {
+    let Failure { code, about } = failure;
     let (at, message, hint) = match code.as_str() {
         "EINTEGRITY" => (
             "package-lock.json",
@@ -163,35 +166,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scripts_of_packages_do_not_run_whatever_a_line_says() {
-        let command = |line: &str| {
-            let mut words = line.split(' ').map(String::from);
-            Command { program: words.next().unwrap(), arguments: words.collect(), ..Command::default() }
-        };
-        for line in [
-            "npm ci",
-            "npm install --ignore-scripts=false",
-            "npm i --no-ignore-scripts",
-            "npm --silent add x",
-        ] {
-            assert_eq!(last_word(&command(line), Scripts::Ignored), Some("--ignore-scripts=true"), "{line}");
-            assert_eq!(last_word(&command(line), Scripts::Granted), None, "{line}");
-        }
-        for line in ["npm run build", "node install.js", "tsc"] {
-            assert_eq!(last_word(&command(line), Scripts::Ignored), None, "{line}");
-        }
-    }
-
-    #[test]
     fn what_npm_says_is_told_with_its_place() {
         let log = "npm error code EINTEGRITY\nnpm error sha512-AAA integrity checksum failed when using sha512: wanted sha512-AAA but got sha512-BBB. (10 bytes)\n";
-        let (at, message, _) = explained(log).unwrap();
+        let (at, message, _) = explained(&failure(log).unwrap()).unwrap();
         assert_eq!(at, "package-lock.json");
         assert!(message.contains("wanted sha512-AAA but got sha512-BBB"), "{message}");
         assert_eq!(
-            explained("npm ERR! code E404\nnpm ERR! 404 Not Found").unwrap().0,
+            explained(&failure("npm ERR! code E404\nnpm ERR! 404 Not Found").unwrap()).unwrap().0,
             "package.json#dependencies"
         );
-        assert_eq!(explained("tsc: error"), None);
+        assert_eq!(failure("tsc: error"), None);
+    }
+
+    #[test]
+    fn a_registry_in_trouble_is_told_from_a_package_that_is_wrong() {
+        let of = |code: &str| Failure { code: code.to_owned(), about: String::new() };
+        for code in ["E503", "E500", "E429", "ETIMEDOUT", "ECONNRESET", "ERR_SOCKET_TIMEOUT", "EAI_AGAIN"] {
+            assert!(of(code).is_passing(), "{code}");
+        }
+        for code in ["E404", "E403", "E600", "E", "EINTEGRITY", "ERESOLVE", "3", "ENOENT"] {
+            assert!(!of(code).is_passing(), "{code}");
+        }
+        let refused = failure(
+            "npm error code ECONNREFUSED\nnpm error syscall connect\nnpm error errno ECONNREFUSED\nnpm error FetchError: request to https://npm.example:8443/dep failed, reason: connect\n",
+        );
+        assert_eq!(refused.unwrap().origin(), Some("https://npm.example:8443"));
+        let busy =
+            failure("npm error code E503\nnpm error 503 Service Unavailable - GET http://gate/dep - busy\n");
+        assert_eq!(busy.unwrap().origin(), Some("http://gate"));
+        assert_eq!(of("E503").origin(), None);
     }
 }

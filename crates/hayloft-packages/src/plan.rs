@@ -8,7 +8,8 @@ use hayloft_model::PluginDescriptor;
 use hayloft_model::plugin::{Command, Runtime};
 use serde_json::Value;
 
-use crate::{ComponentCompiler, Phase, Provided, components, npm};
+use crate::npm::{self, Scripts};
+use crate::{ComponentCompiler, Phase, Provided, components};
 
 /// Folders of a package that may have dependencies of their own: itself, and its server's.
 const FOLDERS: [&str; 2] = ["", "mcp"];
@@ -24,12 +25,16 @@ pub(crate) struct Step {
 }
 
 impl Step {
+    /// Whether the package is whole without it. What comes of its failure is a warning.
+    pub(crate) fn is_optional(&self) -> bool {
+        self.command.program == components::PROGRAM
+    }
+
     /// What a person reads while it runs: `mcp: npm ci`.
     pub(crate) fn title(&self) -> String {
         let words: Vec<&str> = std::iter::once(&self.command.program)
             .chain(&self.command.arguments)
             .map(String::as_str)
-            .filter(|word| !npm::is_ours(word))
             .collect();
         let line: String = words.join(" ").chars().flat_map(char::escape_debug).take(120).collect();
         match self.command.folder.as_os_str().is_empty() {
@@ -46,11 +51,33 @@ pub(crate) fn plan(
     descriptor: &PluginDescriptor,
     provided: &[Provided],
     compiler: Option<&ComponentCompiler>,
+    scripts: Scripts,
 ) -> Vec<Step> {
-    let build = build(root, descriptor, compiler);
+    let interface = interface(root, descriptor);
+    let build = build(root, descriptor, &interface);
     let install = install(root, descriptor, provided, !build.is_empty());
-    let of = |phase: Phase| move |command: Command| Step { phase, command };
-    install.into_iter().map(of(Phase::Install)).chain(build.into_iter().map(of(Phase::Build))).collect()
+    let components = match interface {
+        Interface::Source(paths) => compiler.map(|compiler| components::compile(compiler, paths)),
+        Interface::None | Interface::Built | Interface::Unbuilt => None,
+    };
+    let of = |phase: Phase| {
+        move |command: Command| {
+            with_neighbours(root, command, scripts).into_iter().map(move |command| Step { phase, command })
+        }
+    };
+    let build = build.into_iter().chain(components).flat_map(of(Phase::Build));
+    install.into_iter().flat_map(of(Phase::Install)).chain(build).collect()
+}
+
+/// A command with the scripts before and after the one that it runs, where npm leaves those out.
+fn with_neighbours(root: &Path, command: Command, scripts: Scripts) -> Vec<Command> {
+    match scripts {
+        Scripts::Granted => vec![command],
+        Scripts::Ignored => {
+            let manifest = manifest(&root.join(&command.folder)).unwrap_or_default();
+            npm::with_neighbours(command, |name| manifest["scripts"][name].is_string())
+        }
+    }
 }
 
 fn install(root: &Path, descriptor: &PluginDescriptor, provided: &[Provided], builds: bool) -> Vec<Command> {
@@ -80,10 +107,10 @@ fn install(root: &Path, descriptor: &PluginDescriptor, provided: &[Provided], bu
     if is_npm && !folders.is_empty() && folders.iter().all(|folder| lacking(folder).is_none()) {
         return Vec::new();
     }
-    usual.chain(said.iter().cloned().map(npm::tamed)).collect()
+    usual.chain(said.iter().cloned()).collect()
 }
 
-fn build(root: &Path, descriptor: &PluginDescriptor, compiler: Option<&ComponentCompiler>) -> Vec<Command> {
+fn build(root: &Path, descriptor: &PluginDescriptor, interface: &Interface) -> Vec<Command> {
     let said = &descriptor.setup.build;
     let has_entry = match &descriptor.runtime {
         Runtime::Node { entry } | Runtime::Isolate { entry, .. } => root.join(entry).is_file(),
@@ -93,14 +120,9 @@ fn build(root: &Path, descriptor: &PluginDescriptor, compiler: Option<&Component
     // A line for the folder itself says how the entry is made; others speak of a server's folder.
     let is_said = said.iter().any(|command| command.folder.as_os_str().is_empty());
     // What its own build makes of an interface may be missing beside an entry that is there.
-    let interface = interface(root, descriptor);
-    let is_whole = has_entry && interface != Interface::Unbuilt;
+    let is_whole = has_entry && *interface != Interface::Unbuilt;
     let usual = (!is_whole && !is_said && has_script()).then(npm::build);
-    let components = match interface {
-        Interface::Source(paths) => compiler.map(|compiler| components::compile(compiler, paths)),
-        Interface::None | Interface::Built | Interface::Unbuilt => None,
-    };
-    usual.into_iter().chain(said.iter().cloned().map(npm::tamed)).chain(components).collect()
+    usual.into_iter().chain(said.iter().cloned()).collect()
 }
 
 /// Whether a folder has dependencies that are not installed in it.
@@ -128,6 +150,10 @@ mod tests {
     use super::*;
 
     fn titles(files: &[(&str, &str)]) -> Vec<String> {
+        titles_with(Scripts::Ignored, files)
+    }
+
+    fn titles_with(scripts: Scripts, files: &[(&str, &str)]) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {
             let path = folder.path().join(name);
@@ -138,7 +164,7 @@ mod tests {
         let descriptor = descriptor.unwrap_or_else(|| panic!("{problems}"));
         let sdk = Provided { name: String::from("@hay/plugin-sdk"), path: PathBuf::from("/sdk") };
         let compiler = ComponentCompiler { program: "/compiler".into(), esbuild: "/esbuild".into() };
-        let steps = plan(folder.path(), &descriptor, &[sdk], Some(&compiler));
+        let steps = plan(folder.path(), &descriptor, &[sdk], Some(&compiler), scripts);
         steps.iter().map(|step| format!("{:?} {}", step.phase, step.title())).collect()
     }
 
@@ -179,7 +205,8 @@ mod tests {
         let component = ("components/X.vue", "");
         assert_eq!(
             titles(&[("package.json", &source_alone), built, component]),
-            ["Install npm install", "Build compile-components components/X.vue"]
+            ["Build compile-components components/X.vue"],
+            "only a build of the plugin's own needs what it is developed with"
         );
 
         let server = [
@@ -211,5 +238,17 @@ mod tests {
         let line = manifest(r#""installCommand": "cd mcp && npm ci""#);
         let there = ("mcp/node_modules/zod/package.json", "{}");
         assert_eq!(titles(&[("manifest.json", &line), mcp, ("mcp/index.js", ""), there]), [""; 0]);
+    }
+
+    #[test]
+    fn what_surrounds_a_script_runs_with_it() {
+        let build = package(r#""scripts": { "prebuild": "a", "build": "b", "postbuild": "c" }"#);
+        let files = [("package.json", &*build)];
+        assert_eq!(
+            titles(&files),
+            ["Build npm run prebuild", "Build npm run build", "Build npm run postbuild"]
+        );
+        // npm runs them itself where it may.
+        assert_eq!(titles_with(Scripts::Granted, &files), ["Build npm run build"]);
     }
 }

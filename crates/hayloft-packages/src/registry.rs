@@ -149,7 +149,7 @@ pub(crate) struct Passage {
 }
 
 impl Passage {
-    /// Why the registry could not be reached, the last time that it could not.
+    /// Why the registry cannot be reached, if it could not the last time.
     pub(crate) fn unreachable(&self) -> Option<String> {
         self.unreachable.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -221,7 +221,11 @@ async fn pass(stream: TcpStream, registry: &Registry, dial: &dyn Dial, passage: 
     }
     let dialled = tokio::time::timeout(PATIENCE, dial.dial(&registry.host, registry.port)).await;
     let mut outside = match dialled.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-        Ok(outside) => outside,
+        Ok(outside) => {
+            // npm tries again by itself, and what failed before was not in vain then.
+            *passage.unreachable.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            outside
+        }
         Err(error) => {
             *passage.unreachable.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
             return inside
@@ -330,6 +334,7 @@ mod tests {
         let listener = StdListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let gate = Gate::open(listener, Registry::default(), dial).unwrap();
+        #[expect(clippy::disallowed_methods, reason = "the test is the one that installs")]
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();

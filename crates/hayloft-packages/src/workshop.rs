@@ -39,7 +39,8 @@ pub struct Toolchain {
     pub npm: Option<PathBuf>,
     /// Absolute path of the esbuild executable. Without it plugins run from the files that they are.
     pub esbuild: Option<PathBuf>,
-    /// What compiles components of interfaces. Without it only interfaces that their plugins build are shown.
+    /// What compiles components of interfaces, with an esbuild of its own. Without it only interfaces that their plugins
+    /// build are shown.
     pub components: Option<ComponentCompiler>,
 }
 
@@ -159,17 +160,8 @@ impl Workshop {
         let exit = match outcome {
             Ok(exit) => exit?,
             Err(_) => {
-                let seconds = self.within(step.phase).as_secs();
-                let problem =
-                    Problem::error(title, format!("did not end within the {seconds} seconds that there are"));
                 self.log.note("(it took too long and was ended)");
-                if let Some(problem) = self.unreachable() {
-                    return Err(unavailable(step.phase, problem));
-                }
-                return Err(refused(
-                    step.phase,
-                    problem.hint("a step must end by itself; servers and watchers do not"),
-                ));
+                return Err(self.too_slow(title, step));
             }
         };
         if exit.is_success() {
@@ -208,6 +200,11 @@ impl Workshop {
             Phase::Install => self.limits.install,
             Phase::Build => self.limits.build,
         }
+    }
+
+    /// What its programs write.
+    pub(crate) fn log(&self) -> &RunLog {
+        &self.log
     }
 
     /// Ends everything in it.

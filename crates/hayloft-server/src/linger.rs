@@ -192,6 +192,7 @@ mod tests {
     /// Both ends of a connection, the peer's as a blocking one.
     async fn connection() -> (TcpStream, std::net::TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        #[expect(clippy::disallowed_methods, reason = "the test is the peer")]
         let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         (listener.accept().await.unwrap().0, peer)
     }

@@ -241,6 +241,7 @@ impl Drop for Place {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the tests are the peers")]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

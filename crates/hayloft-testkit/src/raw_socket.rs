@@ -16,6 +16,7 @@ pub struct RawSocket(TcpStream);
 
 impl RawSocket {
     /// Connects.
+    #[expect(clippy::disallowed_methods, reason = "the server is what is tested")]
     pub async fn connect(address: SocketAddr) -> Self {
         Self(
             TcpStream::connect(address)

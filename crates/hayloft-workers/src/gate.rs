@@ -336,7 +336,9 @@ mod tests {
         let inside = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = inside.local_addr().unwrap();
         let _other = self::fixture(GateListener::jail(inside).unwrap());
-        assert_eq!(say(&mut TcpStream::connect(address).await.unwrap(), "b").await, "bfalse\n");
+        #[expect(clippy::disallowed_methods, reason = "the test is the worker")]
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        assert_eq!(say(&mut stream, "b").await, "bfalse\n");
     }
 
     #[tokio::test]

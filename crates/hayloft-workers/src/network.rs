@@ -215,10 +215,32 @@ fn told(refusal: &Refusal) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use hayloft_egress::{Denial, HostName};
+    use hayloft_model::Entropy;
     use hayloft_model::plugin::{FormatName, Runtime, Service};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
+    use tokio::time::timeout;
 
     use super::*;
+    use crate::gate::NETWORK_SOCKET;
+
+    struct Sevens;
+
+    impl Entropy for Sevens {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill(7);
+        }
+    }
+
+    /// Nobody listens.
+    struct Silent;
+
+    impl Watch for Silent {
+        fn refused(&self, _: Refusal) {}
+    }
 
     fn plugin(network: Option<&[&str]>) -> PluginDescriptor {
         let runtime = Runtime::Node { entry: "index.js".into() };
@@ -291,5 +313,38 @@ mod tests {
         );
         let many = Refusal { host: None, port: None, reason: Reason::Various, times: 7 };
         assert_eq!(told(&many), "connections and names were refused (7 times more): of various reasons");
+    }
+
+    #[tokio::test]
+    async fn one_connection_too_many_waits_until_another_ends() {
+        let home = tempfile::tempdir().unwrap();
+        let listener = FolderListener::make(home.path(), NETWORK_SOCKET).unwrap().of_jail(std::process::id());
+        let worker = format!("wrk_{:032x}", 7).parse().unwrap();
+        let caller = GateCaller::new(worker, "hay-plugin-a".parse().unwrap(), &Sevens);
+        let limits = JailLimits::default();
+        let network =
+            JailNetwork::new(Egress::system(), Arc::new(Policy::default()), &limits, Arc::new(Silent));
+        let _serving = AbortOnDropHandle::new(tokio::spawn(async move {
+            serve_folder(&network, &listener, &caller, 2).await
+        }));
+        let connect = async || UnixStream::connect(home.path().join(NETWORK_SOCKET)).await.unwrap();
+        let held = connect().await;
+        // The control: beside the one that is held there is room for one more.
+        let answer = async |stream: &mut UnixStream| {
+            let mut said = String::new();
+            stream.read_to_string(&mut said).await.map(|_| said)
+        };
+        let mut asking = connect().await;
+        asking.write_all(b"lookup hayloft.internal\n").await.unwrap();
+        let soon = Duration::from_secs(10);
+        assert_eq!(timeout(soon, answer(&mut asking)).await.unwrap().unwrap(), "198.18.0.1\n");
+
+        let _other = connect().await;
+        let mut waiting = connect().await;
+        waiting.write_all(b"lookup hayloft.internal\n").await.unwrap();
+        let waited = timeout(Duration::from_millis(100), answer(&mut waiting)).await;
+        assert!(waited.is_err(), "it was answered: {waited:?}");
+        drop(held);
+        assert_eq!(timeout(soon, answer(&mut waiting)).await.unwrap().unwrap(), "198.18.0.1\n");
     }
 }

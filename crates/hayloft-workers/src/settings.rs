@@ -123,6 +123,9 @@ pub struct Deadlines {
     pub ping: Duration,
     /// For the answer to a ping.
     pub pong: Duration,
+    /// A worker that did not answer a ping for so long, and is in no hook that may take longer, is ended: nobody waits
+    /// any more for what blocks its event loop. It should be more than a call may take.
+    pub unresponsive: Duration,
 }
 
 impl Default for Deadlines {
@@ -145,6 +148,7 @@ impl Default for Deadlines {
             after_asking: Duration::from_secs(30),
             ping: Duration::from_secs(15),
             pong: Duration::from_secs(5),
+            unresponsive: Duration::from_secs(75),
         }
     }
 }

@@ -207,7 +207,7 @@ impl Unit {
             paused: None,
             gauge: StateGauge::new(&package.descriptor.id, WorkerState::Starting),
             introduction: process.runner.as_ref().map(|_| now + deadlines.spawn),
-            health: Health::new(deadlines.ping, deadlines.pong),
+            health: Health::new(deadlines.ping, deadlines.pong, deadlines.unresponsive),
             idleness: Idleness::new(now + deadlines.idle),
             shared,
             worker,
@@ -313,7 +313,7 @@ impl Unit {
             self.last_words,
             self.paused,
             drain,
-            self.health.due().filter(|_| bound && self.process.runner.is_some()),
+            Some(self.health.due(self.hooks_until())).filter(|_| bound && self.process.runner.is_some()),
             Some(self.idleness.due()).filter(|_| bound),
             self.start_due(),
         ]
@@ -323,6 +323,11 @@ impl Unit {
         .min()
         // Between `ready` and `bind` nothing is due; the dispatcher speaks next.
         .unwrap_or_else(|| Instant::now() + self.shared.settings.deadlines.idle)
+    }
+
+    /// Until when hooks may take.
+    fn hooks_until(&self) -> Option<Instant> {
+        self.pending.values().map(|pending| pending.deadline).max()
     }
 
     fn on_time(&mut self) -> Step {

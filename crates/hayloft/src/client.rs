@@ -98,6 +98,7 @@ impl Client {
                 None => admin_token::read(data_dir)?,
             },
         };
+        #[expect(clippy::disallowed_methods, reason = "the command line goes where its person says")]
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_WITHIN));
         let http = HttpClient::builder(TokioExecutor::new()).build(connector);

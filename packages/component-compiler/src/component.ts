@@ -1,6 +1,8 @@
 /** Turns the source of one component (`<template>`, `<script>`, `<style>`) into a module and its styles. */
 import { createHash } from "node:crypto";
+import { existsSync, readFileSync, realpathSync } from "node:fs";
 import {
+  babelParse,
   compileScript,
   compileStyleAsync,
   compileTemplate,
@@ -18,9 +20,22 @@ export interface Component {
   code: string;
   loader: "js" | "ts";
   styles: string[];
+  /** The lines at which the styles begin, from 1. */
+  styleLines: number[];
   /** Where a position in the module comes from; `line` counts from 1, `column` from 0. */
   origin: (line: number, column: number) => { line: number; column: number } | undefined;
 }
+
+/** Names in the module that no author uses. */
+const COMPONENT = "__hayloft_component";
+const RENDER = "__hayloft_render";
+
+/** How types that a component imports are read. */
+const FILES = {
+  fileExists: (path: string) => existsSync(path),
+  readFile: (path: string) => readFileSync(path, "utf8"),
+  realpath: (path: string) => realpathSync(path),
+};
 
 /** What a block may be written in. */
 const LANGUAGES: Record<string, readonly (string | undefined)[]> = {
@@ -49,21 +64,22 @@ export async function compileComponent(path: string, source: string): Promise<Co
     script.code,
     // What `<script setup>` gives holds the template already.
     ...(descriptor.scriptSetup === null && template.code !== ""
-      ? [template.code, "component.render = render;"]
+      ? [template.code, `${COMPONENT}.render = ${RENDER};`]
       : []),
-    ...(isScoped ? [`component.__scopeId = "data-v-${id}";`] : []),
+    ...(isScoped ? [`${COMPONENT}.__scopeId = "data-v-${id}";`] : []),
     ...(styles.modules.length > 0
-      ? [`component.__cssModules = { ${styles.modules.join(", ")} };`]
+      ? [`${COMPONENT}.__cssModules = { ${styles.modules.join(", ")} };`]
       : []),
     ...styles.code.map(
       (_, number) => `import ${JSON.stringify(`./${name(path)}?style=${number}`)};`,
     ),
-    "export default component;",
+    `export default ${COMPONENT};`,
   ];
   return {
     code: parts.join("\n"),
     loader: (descriptor.scriptSetup ?? descriptor.script)?.lang === "ts" ? "ts" : "js",
     styles: styles.code,
+    styleLines: descriptor.styles.map(({ loc }) => loc.start.line),
     origin: script.origin,
   };
 }
@@ -92,14 +108,15 @@ function foreignBlocks(path: string, descriptor: SFCDescriptor): Problem[] {
 
 function scriptOf(path: string, descriptor: SFCDescriptor, id: string) {
   const nowhere = () => undefined;
-  const block = descriptor.scriptSetup ?? descriptor.script;
-  if (block === null) return { code: "const component = {};", problems: [], origin: nowhere };
+  const block = refusedBlock(descriptor) ?? descriptor.scriptSetup ?? descriptor.script;
+  if (block === null) return { code: `const ${COMPONENT} = {};`, problems: [], origin: nowhere };
   try {
     const { content, map } = compileScript(descriptor, {
       id,
       isProd: true,
       inlineTemplate: descriptor.scriptSetup !== null,
-      genDefaultAs: "component",
+      genDefaultAs: COMPONENT,
+      fs: FILES,
     });
     const origins = map === undefined ? undefined : new TraceMap(JSON.stringify(map));
     const origin = (line: number, column: number) => {
@@ -116,6 +133,18 @@ function scriptOf(path: string, descriptor: SFCDescriptor, id: string) {
   }
 }
 
+/** Which of two blocks an error is in is not said with it. */
+function refusedBlock({ script, scriptSetup }: SFCDescriptor): SFCBlock | null {
+  if (script === null || scriptSetup === null) return null;
+  try {
+    const plugins = script.lang === "ts" ? (["typescript"] as const) : [];
+    babelParse(script.content, { sourceType: "module", plugins: [...plugins] });
+    return null;
+  } catch {
+    return script;
+  }
+}
+
 function isOfTemplate(error: unknown): boolean {
   return (
     typeof (error as Partial<CompilerError>).loc === "object" &&
@@ -125,7 +154,7 @@ function isOfTemplate(error: unknown): boolean {
 
 function templateOf(
   path: string,
-  { template, scriptSetup, styles, slotted }: SFCDescriptor,
+  { template, script, scriptSetup, styles, slotted }: SFCDescriptor,
   id: string,
 ) {
   if (template === null) return { code: "", problems: [] };
@@ -137,12 +166,12 @@ function templateOf(
     scoped: styles.some(({ scoped }) => scoped),
     slotted,
     isProd: true,
-    ...(scriptSetup?.lang === "ts"
+    ...((scriptSetup ?? script)?.lang === "ts"
       ? { compilerOptions: { expressionPlugins: ["typescript"] } }
       : {}),
   });
   return {
-    code: code.replace(/^export (?=function render\b)/m, ""),
+    code: code.replace(/^export function render\b/m, `function ${RENDER}`),
     problems: errors.map((error) => problemOf(path, error, template)),
   };
 }

@@ -62,7 +62,7 @@ export async function compileInterface(root: string, paths: readonly string[]): 
       ...problems,
       ...errors
         .filter(({ detail }) => detail !== SAID)
-        .map((error) => problemOf(error, components)),
+        .map((error) => problemOf(root, error, components)),
     ]);
   });
   const [module] = result.outputFiles.filter(({ path }) => path.endsWith(".js"));
@@ -82,6 +82,10 @@ function sources(root: string, components: Map<string, Component>, problems: Pro
         path: importer + path.slice(path.lastIndexOf("?")),
         namespace: "style",
       }));
+      // An address of the dashboard's own, such as `url(/fonts/a.woff2)`.
+      builder.onResolve({ filter: /^\// }, ({ path, kind }) =>
+        kind === "url-token" ? { path, external: true } : undefined,
+      );
       builder.onLoad({ filter: /.*/, namespace: "style" }, ({ path }) => {
         const at = path.lastIndexOf("?style=");
         const file = path.slice(0, at);
@@ -106,9 +110,19 @@ function sources(root: string, components: Map<string, Component>, problems: Pro
   };
 }
 
-function problemOf({ text, location }: Message, components: Map<string, Component>): Problem {
+function problemOf(
+  root: string,
+  { text, location }: Message,
+  components: Map<string, Component>,
+): Problem {
   if (location === null) return { at: "components", message: text };
   const { file, line, column } = location;
+  const style = /^style:(.*)\?style=(\d+)$/.exec(file);
+  if (style !== null) {
+    const path = relative(root, style[1] ?? "");
+    const above = (components.get(path)?.styleLines[Number(style[2])] ?? 1) - 1;
+    return { at: place(path, above + line, column), message: text };
+  }
   const component = components.get(file);
   if (component === undefined) return { at: place(file, line, column), message: text };
   const origin = component.origin(line, column);

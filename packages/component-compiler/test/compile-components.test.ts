@@ -127,6 +127,29 @@ it("makes components that use others, modules, packages, and files", async () =>
   );
 });
 
+it("knows types that are elsewhere, types in templates, and names that authors use", async () => {
+  const { load } = await compiled(
+    {
+      "components/Setup.vue": `<script setup lang="ts">
+          import type { Props } from "./types";
+          defineProps<Props>();
+          const component = "c", render = "r";
+        </script>
+        <template><p>{{ text + component + render }}</p></template>`,
+      "components/Options.vue": `<script lang="ts">
+          const component = "o";
+          export default { data: () => ({ value: component as unknown }) };
+        </script>
+        <template><p>{{ (value as string).length }}</p></template>`,
+      "components/types.ts": "export interface Props { text: string }",
+    },
+    ["components/Setup.vue", "components/Options.vue"],
+  );
+  const module = await load();
+  expect(await shown(module["components/Setup.vue"], { text: "t" })).toBe("<p>tcr</p>");
+  expect(await shown(module["components/Options.vue"])).toBe("<p>1</p>");
+});
+
 it("leaves to the dashboard what the dashboard has", async () => {
   const { root } = await compiled({
     "components/A.vue": `<script setup>import Connection from "@/components/plugins/PluginOAuthConnection.vue";</script>
@@ -158,9 +181,21 @@ it("says all that is wrong at once, each with its place, and writes nothing", as
     "components/Typed.vue": `<script setup lang="ts">\n\nimport x from "nowhere";\nconsole.log(x);\n</script>\n<template><p/></template>`,
     "components/Style.vue": `<template><p/></template>\n<style scoped>\np { color: red\n</style>`,
     "components/Foreign.vue": `<template lang="pug">p</template>\n<style lang="scss">a {}</style>\n<script src="./x.js"></script>`,
+    "components/Image.vue": `<template><p/></template>\n\n<style>\np { background: url("./gone.png") }\nb { background: url("/shown.png") }</style>`,
+    "components/Both.vue": `<script>\n\nconst a = ;\nexport default {};\n</script>\n\n<script setup>\nconst b = 1;\n</script>\n<template><p/></template>`,
     "components/Sound.vue": `<template><p>fine</p></template>`,
   });
-  const paths = ["Template", "Open", "Script", "Typed", "Style", "Foreign", "Sound"];
+  const paths = [
+    "Template",
+    "Open",
+    "Script",
+    "Typed",
+    "Style",
+    "Foreign",
+    "Image",
+    "Both",
+    "Sound",
+  ];
   const { code, said } = await run(
     root,
     paths.map((name) => `components/${name}.vue`),
@@ -168,9 +203,11 @@ it("says all that is wrong at once, each with its place, and writes nothing", as
   expect(code).toBe(1);
   expect(said.split("\n").sort()).toMatchInlineSnapshot(`
     [
+      "components/Both.vue:3:11: Unexpected token",
       "components/Foreign.vue:1:1: a \`template\` in \`pug\` is not compiled here",
       "components/Foreign.vue:2:1: a \`style\` in \`scss\` is not compiled here",
       "components/Foreign.vue:3:1: a block in a file of its own (\`src\`) is not read here",
+      "components/Image.vue:4:21: Could not resolve "./gone.png"",
       "components/Open.vue:2:3: Element is missing end tag.",
       "components/Script.vue:5:11: Unexpected token",
       "components/Style.vue:3:1: Unclosed block",

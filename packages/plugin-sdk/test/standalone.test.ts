@@ -14,8 +14,7 @@ import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest";
 const run = promisify(execFile);
 const source = path.resolve(import.meta.dirname, "..");
 
-const PLUGIN = `
-  const { HayPlugin, startPluginWorker } = require("@hay/plugin-sdk");
+const CLASS = `
   class Shop extends HayPlugin {
     constructor() {
       super({ id: "shop", name: "Shop", capabilities: ["routes", "mcp", "messages"],
@@ -30,8 +29,25 @@ const PLUGIN = `
     onConfigUpdate(config) { this.log("updated " + config.key); }
     onDisable() { this.log("disabled"); }
   }
-  if (require.main === module) startPluginWorker(Shop);
 `;
+
+/** One plugin in both kinds of module, each with the guard that its kind has. */
+const ENTRIES = {
+  "index.cjs": `
+    const { HayPlugin, startPluginWorker } = require("@hay/plugin-sdk");
+    ${CLASS}
+    if (require.main === module) startPluginWorker(Shop);
+    exports.Shop = Shop;
+  `,
+  "index.mjs": `
+    import { fileURLToPath } from "node:url";
+    import { HayPlugin, startPluginWorker } from "@hay/plugin-sdk";
+    ${CLASS}
+    if (process.argv[1] === fileURLToPath(import.meta.url)) startPluginWorker(Shop);
+    export { Shop };
+  `,
+};
+const entries = Object.keys(ENTRIES);
 
 let plugin: string;
 
@@ -45,15 +61,16 @@ beforeAll(async () => {
     path.join(installed, "dist"),
   ]);
   await writeFile(path.join(plugin, "package.json"), '{ "name": "shop", "version": "1.0.0" }');
-  await writeFile(path.join(plugin, "index.js"), PLUGIN);
+  for (const [entry, text] of Object.entries(ENTRIES))
+    await writeFile(path.join(plugin, entry), text);
 }, 120_000);
 
 afterAll(async () => {
   await rm(plugin, { recursive: true, force: true });
 });
 
-it("without its environment it ends, and says what is missing", async () => {
-  const ended = run(process.execPath, ["index.js"], { cwd: plugin, env: {} });
+it.each(entries)("%s: without its environment it ends, and says what is missing", async (entry) => {
+  const ended = run(process.execPath, [entry], { cwd: plugin, env: {} });
   const error = (await ended.catch((thrown: unknown) => thrown)) as {
     code: number;
     stderr: string;
@@ -66,76 +83,93 @@ it("without its environment it ends, and says what is missing", async () => {
   );
 });
 
-it("with it, it registers its MCP server and serves its routes", async () => {
-  const calls: { path: string; token: string | undefined; body: unknown }[] = [];
-  const host = createServer((req, res) => {
-    let text = "";
-    req.on("data", (chunk: Buffer) => (text += chunk.toString()));
-    req.on("end", () => {
-      calls.push({ path: req.url ?? "", token: req.headers.authorization, body: JSON.parse(text) });
-      const refused = req.url?.endsWith("/receive") === true;
-      res.statusCode = refused ? 403 : 200;
-      res.end(
-        JSON.stringify(refused ? { success: false, error: "no" } : { success: true, data: {} }),
-      );
+it.each(entries)(
+  "%s: with it, it registers its MCP server and serves its routes",
+  async (entry) => {
+    const calls: { path: string; token: string | undefined; body: unknown }[] = [];
+    const host = createServer((req, res) => {
+      let text = "";
+      req.on("data", (chunk: Buffer) => (text += chunk.toString()));
+      req.on("end", () => {
+        calls.push({
+          path: req.url ?? "",
+          token: req.headers.authorization,
+          body: JSON.parse(text),
+        });
+        const refused = req.url?.endsWith("/receive") === true;
+        res.statusCode = refused ? 403 : 200;
+        res.end(
+          JSON.stringify(refused ? { success: false, error: "no" } : { success: true, data: {} }),
+        );
+      });
     });
-  });
-  await new Promise<void>((resolve) => host.listen(0, "127.0.0.1", resolve));
-  onTestFinished(() => void host.close());
-  const port = await freePort();
-  const env = {
-    HAY_API_URL: `http://127.0.0.1:${(host.address() as AddressInfo).port}`,
-    HAY_API_TOKEN: "token",
-    HAY_WORKER_PORT: String(port),
-    SHOP_KEY: "k",
-  };
-  const child = spawn(process.execPath, ["index.js"], {
-    cwd: plugin,
-    env,
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  onTestFinished(() => void child.kill("SIGKILL"));
-  const lines = logOf(child);
-  await lines.next((line) => line.includes("listening"));
+    await new Promise<void>((resolve) => host.listen(0, "127.0.0.1", resolve));
+    onTestFinished(() => void host.close());
+    const port = await freePort();
+    const env = {
+      HAY_API_URL: `http://127.0.0.1:${(host.address() as AddressInfo).port}`,
+      HAY_API_TOKEN: "token",
+      HAY_WORKER_PORT: String(port),
+      SHOP_KEY: "k",
+    };
+    const child = spawn(process.execPath, [entry], {
+      cwd: plugin,
+      env,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    onTestFinished(() => void child.kill("SIGKILL"));
+    const lines = logOf(child);
+    await lines.next((line) => line.includes("listening"));
 
-  expect(calls).toEqual([
-    {
-      path: "/v1/plugin-api/mcp/register-local",
-      token: "Bearer token",
-      body: {
-        id: "local",
-        serverPath: "mcp",
-        startCommand: "node index.js",
-        transport: "stdio",
-        env: {},
-        tools: [],
+    expect(calls).toEqual([
+      {
+        path: "/v1/plugin-api/mcp/register-local",
+        token: "Bearer token",
+        body: {
+          id: "local",
+          serverPath: "mcp",
+          startCommand: "node index.js",
+          transport: "stdio",
+          env: {},
+          tools: [],
+        },
       },
-    },
-  ]);
-  const at = (where: string, init?: RequestInit) => fetch(`http://127.0.0.1:${port}${where}`, init);
-  const post = (body: object) => ({
-    method: "POST",
-    body: JSON.stringify(body),
-    headers: { "content-type": "application/json" },
-  });
-  expect(await (await at("/health")).json()).toEqual({ status: "ok" });
-  expect(await (await at("/metadata")).json()).toMatchObject({
-    name: "Shop",
-    configSchema: { key: { env: "SHOP_KEY" } },
-  });
-  expect(await (await at("/echo", post({ a: 1 }))).json()).toEqual({
-    body: { a: 1 },
-    raw: 7,
-    key: "k",
-  });
-  expect(await (await at("/app")).text()).toBe("app");
-  expect((await at("/receive")).status).toBe(500);
-  expect(await (await at("/config-update", post({ config: { key: "new" } }))).json()).toEqual({
-    success: true,
-  });
-  await lines.next((line) => line.includes("updated new"));
-  expect(await (await at("/disable", post({}))).json()).toEqual({ success: true });
-  await lines.next((line) => line.includes("disabled"));
+    ]);
+    const at = (where: string, init?: RequestInit) =>
+      fetch(`http://127.0.0.1:${port}${where}`, init);
+    const post = (body: object) => ({
+      method: "POST",
+      body: JSON.stringify(body),
+      headers: { "content-type": "application/json" },
+    });
+    expect(await (await at("/health")).json()).toEqual({ status: "ok" });
+    expect(await (await at("/metadata")).json()).toMatchObject({
+      name: "Shop",
+      configSchema: { key: { env: "SHOP_KEY" } },
+    });
+    expect(await (await at("/echo", post({ a: 1 }))).json()).toEqual({
+      body: { a: 1 },
+      raw: 7,
+      key: "k",
+    });
+    expect(await (await at("/app")).text()).toBe("app");
+    expect((await at("/receive")).status).toBe(500);
+    expect(await (await at("/config-update", post({ config: { key: "new" } }))).json()).toEqual({
+      success: true,
+    });
+    await lines.next((line) => line.includes("updated new"));
+    expect(await (await at("/disable", post({}))).json()).toEqual({ success: true });
+    await lines.next((line) => line.includes("disabled"));
+  },
+);
+
+it.each([
+  ["index.cjs", `require("./index.cjs")`],
+  ["index.mjs", `import("./index.mjs")`],
+])("%s: loaded by another program it starts nothing", async (_entry, load) => {
+  const script = `Promise.resolve(${load}).then(({ Shop }) => console.log(typeof Shop))`;
+  const ended = await run(process.execPath, ["-e", script], { cwd: plugin, env: {} });
+  expect(ended).toEqual({ stdout: "function\n", stderr: "" });
 });
 
 /** The lines that a process prints, each waited for. */

@@ -145,6 +145,7 @@ mod tests {
                 error: None,
             }],
             tools: vec![tool("hello__now", json!({})), tool("hello__greet", greet)],
+            refused: Vec::new(),
         };
         let text = text(
             "http://h:1",

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -18,6 +20,12 @@ const SECOND: &str = "second";
 /// The folder of the smallest sample plugin.
 const SMALLEST: &str = "hello-tool";
 
+/// How long plugins that are starting may take until they are shown as they are.
+const SETTLED: Duration = Duration::from_secs(120);
+
+/// How often it is asked whether they are done.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// An organization that is ready to be used.
 #[derive(Debug)]
 pub(super) struct Organization {
@@ -26,6 +34,21 @@ pub(super) struct Organization {
     pub(super) token: String,
     pub(super) plugins: Vec<Plugin>,
     pub(super) tools: Vec<Tool>,
+    /// Plugins that could not be switched on, by id, each with the reason.
+    pub(super) refused: Vec<(String, String)>,
+}
+
+impl Organization {
+    /// What is not as it should be, plugin by plugin: each is ready, or waits for settings that nobody gave, or was stopped
+    /// by an earlier run and starts with its first call.
+    pub(super) fn failures(&self) -> Vec<String> {
+        let refused = self.refused.iter().map(|(id, why)| format!("`{id}` was not switched on: {why}"));
+        let other = self.plugins.iter().filter(|plugin| !plugin.is_well()).map(|plugin| {
+            let error = plugin.error.as_deref().unwrap_or("nothing says why");
+            format!("`{}` is {}: {error}", plugin.id, plugin.state)
+        });
+        refused.chain(other).map(|failure| format!("organization `{}`: {failure}", self.name)).collect()
+    }
 }
 
 /// A plugin and how it is.
@@ -35,6 +58,22 @@ pub(super) struct Plugin {
     pub(super) id: String,
     pub(super) state: String,
     pub(super) error: Option<String>,
+}
+
+impl Plugin {
+    fn is_well(&self) -> bool {
+        match self.state.as_str() {
+            // A setting that only a person can give is told as its error.
+            "ready" | "unconfigured" => true,
+            "stopped" => self.error.is_none(),
+            _ => false,
+        }
+    }
+
+    /// Whether its state is one that something else follows without anybody asking.
+    fn is_on_its_way(&self) -> bool {
+        ["installing", "starting", "draining"].contains(&self.state.as_str())
+    }
 }
 
 /// A tool and what it takes.
@@ -67,8 +106,8 @@ pub(super) fn organizations(address: &str, data: &Path, plugins: &Path) -> Resul
     kept.into_iter()
         .map(|kept| {
             let client = Client::new(address, &kept.token);
-            enable(&client, &kept.id, |plugin| wanted(&kept, plugin))?;
-            look(&client, kept)
+            let refused = enable(&client, &kept.id, |plugin| wanted(&kept, plugin))?;
+            settled(&client, kept, refused)
         })
         .collect()
 }
@@ -88,7 +127,13 @@ fn create(admin: &Client, name: &str) -> Result<Kept> {
     Ok(Kept { name: name.to_owned(), id, token })
 }
 
-fn enable(client: &Client, organization: &str, wanted: impl Fn(&str) -> bool) -> Result<()> {
+/// Switches on what is not on, and gives what refused that. One that cannot be switched on hides none of the others.
+fn enable(
+    client: &Client,
+    organization: &str,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<(String, String)>> {
+    let mut refused = Vec::new();
     for plugin in listed(client, organization)? {
         let Some(id) = text(&plugin, "id").filter(|id| wanted(id)) else { continue };
         if plugin.get("enabled").and_then(Value::as_bool) == Some(true) {
@@ -97,11 +142,27 @@ fn enable(client: &Client, organization: &str, wanted: impl Fn(&str) -> bool) ->
         let path = format!("/v1/orgs/{organization}/plugins/{}", part(&id));
         let answer = client.ask("PUT", &path, Some(&json!({ "enabled": true })))?;
         if !(200..300).contains(&answer.status) {
-            // One plugin that cannot be switched on hides none of the others.
-            eprintln!("`{id}` was not switched on: {}", answer.reason());
+            refused.push((id, answer.reason()));
         }
     }
-    Ok(())
+    Ok(refused)
+}
+
+/// How an organization is once none of its plugins is on its way to another state, or at the deadline.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "REST tells how a plugin is when it is asked, and not by itself"
+)]
+fn settled(client: &Client, kept: Kept, refused: Vec<(String, String)>) -> Result<Organization> {
+    let deadline = Instant::now() + SETTLED;
+    loop {
+        let mut organization = look(client, kept.clone())?;
+        if !organization.plugins.iter().any(Plugin::is_on_its_way) || Instant::now() >= deadline {
+            organization.refused = refused;
+            return Ok(organization);
+        }
+        thread::sleep(PAUSE);
+    }
 }
 
 fn look(client: &Client, kept: Kept) -> Result<Organization> {
@@ -134,7 +195,7 @@ fn look(client: &Client, kept: Kept) -> Result<Organization> {
             })
         })
         .collect();
-    Ok(Organization { name: kept.name, id: kept.id, token: kept.token, plugins, tools })
+    Ok(Organization { name: kept.name, id: kept.id, token: kept.token, plugins, tools, refused: Vec::new() })
 }
 
 fn listed(client: &Client, organization: &str) -> Result<Vec<Value>> {
@@ -151,7 +212,6 @@ mod tests {
     use std::io::{BufRead as _, BufReader, Read as _, Write as _};
     use std::net::{TcpListener, TcpStream};
     use std::sync::{Arc, Mutex};
-    use std::thread;
 
     use super::*;
 
@@ -220,6 +280,8 @@ mod tests {
         );
         assert_eq!(first[0].tools[0].plugin, "@a/b");
         assert_eq!(first[0].plugins.len(), 1, "only what is switched on is shown");
+        let refusal = "organization `demo`: `hay-plugin-hello-tool` was not switched on: is wrong".to_owned();
+        assert_eq!(first[0].failures(), [refusal]);
         assert_eq!(asked_for("post /v1/orgs {"), 2);
         assert_eq!(asked_for("put "), 2, "what is on already is left alone, and one refusal stops nothing");
 
@@ -230,5 +292,37 @@ mod tests {
         fs::write(data.path().join("demo-organizations.json"), kept.replace("\"tok\"", "\"gone\"")).unwrap();
         organizations(&address, data.path(), &examples).unwrap();
         assert_eq!(asked_for("post /v1/orgs {"), 4, "an organization that is gone is made anew");
+    }
+
+    #[test]
+    fn whatever_is_not_ready_without_a_good_reason_is_a_failure() {
+        let plugin = |id: &str, state: &str, error: Option<&str>| Plugin {
+            name: id.to_owned(),
+            id: id.to_owned(),
+            state: state.to_owned(),
+            error: error.map(ToOwned::to_owned),
+        };
+        let organization = Organization {
+            name: FIRST.to_owned(),
+            id: String::from("org_1"),
+            token: String::from("tok"),
+            plugins: vec![
+                plugin("a", "ready", None),
+                plugin("b", "stopped", None),
+                plugin("c", "stopped", Some("it ended")),
+                plugin("d", "failed", Some("no entry")),
+                plugin("e", "degraded", None),
+                plugin("g", "unconfigured", Some("no value for `key`")),
+            ],
+            tools: Vec::new(),
+            refused: vec![(String::from("f"), String::from("no"))],
+        };
+        let expected = [
+            "organization `demo`: `f` was not switched on: no",
+            "organization `demo`: `c` is stopped: it ended",
+            "organization `demo`: `d` is failed: no entry",
+            "organization `demo`: `e` is degraded: nothing says why",
+        ];
+        assert_eq!(organization.failures(), expected);
     }
 }

@@ -7,11 +7,17 @@ use super::Finding;
 use super::rust::{Kind, Source};
 
 /// The crates through which starts and calls go.
-const CRATES: [&str; 3] =
-    ["crates/hayloft-host/src/", "crates/hayloft-mcp/src/", "crates/hayloft-workers/src/"];
+const CRATES: [&str; 6] = [
+    "crates/hayloft-host/src/",
+    "crates/hayloft-mcp/src/",
+    "crates/hayloft-sandbox/src/",
+    "crates/hayloft-server/src/",
+    "crates/hayloft-stage/src/",
+    "crates/hayloft-workers/src/",
+];
 
 /// Which files wait for a time, how often, and what for.
-const WAITS: [(&str, usize, &str); 20] = [
+const WAITS: [(&str, usize, &str); 22] = [
     (
         "crates/hayloft-host/src/plugins/retry.rs",
         1,
@@ -36,6 +42,16 @@ const WAITS: [(&str, usize, &str); 20] = [
     ("crates/hayloft-mcp/src/client/remote/websocket.rs", 1, "signs of life"),
     ("crates/hayloft-mcp/src/server/call.rs", 1, "an answer that takes long becomes a stream"),
     ("crates/hayloft-mcp/src/server/notify.rs", 1, "signs of life"),
+    (
+        "crates/hayloft-server/src/linger.rs",
+        1,
+        "who goes on sending after its answer is listened to for a while",
+    ),
+    (
+        "crates/hayloft-server/src/serve.rs",
+        2,
+        "sessions that nobody uses end now and then, and connections are taken again after a failure",
+    ),
     (
         "crates/hayloft-workers/src/dispatcher.rs",
         2,
@@ -144,6 +160,10 @@ mod tests {
             "// sleep(y)\nfn x() {}",
         ] {
             assert_eq!(found(call, text), [] as [String; 0], "{text}");
+        }
+        for own in ["sandbox", "server", "stage"] {
+            let path = format!("crates/hayloft-{own}/src/x.rs");
+            assert_eq!(found(&path, "fn x() { sleep(y) }").len(), 1, "{own}");
         }
         assert_eq!(found("crates/hayloft-egress/src/x.rs", "fn x() { sleep(y) }"), [] as [String; 0]);
     }

@@ -1,4 +1,5 @@
 //! What is dialled, in which order, and what is not.
+#![expect(clippy::disallowed_methods, reason = "the tests are both ends")]
 
 use std::collections::HashMap;
 use std::sync::Mutex;

@@ -1,7 +1,9 @@
 //! A jail's sockets, answered: who is reached, who is not, and what is told of it.
+#![expect(clippy::disallowed_methods, reason = "the tests are both ends")]
 
 use std::net::Ipv4Addr;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::future::BoxFuture;
 use simple_dns::rdata::RData;
@@ -11,6 +13,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
 use crate::{Dial, PrivateGrant, Reach, Resolve, ResolveError};
+
+/// How long what must happen may take.
+const SOON: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 struct Heard(Mutex<Vec<Refusal>>);
@@ -28,18 +33,24 @@ impl Heard {
     }
 }
 
-/// Every name is at the loopback address, and every dial ends at the one server that there is.
-struct Outside(SocketAddr, IpAddr);
+/// Every name is at one address, and every dial ends at the one server that there is.
+struct Outside {
+    server: SocketAddr,
+    address: IpAddr,
+    /// How many names were looked up.
+    asked: AtomicUsize,
+}
 
 impl Resolve for Outside {
     fn resolve<'a>(&'a self, _: &'a HostName) -> BoxFuture<'a, Result<Vec<IpAddr>, ResolveError>> {
-        std::future::ready(Ok(vec![self.1])).boxed()
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        std::future::ready(Ok(vec![self.address])).boxed()
     }
 }
 
 impl Dial for Outside {
     fn dial(&self, _: SocketAddr) -> BoxFuture<'static, io::Result<TcpStream>> {
-        TcpStream::connect(self.0).boxed()
+        TcpStream::connect(self.server).boxed()
     }
 }
 
@@ -47,6 +58,7 @@ impl Dial for Outside {
 struct Fixture {
     network: Arc<JailNetwork>,
     heard: Arc<Heard>,
+    outside: Arc<Outside>,
     server: TcpListener,
 }
 
@@ -56,11 +68,15 @@ async fn fixture(policy: Policy, limits: JailLimits) -> Fixture {
 
 async fn fixture_at(policy: Policy, limits: JailLimits, address: &str) -> Fixture {
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let outside = Arc::new(Outside(server.local_addr().unwrap(), address.parse().unwrap()));
+    let outside = Arc::new(Outside {
+        server: server.local_addr().unwrap(),
+        address: address.parse().unwrap(),
+        asked: AtomicUsize::new(0),
+    });
     let heard = Arc::new(Heard::default());
-    let egress = Egress::new(outside.clone(), outside);
+    let egress = Egress::new(outside.clone(), outside.clone());
     let network = Arc::new(JailNetwork::new(egress, Arc::new(policy), &limits, heard.clone()));
-    Fixture { network, heard, server }
+    Fixture { network, heard, outside, server }
 }
 
 fn public() -> Policy {
@@ -76,12 +92,17 @@ impl Fixture {
         inside.write_all(request.as_bytes()).await.unwrap();
         inside
     }
+
+    /// How many names the host itself looked up.
+    fn asked(&self) -> usize {
+        self.outside.asked.load(Ordering::Relaxed)
+    }
 }
 
 async fn end_of(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Vec<u8> {
     let mut all = Vec::new();
     // A connection that is cut may end with an error instead.
-    let _ = timeout(Duration::from_secs(10), stream.read_to_end(&mut all)).await.expect("it ends");
+    let _ = timeout(SOON, stream.read_to_end(&mut all)).await.expect("it ends");
     all
 }
 
@@ -171,9 +192,11 @@ async fn a_name_is_looked_up_and_its_address_connected_to() {
     }
     let refused = |host: &str| (Some(host.to_owned()), None, Reason::Host);
     assert_eq!(fixture.heard.reasons(), [refused("printer"), refused("127.0.0.1")]);
+    assert_eq!(fixture.asked(), 0, "a question of a jail is asked of nobody else");
     let _inside = fixture.connect("connect 198.18.1.1 80\nx").await;
     let (mut outside, _) = fixture.server.accept().await.unwrap();
     assert_eq!(outside.read_u8().await.unwrap(), b'x');
+    assert_eq!(fixture.asked(), 1, "a connection is");
     assert_eq!(end_of(&mut fixture.connect("connect 198.18.9.9 80\nx").await).await, b"");
 }
 
@@ -207,13 +230,12 @@ struct Served {
     names: SocketAddr,
     names_by_stream: SocketAddr,
     port: SocketAddr,
-    heard: Arc<Heard>,
-    server: TcpListener,
+    fixture: Fixture,
     _serving: AbortOnDropHandle<io::Result<Infallible>>,
 }
 
 async fn serve(policy: Policy, limits: JailLimits) -> Served {
-    let Fixture { network, heard, server } = fixture(policy, limits).await;
+    let fixture = fixture(policy, limits).await;
     let sockets = Sockets {
         names: std::net::UdpSocket::bind("127.0.0.1:0").unwrap(),
         names_by_stream: std::net::TcpListener::bind("127.0.0.1:0").unwrap(),
@@ -222,8 +244,33 @@ async fn serve(policy: Policy, limits: JailLimits) -> Served {
     let names = sockets.names.local_addr().unwrap();
     let names_by_stream = sockets.names_by_stream.local_addr().unwrap();
     let port = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), sockets.listeners[0].local_addr().unwrap().port());
+    let network = Arc::clone(&fixture.network);
     let serving = tokio::spawn(async move { network.serve(sockets).await });
-    Served { names, names_by_stream, port, heard, server, _serving: AbortOnDropHandle::new(serving) }
+    Served { names, names_by_stream, port, fixture, _serving: AbortOnDropHandle::new(serving) }
+}
+
+impl Served {
+    /// The answer to a question by datagram.
+    async fn by_datagram(&self, socket: &UdpSocket, name: &str) -> Result<Ipv4Addr, RCODE> {
+        socket.send_to(&question(name), self.names).await.unwrap();
+        let mut answer = [0; 600];
+        let length = timeout(SOON, socket.recv(&mut answer)).await.unwrap().unwrap();
+        address_in(&answer[..length])
+    }
+}
+
+/// Asks over a connection, each question behind its length.
+async fn ask(stream: &mut TcpStream, name: &str) {
+    let question = question(name);
+    let length = u16::try_from(question.len()).unwrap().to_be_bytes();
+    stream.write_all(&[&length, question.as_slice()].concat()).await.unwrap();
+}
+
+/// The answer to a question over a connection.
+async fn answered(stream: &mut TcpStream) -> Result<Ipv4Addr, RCODE> {
+    let mut answer = vec![0; usize::from(timeout(SOON, stream.read_u16()).await.unwrap().unwrap())];
+    stream.read_exact(&mut answer).await.unwrap();
+    address_in(&answer)
 }
 
 fn question(name: &str) -> Vec<u8> {
@@ -252,19 +299,83 @@ async fn names_are_answered_by_datagram_and_by_connection() {
         ("hayloft.internal", Ok(HOST_ADDRESS)),
         ("secret.internal", Err(RCODE::NameError)),
     ] {
-        let question = question(name);
-        socket.send_to(&question, served.names).await.unwrap();
-        let mut answer = [0; 600];
-        let length = timeout(Duration::from_secs(10), socket.recv(&mut answer)).await.unwrap().unwrap();
-        assert_eq!(address_in(&answer[..length]), address, "{name}");
-        stream.write_u16(u16::try_from(question.len()).unwrap()).await.unwrap();
-        stream.write_all(&question).await.unwrap();
-        let mut answer = vec![0; usize::from(stream.read_u16().await.unwrap())];
-        stream.read_exact(&mut answer).await.unwrap();
-        assert_eq!(address_in(&answer), address, "{name}");
+        assert_eq!(served.by_datagram(&socket, name).await, address, "{name}");
+        ask(&mut stream, name).await;
+        assert_eq!(answered(&mut stream).await, address, "{name}");
     }
     let host = Some(String::from("secret.internal"));
-    assert_eq!(served.heard.reasons(), [(host, None, Reason::Host)], "the second one is only counted");
+    let heard = served.fixture.heard.reasons();
+    assert_eq!(heard, [(host, None, Reason::Host)], "the second one is only counted");
+    assert_eq!(served.fixture.asked(), 0, "a question of a jail is asked of nobody else");
+    let _inside = served.fixture.connect("connect api.example.com 80\nx").await;
+    served.fixture.server.accept().await.unwrap();
+    assert_eq!(served.fixture.asked(), 1, "a connection is");
+}
+
+#[tokio::test]
+async fn one_connection_too_many_waits_until_another_ends() {
+    let served = serve(public(), JailLimits { connections: 1, ..JailLimits::default() }).await;
+    let host = Ok(HOST_ADDRESS);
+    let mut first = TcpStream::connect(served.names_by_stream).await.unwrap();
+    ask(&mut first, HOST_NAME).await;
+    assert_eq!(answered(&mut first).await, host);
+
+    // The limit is that of all listeners together.
+    let mut second = TcpStream::connect(served.port).await.unwrap();
+    let waited = timeout(Duration::from_millis(100), second.read(&mut [0])).await;
+    assert!(waited.is_err(), "it was let in: {waited:?}");
+    // What is open is answered meanwhile, and so is the next one when it ends.
+    ask(&mut first, HOST_NAME).await;
+    assert_eq!(answered(&mut first).await, host);
+    drop(first);
+    assert!(timeout(SOON, second.read(&mut [0])).await.unwrap().is_err(), "its address stands for nothing");
+
+    let mut held = TcpStream::connect(served.names_by_stream).await.unwrap();
+    ask(&mut held, HOST_NAME).await;
+    assert_eq!(answered(&mut held).await, host);
+    let mut waiting = TcpStream::connect(served.names_by_stream).await.unwrap();
+    ask(&mut waiting, HOST_NAME).await;
+    let waited = timeout(Duration::from_millis(100), waiting.read_u8()).await;
+    assert!(waited.is_err(), "it was answered: {waited:?}");
+    drop(held);
+    assert_eq!(answered(&mut waiting).await, host);
+}
+
+#[tokio::test]
+async fn names_are_looked_up_no_faster_than_the_limit() {
+    // Two seconds' worth is free, so the last ten take a second.
+    const QUESTIONS: usize = 30;
+    let limits = JailLimits { lookups_per_second: 10, ..JailLimits::default() };
+    let by_datagram = async {
+        let served = serve(public(), limits).await;
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let begun = std::time::Instant::now();
+        for _ in 0..QUESTIONS {
+            served.by_datagram(&socket, HOST_NAME).await.unwrap();
+        }
+        begun.elapsed()
+    };
+    let by_connection = async {
+        let served = serve(public(), limits).await;
+        let mut stream = TcpStream::connect(served.names_by_stream).await.unwrap();
+        let begun = std::time::Instant::now();
+        for _ in 0..QUESTIONS {
+            ask(&mut stream, HOST_NAME).await;
+            answered(&mut stream).await.unwrap();
+        }
+        begun.elapsed()
+    };
+    let by_request = async {
+        let fixture = fixture(public(), limits).await;
+        let begun = std::time::Instant::now();
+        for _ in 0..QUESTIONS {
+            let mut inside = fixture.connect(&format!("lookup {HOST_NAME}\n")).await;
+            assert_eq!(end_of(&mut inside).await, format!("{HOST_ADDRESS}\n").into_bytes());
+        }
+        begun.elapsed()
+    };
+    let took: [Duration; 3] = tokio::join!(by_datagram, by_connection, by_request).into();
+    assert!(took.iter().all(|took| *took > Duration::from_millis(900)), "{took:?}");
 }
 
 #[tokio::test]
@@ -272,7 +383,7 @@ async fn an_address_that_stands_for_nothing_is_cut() {
     let served = serve(public(), JailLimits::default()).await;
     let mut stream = TcpStream::connect(served.port).await.unwrap();
     assert!(stream.read(&mut [0]).await.is_err(), "reset, not an orderly end");
-    let reached = timeout(Duration::from_millis(50), served.server.accept()).await;
+    let reached = timeout(Duration::from_millis(50), served.fixture.server.accept()).await;
     assert!(reached.is_err());
 }
 

@@ -203,6 +203,11 @@ impl Host {
         {
             problems.extend(why.clone());
         }
+        if let Some(package) =
+            plugin.package.as_ref().filter(|_| installation == Some(InstallState::Installed))
+        {
+            problems.extend(self.packages.warnings(package));
+        }
         let is_installed = installation == Some(InstallState::Installed);
         let key = InstanceKey { organization, plugin: plugin.id.clone() };
         let enabling = self.enabling.of(&key);

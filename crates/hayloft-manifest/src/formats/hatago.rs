@@ -52,6 +52,9 @@ const LARGEST_FILE: u64 = 1024 * 1024;
 /// The version of Hatago's core whose contract this host keeps.
 const CORE: Version = Version::new(1, 0, 0);
 
+/// The newest date that the Workers runtime of this host can behave as of: the one that the runner asks it for.
+const WORKERS: &str = "2026-07-01";
+
 /// The name of the one server that a plugin of this format registers its tools with.
 const SERVER: &str = "mcp";
 
@@ -188,7 +191,7 @@ fn read(folder: &Folder, problems: &mut Problems) -> Option<Draft> {
 #[derive(Default)]
 struct Wanted {
     node: Option<String>,
-    workers: Option<String>,
+    workers: Option<Located>,
 }
 
 fn engines(manifest: &Object<'_>, problems: &mut Problems) -> Wanted {
@@ -230,18 +233,35 @@ fn range(engines: &Object<'_>, key: &str, problems: &mut Problems) -> Option<(Lo
 }
 
 /// The date from which on the Workers runtime behaves as the code expects.
-fn date(engines: &Object<'_>, problems: &mut Problems) -> Option<String> {
+fn date(engines: &Object<'_>, problems: &mut Problems) -> Option<Located> {
     let text = Located::optional(engines, "workers", problems)?;
     let trimmed = text.text.trim();
     // The runtime behaves as on that day and as on none before: an upper bound is no promise that it could keep.
     let date = trimmed.strip_prefix(">=").unwrap_or(trimmed).trim();
     if is_date(date) {
-        return Some(date.to_owned());
+        return Some(Located { text: date.to_owned(), at: text.at });
     }
     let message = format!("{} is not a date from which on the runtime fits", quoted(&text.text));
     problems
         .push(Problem::error(text.at, message).hint("write a compatibility date, such as `>=2023-10-30`"));
     None
+}
+
+/// A date that this host's runtime does not know yet: without an entry for Node the plugin cannot run here.
+fn check_date(date: &Located, runs_on_node: bool, problems: &mut Problems) {
+    // Both are written year first, with the same number of digits.
+    if date.text.as_str() <= WORKERS {
+        return;
+    }
+    let message =
+        format!("{} is later than {WORKERS}, as of which isolates of this host behave", quoted(&date.text));
+    problems.push(if runs_on_node {
+        Problem::warning(date.at.clone(), message)
+            .hint("the plugin runs on Node here; its entry for `workers` could not")
+    } else {
+        Problem::error(date.at.clone(), message)
+            .hint("name an earlier date if the plugin works as of it, or give it an entry for `node`")
+    });
 }
 
 fn is_date(text: &str) -> bool {
@@ -287,7 +307,7 @@ fn services(manifest: &Object<'_>, problems: &mut Problems) -> Vec<Service> {
 fn entries(
     folder: &Folder,
     manifest: &Object<'_>,
-    compatibility_date: Option<String>,
+    date: Option<Located>,
     problems: &mut Problems,
 ) -> Option<(Runtime, Vec<Runtime>)> {
     let named_in = named_here(folder);
@@ -306,8 +326,15 @@ fn entries(
     };
     let node = module("node", problems);
     let default = module("default", problems);
-    let workers = module("workers", problems).map(|entry| Runtime::Isolate { entry, compatibility_date });
     let node = node.or(default).map(|entry| Runtime::Node { entry });
+    let workers = module("workers", problems);
+    if workers.is_some()
+        && let Some(date) = &date
+    {
+        check_date(date, node.is_some(), problems);
+    }
+    let compatibility_date = date.map(|date| date.text);
+    let workers = workers.map(|entry| Runtime::Isolate { entry, compatibility_date });
     let mut ways = [node, workers].into_iter().flatten();
     let first = ways.next();
     if first.is_none() && problems.len() == before {
@@ -343,4 +370,23 @@ fn allow_env(descriptor: &PluginDescriptor, names: &[&str]) -> String {
     list.extend(names.iter().filter(|name| !descriptor.env.iter().any(|known| known == *name)));
     let list: Vec<_> = list.iter().map(|name| format!("\"{name}\"")).collect();
     format!("write in `hatago.plugin.json`: `\"env\": [{}]`", list.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_runner_asks_for_the_same_date() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../packages/plugin-runner/src/formats/hatago/manifest.ts"
+        );
+        let runner = std::fs::read_to_string(path).unwrap();
+        assert!(
+            runner.contains(&format!("export const WORKERS_DATE = \"{WORKERS}\";\n")),
+            "it is not {WORKERS}"
+        );
+        assert!(is_date(WORKERS));
+    }
 }

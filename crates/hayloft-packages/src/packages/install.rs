@@ -148,7 +148,10 @@ impl Inner {
     async fn remember(self: &Arc<Self>, package: &Package, log: &Arc<RunLog>, outcome: &Outcome) {
         let text = log.text();
         let failure = match outcome {
-            Ok(_) => None,
+            Ok(_) => {
+                let warnings = log.warnings();
+                (!warnings.is_empty()).then_some(Failure { phase: Phase::Build, problems: warnings })
+            }
             Err(InstallError::CalledOff) => return,
             Err(error @ (InstallError::Refused { phase, .. } | InstallError::Unavailable { phase, .. })) => {
                 Some(Failure { phase: *phase, problems: error.problems() })

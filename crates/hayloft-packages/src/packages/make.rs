@@ -23,7 +23,15 @@ impl Inner {
         let options = &self.options;
         let compiler = options.toolchain.components.as_ref();
         let compiler = compiler.filter(|_| Workshop::is_possible(&options.sandbox));
-        plan::plan(&package.root, &package.descriptor, &options.provided, compiler)
+        plan::plan(&package.root, &package.descriptor, &options.provided, compiler, self.scripts_of(package))
+    }
+
+    /// Whether scripts of what a package depends on may run.
+    fn scripts_of(&self, package: &Package) -> Scripts {
+        match self.options.script_grants.contains(&package.descriptor.id) {
+            true => Scripts::Granted,
+            false => Scripts::Ignored,
+        }
     }
 
     pub(super) fn copy(&self, package: &Package, number: u64) -> Result<(Staging, Copied), InstallError> {
@@ -66,7 +74,6 @@ impl Inner {
         std::fs::create_dir(&home)
             .map_err(Fault::host("make", &home))
             .map_err(|fault| fault.in_phase(Phase::Install))?;
-        let granted = options.script_grants.contains(&package.descriptor.id);
         let workshop = Workshop::open(Fittings {
             sandbox: &options.sandbox,
             toolchain: &options.toolchain,
@@ -75,7 +82,7 @@ impl Inner {
             registry: &options.registry,
             dial: &options.dial,
             limits: &options.limits,
-            scripts: if granted { Scripts::Granted } else { Scripts::Ignored },
+            scripts: self.scripts_of(package),
             source: copied.top(),
             home: &home,
             name: format!("install-{number}"),

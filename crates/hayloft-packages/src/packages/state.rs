@@ -53,7 +53,7 @@ impl Packages {
     #[must_use]
     pub fn needs(&self, package: &Package) -> Needs {
         let steps = self.0.plan(package);
-        let any = |phase: Phase| steps.iter().any(|step| step.phase == phase);
+        let any = |phase: Phase| steps.iter().any(|step| step.phase == phase && !step.is_optional());
         Needs { installation: any(Phase::Install), building: any(Phase::Build) }
     }
 
@@ -74,6 +74,15 @@ impl Packages {
             Some(Failure { phase: Phase::Build, problems }) => InstallState::BuildError { problems },
             None => InstallState::Waiting,
         }
+    }
+
+    /// What was left undone when this package was made ready, and it is whole without.
+    #[must_use]
+    pub fn warnings(&self, package: &Package) -> Problems {
+        let (plugin, hash) = (&package.descriptor.id, package.content_hash);
+        let shelf = &self.0.shelf;
+        let left = shelf.find(plugin, hash).and_then(|_| shelf.failure(plugin, hash));
+        left.map(|failure| failure.problems).unwrap_or_default()
     }
 
     /// What the programs wrote that made this package, or make it now.

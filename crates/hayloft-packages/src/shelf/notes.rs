@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Shelf;
 use crate::Phase;
 
-/// Why the last attempt to make a version came to nothing.
+/// Why the last attempt to make a version came to nothing, or, beside a version that is there, what was left undone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Failure {
@@ -20,7 +20,7 @@ pub(crate) struct Failure {
 }
 
 impl Shelf {
-    /// Why the last attempt to make this version came to nothing, if it did.
+    /// Why the last attempt to make this version came to nothing, if it did, or what it left undone.
     pub(crate) fn failure(&self, plugin: &PluginId, hash: ContentHash) -> Option<Failure> {
         let text = fs::read(self.failure_of(plugin, hash)).ok()?;
         serde_json::from_slice(&text).ok()

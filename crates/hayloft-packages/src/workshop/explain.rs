@@ -1,13 +1,13 @@
 //! Why a step failed, in words for the package's author.
 
 use hayloft_model::Problem;
-use hayloft_sandbox::Exit;
+use hayloft_sandbox::{Exit, GATE_NAME};
 
 use super::{Workshop, refused, unavailable};
 use crate::error::InstallError;
 use crate::plan::Step;
 use crate::tree::mebibytes;
-use crate::{components, npm};
+use crate::{Phase, components, npm};
 
 /// The finder's code when there is no such program.
 const NOT_FOUND: i32 = 127;
@@ -15,27 +15,86 @@ const NOT_FOUND: i32 = 127;
 /// What a program's code is when a shell saw it end by the signal for files that are too large.
 const FILE_TOO_LARGE: [Exit; 2] = [Exit::Signal(25), Exit::Code(128 + 25)];
 
+/// What can be done about a registry in trouble.
+const LATER: &str =
+    "switch the plugin on again later, which tries it again, or name another registry: `packages.registry`";
+
 impl Workshop {
     /// Why a step failed, as well as it can be told.
     pub(super) fn explain(&self, title: &str, step: &Step, exit: Exit) -> InstallError {
-        if step.command.program == components::PROGRAM
+        let is_bounded = exit == Exit::OutOfMemory || self.is_full() || FILE_TOO_LARGE.contains(&exit);
+        if !is_bounded
+            && step.is_optional()
             && let Some(problems) = components::explained(&self.log.tail(usize::MAX))
         {
             return InstallError::Refused { phase: step.phase, problems };
         }
-        let is_bounded = exit == Exit::OutOfMemory || self.is_full() || FILE_TOO_LARGE.contains(&exit);
-        match self.unreachable().filter(|_| !is_bounded) {
+        match self.passing(title, step).filter(|_| !is_bounded) {
             Some(problem) => unavailable(step.phase, problem),
             None => refused(step.phase, self.wrong_with(title, step, exit)),
         }
     }
 
-    /// Why nothing could be fetched, if the registry was the reason.
-    pub(super) fn unreachable(&self) -> Option<Problem> {
+    /// Why a step took longer than it may.
+    pub(super) fn too_slow(&self, title: String, step: &Step) -> InstallError {
+        let seconds = self.within(step.phase).as_secs();
+        let message = format!("did not end within the {seconds} seconds that there are");
+        if step.phase == Phase::Install {
+            let slow = || {
+                let message =
+                    format!("`{title}` {message}: the registry `{}` is slow, or silent", self.registry);
+                Problem::error("registry", message)
+                    .hint("switch the plugin on again later, or ask the operator for more time: `packages.install_time`")
+            };
+            let problem = self.unreachable().or_else(|| npm::may_fetch(&step.command).then(slow));
+            if let Some(problem) = problem {
+                return unavailable(step.phase, problem);
+            }
+        }
+        let problem = Problem::error(title, message);
+        refused(step.phase, problem.hint("a step must end by itself; servers and watchers do not"))
+    }
+
+    /// Why a step failed, if the registry was the reason.
+    fn passing(&self, title: &str, step: &Step) -> Option<Problem> {
+        match self.failure(title) {
+            Some(failure) if failure.is_passing() => {
+                let troubled = || {
+                    let message = format!(
+                        "the registry `{}` does not answer as it should: {}: {}",
+                        self.registry, failure.code, failure.about
+                    );
+                    Problem::error("registry", message).hint(LATER)
+                };
+                // Where else a line asks, nobody ever answers: that is its author's to mend.
+                self.elsewhere(&failure).is_none().then(|| self.unreachable().unwrap_or_else(troubled))
+            }
+            Some(failure) if npm::explained(&failure).is_some() => None,
+            // npm has no code for each way in which nobody answers, and an author's own line may end with another.
+            _ => self.unreachable().filter(|_| step.phase == Phase::Install),
+        }
+    }
+
+    /// Why nothing could be fetched, if the registry cannot be reached.
+    fn unreachable(&self) -> Option<Problem> {
         let reason = self.gate.passage.unreachable()?;
         let message = format!("the registry `{}` cannot be reached: {reason}", self.registry);
-        let hint = "switch the plugin on again later, which tries it again, or name another registry: `packages.registry`";
-        Some(Problem::error("registry", message).hint(hint))
+        Some(Problem::error("registry", message).hint(LATER))
+    }
+
+    /// Whom npm asked in vain, if that was not the registry.
+    fn elsewhere<'a>(&self, failure: &'a npm::Failure) -> Option<&'a str> {
+        let registry = self.registry.inside(GATE_NAME);
+        let is_registry =
+            |origin: &&str| registry.strip_prefix(origin).is_some_and(|path| path.starts_with('/'));
+        failure.origin().filter(|origin| failure.is_passing() && !is_registry(origin))
+    }
+
+    /// What npm said of a step that failed. What earlier ones wrote does not count.
+    fn failure(&self, title: &str) -> Option<npm::Failure> {
+        let lines = self.log.tail(usize::MAX);
+        let began = lines.iter().rposition(|line| line.strip_prefix("$ ") == Some(title));
+        npm::failure(&lines.get(began.unwrap_or_default()..)?.join("\n"))
     }
 
     fn wrong_with(&self, title: &str, step: &Step, exit: Exit) -> Problem {
@@ -51,10 +110,12 @@ impl Workshop {
             let message = format!("wrote a file of more than {}", mebibytes(self.limits.room.bytes));
             return Problem::error(title, message).hint("make less, or ask the operator for more room");
         }
-        if let Some((at, message, hint)) = npm::explained(&self.log.text()) {
+        let failure = self.failure(title);
+        if let Some((at, message, hint)) = failure.as_ref().and_then(npm::explained) {
             return Problem::error(at, message).hint(hint);
         }
-        if let Some(asked) = self.gate.passage.refused() {
+        let elsewhere = failure.as_ref().and_then(|failure| self.elsewhere(failure)).map(str::to_owned);
+        if let Some(asked) = elsewhere.or_else(|| self.gate.passage.refused()) {
             let message =
                 format!("asked for `{asked}`, and only the registry `{}` can be reached", self.registry);
             return Problem::error(title, message)

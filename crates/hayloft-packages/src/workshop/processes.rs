@@ -18,9 +18,7 @@ const FINDER: &str = "/usr/bin/env";
 
 impl Workshop {
     pub(super) async fn ended(&self, root: &Path, command: &Words) -> Result<Exit, InstallError> {
-        let mut words = vec![command.program.clone()];
-        words.extend(command.arguments.iter().cloned());
-        words.extend(npm::last_word(command, self.scripts).map(String::from));
+        let words = npm::words(command, self.scripts);
         let variables: Vec<_> =
             command.environment.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         self.outcome(&Path::new(WORK).join(root).join(&command.folder), &words, &variables, &self.log).await

@@ -114,6 +114,53 @@ async fn a_lockfile_is_kept_to_and_one_that_lies_is_found_out() {
 }
 
 #[tokio::test]
+async fn what_a_lockfile_says_is_installed_although_there_is_a_newer_version() {
+    let fixture = Fixture::new(TestRegistry::start().await).await;
+    fixture.registry.publish();
+    let open =
+        Plugin::new("locked").package(r#""dependencies": { "dep": "^1.0.0" }"#).file("dist/index.js", "");
+    let read = |root: &Path| fs::read_to_string(root.join("node_modules/dep/index.js")).unwrap();
+    let newest = fixture.packages.install(&open.read()).await.unwrap();
+    assert_eq!(read(&newest.root), "module.exports = 'dep 1.1.0';\n", "nothing says otherwise");
+    let lockfile = format!(
+        r#"{{ "name": "locked", "version": "1.0.0", "lockfileVersion": 3, "packages": {{
+            "": {{ "name": "locked", "version": "1.0.0", "dependencies": {{ "dep": "^1.0.0" }} }},
+            "node_modules/dep": {{ "version": "1.0.0", "resolved": "https://registry.npmjs.org/dep/-/dep-1.0.0.tgz", "integrity": "{}" }} }} }}"#,
+        fixture.registry.integrity()
+    );
+    let locked = open.file("package-lock.json", &lockfile);
+    let installed = fixture.packages.install(&locked.read()).await.unwrap();
+    assert_eq!(read(&installed.root), "module.exports = 'dep 1.0.0';\n");
+}
+
+#[tokio::test]
+async fn what_a_package_has_around_its_build_runs_in_order() {
+    let fixture = Fixture::new(TestRegistry::start().await).await;
+    let plugin = Plugin::new("surrounded").package(
+        r#""scripts": { "prebuild": "mkdir dist && echo before > dist/order", "build": "echo build >> dist/order",
+        "postbuild": "echo after >> dist/order && cp dist/order dist/index.js" }"#,
+    );
+    let installed = fixture.packages.install(&plugin.read()).await.unwrap();
+    assert_eq!(fs::read_to_string(installed.root.join("dist/index.js")).unwrap(), "before\nbuild\nafter\n");
+    let log = fixture.packages.log(&plugin.read()).unwrap();
+    assert!(log.contains("$ npm run postbuild\n"), "{log}");
+
+    // Where npm may run them itself, they run once as well.
+    let granted = Fixture::with(TestRegistry::start().await, |options| {
+        options.script_grants.insert("surrounded".parse().unwrap());
+    })
+    .await;
+    let installed = granted.packages.install(&plugin.read()).await.unwrap();
+    assert_eq!(fs::read_to_string(installed.root.join("dist/index.js")).unwrap(), "before\nbuild\nafter\n");
+
+    // What fails before it is said as what it is, and nothing runs after it.
+    let failing = Plugin::new("failing")
+        .package(r#""scripts": { "prebuild": "exit 3", "build": "mkdir dist && touch dist/index.js" }"#);
+    let (phase, problem) = refusal(fixture.packages.install(&failing.read()).await);
+    assert_eq!((phase, &*problem.at), (Phase::Build, "npm run prebuild"), "{problem}");
+}
+
+#[tokio::test]
 async fn a_registry_that_is_down_is_said_and_the_earlier_version_stays() {
     let fixture = Fixture::new(TestRegistry::start().await).await;
     let plugin = built_plugin(COPY);
@@ -130,6 +177,68 @@ async fn a_registry_that_is_down_is_said_and_the_earlier_version_stays() {
     fixture.registry.come_back();
     fixture.packages.install(&later.read()).await.unwrap();
     assert!(matches!(fixture.packages.ready(&earlier).await, Ok(Some(_))), "versions lie beside each other");
+}
+
+#[tokio::test]
+async fn a_registry_in_trouble_is_nothing_that_an_author_could_mend() {
+    let limits = InstallLimits { install: Duration::from_secs(8), ..InstallLimits::default() };
+    let fixture = Fixture::with(TestRegistry::start().await, |options| options.limits = limits).await;
+    let plugin = built_plugin(COPY);
+    let refused_for = |outcome| match outcome {
+        Err(InstallError::Unavailable { phase: Phase::Install, problems }) => {
+            let problem = problems.into_iter().next().unwrap();
+            assert_eq!(problem.at, "registry", "{problem}");
+            problem.message
+        }
+        other => panic!("{other:?}"),
+    };
+    fixture.registry.be_busy();
+    let message = refused_for(fixture.packages.install(&plugin.read()).await);
+    assert!(message.contains("does not answer as it should: E503: 503 Service Unavailable"), "{message}");
+
+    fixture.registry.come_back();
+    fixture.registry.be_silent();
+    let began = std::time::Instant::now();
+    let message = refused_for(fixture.packages.install(&plugin.read()).await);
+    assert!(message.contains("`npm install` did not end within the 8 seconds that there are"), "{message}");
+    assert!(began.elapsed() < Duration::from_secs(60), "npm alone waits for a minute, three times");
+    assert_eq!(fixture.left_in_staging(), 0);
+
+    fixture.registry.come_back();
+    fixture.packages.install(&plugin.read()).await.unwrap();
+
+    // A line of the author's own that takes too long is the author's.
+    let idle = r#"{ "id": "idle", "name": "X", "version": "1.0.0", "description": "X", "author": "X", "type": ["mcp-connector"],
+        "entry": "./index.js", "capabilities": { "mcp": { "connection": { "type": "local" }, "transport": "stdio",
+        "startCommand": "node index.js", "tools": [], "installCommand": "sleep 1000" } } }"#;
+    let idle = Plugin::new("idle").file("manifest.json", idle).file("index.js", "");
+    let outcome = fixture.packages.install(&idle.read()).await;
+    assert!(matches!(outcome, Err(InstallError::Refused { phase: Phase::Install, .. })), "{outcome:?}");
+    let (_, problem) = refusal(outcome);
+    assert_eq!(problem.at, "sleep 1000", "{problem}");
+}
+
+#[tokio::test]
+async fn a_registry_that_answered_after_all_is_not_why_a_build_fails() {
+    let fixture = Fixture::new(TestRegistry::start().await).await;
+    fixture.registry.miss_one();
+    let outcome = fixture.packages.install(&built_plugin("exit 3").read()).await;
+    assert_eq!((fixture.registry.missing(), fixture.registry.archives()), (0, 1), "npm tried it again");
+    assert!(matches!(outcome, Err(InstallError::Refused { phase: Phase::Build, .. })), "{outcome:?}");
+    let (_, problem) = refusal(outcome);
+    assert_eq!(problem.at, "npm run build", "{problem}");
+
+    // A build that fetches something itself is as much in the registry's hands, and no other host is the registry.
+    fixture.registry.be_busy();
+    let fetching =
+        |line: &str| Plugin::new("fetching").package(&format!(r#""scripts": {{ "build": "{line}" }}"#));
+    let outcome = fixture.packages.install(&fetching("npm install dep").read()).await;
+    assert!(matches!(outcome, Err(InstallError::Unavailable { phase: Phase::Build, .. })), "{outcome:?}");
+    let line = "npm install dep --registry=http://npm.example --fetch-retries=0";
+    let outcome = fixture.packages.install(&fetching(line).read()).await;
+    assert!(matches!(outcome, Err(InstallError::Refused { phase: Phase::Build, .. })), "{outcome:?}");
+    let (_, problem) = refusal(outcome);
+    assert!(problem.message.contains("asked for `http://npm.example`"), "{problem}");
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ impl Jail {
     /// # Errors
     /// `ConnectionRefused` when nothing listens there, `Unsupported` where jails have no network of their own,
     /// `TimedOut` when what listens takes no connections, anything else when the jail is ending.
+    #[expect(clippy::disallowed_methods, reason = "the socket is the jail's, so this leads nowhere else")]
     pub async fn connect(&self, port: u16) -> io::Result<TcpStream> {
         if !self.tenancy.tier.has_namespaces() {
             let message = format!("jails of tier {} have no network of their own", self.tenancy.tier);

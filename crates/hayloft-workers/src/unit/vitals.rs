@@ -1,4 +1,4 @@
-//! Whether the worker's event loop turns: it is asked now and then, and a silence is shown.
+//! Whether the worker's event loop turns: it is asked now and then, a silence is shown, and one without end ends it.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ impl Unit {
     }
 
     pub(super) fn check_health(&mut self, now: Instant) -> Step {
-        match self.health.check(now) {
+        match self.health.check(now, self.hooks_until()) {
             Checkup::Nothing => ON,
             Checkup::Ping(nonce) => self.send(&HostMessage::Ping { nonce }),
             Checkup::Stalled => {
@@ -35,6 +35,10 @@ impl Unit {
                 counter!("hayloft_worker_event_loop_stalls_total", "plugin" => plugin).increment(1);
                 self.log.host(Level::Warn, "the event loop does not answer");
                 ON
+            }
+            Checkup::Unresponsive => {
+                let after = self.shared.settings.deadlines.unresponsive.as_secs_f64();
+                self.failed(&format!("its event loop did not answer for {after:.1} s"))
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Whatever happens to instances, in whatever order: each goes from state to state as the drawing says, everybody gets an
 //! answer, and in the end no process is left.
 
+use std::fs;
 use std::time::Duration;
 
 use hayloft_model::{InstanceKey, InstanceState};
@@ -8,6 +9,7 @@ use hayloft_workers::WarmLimits;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
+use crate::processes;
 use crate::support::{HEIR, House, SOON, quick};
 
 /// Scripts of plugins that behave, and of those that do not.
@@ -123,15 +125,28 @@ async fn live(order: Vec<(Event, bool)>) {
     for key in &keys {
         house.workers.cool(&key.plugin, "the end");
     }
-    while !house.workers.statuses().await.is_empty() || !house.workers.warm_workers().await.is_empty() {
-        tokio::task::yield_now().await;
-    }
+    // A worker that was only asked what it registers has answered before it is gone, and is in no list.
+    let nobody = async {
+        while !house.workers.statuses().await.is_empty()
+            || !house.workers.warm_workers().await.is_empty()
+            || !is_empty(&house)
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, nobody).await.expect("the end of all workers");
     for key in &keys {
         house.workers.told(key).await;
     }
     follow(&house.observer.steps.lock().unwrap());
     house.nothing_is_left();
     house.close().await;
+}
+
+/// Whether no worker has a process or a folder.
+fn is_empty(house: &House) -> bool {
+    let homes = fs::read_dir(house.folder.path().join("scratch")).unwrap();
+    homes.count() == 0 && processes::that_see(house.folder.path()).is_empty()
 }
 
 fn happen(

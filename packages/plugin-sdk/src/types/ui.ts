@@ -3,9 +3,9 @@ export interface UIExtensionDescriptor {
   /** Where, such as `after-settings`. Places that the dashboard does not know are shown under "more". */
   slot: string;
   /**
-   * The component's file, relative to the plugin, such as `components/Settings.vue`. Vue components are compiled when the
-   * plugin is installed, unless its own build makes `dist/ui.js`: that exports the component by this path or by the name
-   * of its file.
+   * The component's file, relative to the plugin, such as `components/Settings.vue`. Vue components in `components/` are
+   * compiled when the plugin is installed, into a module that exports each by its path, unless the plugin's own build
+   * makes `dist/ui.js`.
    */
   component: string;
 }

@@ -199,6 +199,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::disallowed_methods, reason = "the server is the test's own")]
     async fn reach(there: SocketAddr, server: &RemoteServer) -> Result<Reached, Failure> {
         let address = address(&server.url).map_err(|problem| Failure::lasting(problem.message))?;
         let headers = server.headers.iter().map(|(name, value)| (name.as_str(), value.clone()));

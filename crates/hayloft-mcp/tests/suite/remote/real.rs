@@ -51,6 +51,7 @@ impl Reference {
             async move {
                 let port = port.wait_for(Option::is_some).await.unwrap().unwrap();
                 connections.fetch_add(1, Ordering::SeqCst);
+                #[expect(clippy::disallowed_methods, reason = "the server is the test's own")]
                 let stream = TcpStream::connect(("127.0.0.1", port)).await?;
                 stream.set_nodelay(true)?;
                 Ok(stream)

@@ -84,12 +84,14 @@ async fn ask(
     };
     // Where none of the plugin's own code runs, its folder has said everything.
     if ready.descriptor.runtime == Runtime::Servers {
-        return Tried { registration: Some(ready.descriptor.declared.clone()), problems: Problems::new() };
+        let registration = Some(ready.descriptor.declared.clone());
+        return Tried { registration, problems: packages.warnings(package) };
     }
     match workers.probe(&ready).await {
         Ok(raw) => {
             let (registration, mut problems) = registration::read(&raw, &ready.descriptor);
             problems.extend(differences::of(&ready.descriptor, &registration));
+            problems.extend(packages.warnings(package));
             Tried { registration: Some(registration), problems }
         }
         Err(error) => Tried::failed(Problem::error("plugin", format!("failed to {error}")).into()),

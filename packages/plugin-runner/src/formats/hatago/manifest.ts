@@ -13,7 +13,7 @@ import validRange from "semver/ranges/valid.js";
 import type { WireProblem } from "../../protocol.js";
 import { messageOf, RunnerError } from "../../wire-error.js";
 
-/** The date whose behaviour of Workers plugins get. */
+/** The date whose behaviour of Workers plugins get. The host's reader of the format names the same one. */
 export const WORKERS_DATE = "2026-07-01";
 
 const FILE = "hatago.plugin.json";

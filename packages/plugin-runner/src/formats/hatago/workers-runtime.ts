@@ -267,7 +267,7 @@ function findMiniflare(root: string): MiniflareModule {
     {
       at: "entry.workers",
       message,
-      hint: "run `npm install miniflare@4` in the folder of Hayloft's runner, or give the plugin an entry for `node`",
+      hint: "bring `miniflare` 4, with all that it needs, into `node_modules` of Hayloft's runtime folder, or give the plugin an entry for `node`",
     },
   ]);
 }
