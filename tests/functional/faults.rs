@@ -211,13 +211,19 @@ async fn tried(acme: &Organization, name: &str, ends: Ends) -> Result<(), String
     let is_so = |shown: &Value, state: &str, words: &str| {
         shown["state"] == state && (words.is_empty() || shown["lastError"].to_string().contains(words))
     };
-    if let Ends::On(state, words) = ends {
-        let shown = detail(acme, name).await;
-        return if is_so(&shown, state, words) { Ok(()) } else { Err(format!("{shown:#}")) };
+    // On a busy machine switching on is answered before it is done.
+    let (state, words) = if let Ends::On(state, words) = ends { (state, words) } else { ("ready", "") };
+    let mut shown = detail(acme, name).await;
+    let settled = async {
+        while !is_so(&shown, state, words) {
+            shown = detail(acme, name).await;
+        }
+    };
+    if tokio::time::timeout(COMES_BACK, settled).await.is_err() {
+        return Err(format!("it is not {state}: {shown:#}"));
     }
-    let shown = detail(acme, name).await;
-    if !is_so(&shown, "ready", "") {
-        return Err(format!("it is not on: {shown:#}"));
+    if matches!(ends, Ends::On(..)) {
+        return Ok(());
     }
     let call = async |armed: bool| acme.call_tool(&tool, json!({ "armed": armed })).await;
     match ends {
@@ -303,22 +309,23 @@ async fn health_during<T>(acme: &Organization, name: &str, work: impl Future<Out
 
 #[tokio::test]
 async fn hooks_that_wait_for_ever_harm_their_own_plugin_and_are_told() {
-    each(waits).await;
+    each(waits, &[]).await;
 }
 
 #[tokio::test]
 async fn hooks_that_block_the_event_loop_harm_their_own_plugin_and_are_told() {
-    each(blocks).await;
+    // One that answers nothing any more is ended while its row is tried.
+    each(blocks, &[("PING", "500ms"), ("PONG", "500ms"), ("UNRESPONSIVE", "4s")]).await;
 }
 
 #[tokio::test]
 async fn lies_and_garbage_harm_their_own_plugin_and_are_told() {
-    each(lies).await;
+    each(lies, &[]).await;
 }
 
 #[tokio::test]
 async fn ends_and_floods_harm_their_own_plugin_and_are_told() {
-    each(|name| !waits(name) && !blocks(name) && !lies(name)).await;
+    each(|name| !waits(name) && !blocks(name) && !lies(name), &[]).await;
 }
 
 fn waits(name: &str) -> bool {
@@ -333,15 +340,15 @@ fn lies(name: &str) -> bool {
     ["hello-", "ready-", "garbage-"].iter().any(|kind| name.starts_with(kind))
 }
 
-/// Tries these rows, one after the other.
-async fn each(wanted: impl Fn(&str) -> bool) {
+/// Tries these rows, one after the other, with these limits beside those of the hooks.
+async fn each(wanted: impl Fn(&str) -> bool, limits: &[(&str, &str)]) {
     let faults: Vec<_> = faults().into_iter().filter(|(name, ..)| wanted(name)).collect();
     let folder = PluginFolder::new();
     mcp_plugin(&folder, "hay-plugin-neighbour", &one_tool("return 'unharmed';"));
     for (name, at, code, _) in &faults {
         plugin(&folder, name, *at, code);
     }
-    let limits = [
+    let hooks = [
         "ON_INITIALIZE",
         "ON_START",
         "ON_VALIDATE_AUTH",
@@ -350,15 +357,13 @@ async fn each(wanted: impl Fn(&str) -> bool) {
         "TOOL_CALL",
         "DRAIN",
     ];
-    let builder = limits.into_iter().fold(TestServer::builder().plugins(folder.path()), |builder, name| {
+    let builder = hooks.into_iter().fold(TestServer::builder().plugins(folder.path()), |builder, name| {
         builder.environment(&format!("HAYLOFT_LIMITS_{name}"), &format!("{}s", LIMIT.as_secs()))
     });
-    let server = builder
-        .environment("HAYLOFT_LIMITS_PING", "500ms")
-        .environment("HAYLOFT_LIMITS_PONG", "500ms")
-        .environment("HAYLOFT_LIMITS_UNRESPONSIVE", "4s")
-        .start()
-        .await;
+    let builder = limits.iter().fold(builder, |builder, (name, value)| {
+        builder.environment(&format!("HAYLOFT_LIMITS_{name}"), value)
+    });
+    let server = builder.start().await;
     let (acme, other) = (server.organization("Acme").await, server.organization("Other").await);
     other.enable("hay-plugin-neighbour", json!({})).await;
     let mut wrong = Vec::new();

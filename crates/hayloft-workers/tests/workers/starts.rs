@@ -9,7 +9,7 @@ use hayloft_model::{InstanceState, Revision, Secret, WorkerState};
 use hayloft_workers::{HookCall, HookError, LaunchRefused, ProbeError, QueueLimits, StartStage, Unavailable};
 use serde_json::json;
 
-use crate::support::{House, binding, key, values};
+use crate::support::{House, SOON, binding, key, values};
 
 #[tokio::test]
 async fn a_worker_is_started_bound_and_serves() {
@@ -39,7 +39,12 @@ async fn a_worker_is_started_bound_and_serves() {
     assert_eq!((status.restarts, status.in_flight, status.last_error), (0, 0, None));
     assert_eq!(status.isolation, house.tier);
     assert!(house.tier >= crate::STRONGEST);
-    assert!(status.rss_bytes.unwrap() > 1 << 20);
+    let has_memory = async {
+        while house.workers.statuses().await[0].rss_bytes.is_none_or(|bytes| bytes <= 1 << 20) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, has_memory).await.expect("memory of a worker");
     assert!(status.last_activity_at >= status.started_at);
     let _call = worker.activity();
     assert_eq!(house.workers.statuses().await[0].in_flight, 1);
