@@ -120,31 +120,10 @@ const endAfter = async (milliseconds) => {
   await once(node(text, "pipe").stdout, "data");
 };
 
-/** Blocks the event loop in the hook that the settings name. */
-const blockIn = (hook) => ({ config }) => {
-  if (config.get("hook") !== hook) return;
-  const until = Date.now() + config.get("milliseconds");
-  while (Date.now() < until);
-};
-
-export default defineHayPlugin(({ register }) => ({
+export default defineHayPlugin(() => ({
   name: "Hostile",
-  onInitialize() {
-    register.config({
-      hook: { type: "string", default: "" },
-      milliseconds: { type: "number", default: 0 },
-    });
-  },
-  onEnable: blockIn("onEnable"),
-  onConfigUpdate: blockIn("onConfigUpdate"),
-  onDisable: blockIn("onDisable"),
-  onValidateAuth: (context) => {
-    blockIn("onValidateAuth")(context);
-    return true;
-  },
-  onStart: async (context) => {
-    blockIn("onStart")(context);
-    await context.mcp.startLocal("hostile", () => ({
+  onStart: ({ mcp }) =>
+    mcp.startLocal("hostile", () => ({
       listTools: () => [
         { name: "attack", description: "Harms.", inputSchema: { type: "object", properties } },
       ],
@@ -158,6 +137,5 @@ export default defineHayPlugin(({ register }) => ({
         await new Promise((resolve) => setTimeout(resolve, 200));
         return "begun";
       },
-    }));
-  },
+    })),
 }));

@@ -121,7 +121,7 @@ impl Hayloft {
     ) -> anyhow::Result<Self> {
         let plugins = PluginFolder::new();
         webhook_plugin(&plugins);
-        plugins.hay_package(HOSTILE_PLUGIN, &["config", "mcp"], include_str!("../hostile/plugin.mjs"));
+        plugins.hay_package(HOSTILE_PLUGIN, &["mcp"], include_str!("../hostile/plugin.mjs"));
         let server = TestServer::builder()
             .binary(&options.hayloft)
             .plugins(plugins.path())
