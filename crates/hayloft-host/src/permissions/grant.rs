@@ -6,7 +6,6 @@ use hayloft_model::plugin::{Permission, Permissions};
 use hayloft_model::{Caller, InstanceKey, OrganizationId, PluginId, Problem, Problems, Scope};
 
 use crate::access::Denied;
-use crate::plugins::swap::{Reason, Swap};
 use crate::plugins::view::PluginDetail;
 use crate::uninterrupted::uninterrupted;
 use crate::{Host, StoreError};
@@ -55,7 +54,7 @@ impl Host {
         key: &InstanceKey,
         permissions: Vec<Permission>,
     ) -> Result<PluginDetail, GrantPermissionsError> {
-        let _turn = self.turns.take(key).await;
+        let writing = self.writing.take(key).await;
         // Asked anew: what counts is what the plugin asks for now.
         let plugin = self.plugins.get(key.organization, &key.plugin);
         let plugin = plugin.ok_or_else(|| GrantPermissionsError::UnknownPlugin(key.plugin.clone()))?;
@@ -83,11 +82,9 @@ impl Host {
         let new = permissions.into_iter().collect::<Permissions>().missing_from(&granted);
         if !new.is_empty() {
             self.note_granted(key, granted.with(&new), &new, Some(caller)).await?;
-            if let Some(revision) = instance.active_revision.or(instance.desired_revision) {
-                // A newer revision is tried by whoever saved it.
-                let _ = self.swap_in(key, revision, true, Reason::Version, Swap::ForNewer).await;
-                self.instances.flush().await;
-            }
+            self.applied.outdate(&instance);
+            drop(writing);
+            self.reconcile(key).await;
         }
         let instance = self.instances.get(key);
         Ok(self.plugin_detail(key.organization, &plugin, instance.as_deref()).await?)

@@ -15,7 +15,6 @@ use tokio::time::Instant;
 use super::known::{KnownPlugin, Preparing, Unusable};
 use super::registry::{KnownPlugins, PluginKey, PluginRegistry};
 use super::retry::Next;
-use super::swap::{Reason, Swap};
 use crate::Host;
 
 /// A plugin that is in use, and what its folder holds now.
@@ -239,11 +238,8 @@ impl Host {
                 return None;
             }
         }
-        let _turn = self.turns.take(key).await;
-        let instance = self.instances.get(key).filter(|instance| instance.enabled)?;
-        let revision = instance.active_revision.or(instance.desired_revision)?;
-        // A newer revision is tried by whoever saved it.
-        let _ = self.swap_in(key, revision, true, Reason::Version, Swap::ForNewer).await;
+        self.applied.outdate(&*self.instances.get(key).filter(|instance| instance.enabled)?);
+        self.reconcile(key).await;
         let serving = self.workers.serving(key)?.id();
         if older != Some(serving) {
             return Some(serving);

@@ -10,7 +10,6 @@ use hayloft_store::trials::KeptTrial;
 use tokio::sync::{mpsc, oneshot};
 
 use super::known::KnownPlugin;
-use super::swap::{Reason, Swap};
 use crate::{Host, StoreError};
 
 /// Which version a worker is started from.
@@ -218,17 +217,14 @@ impl Host {
     fn follow_version(&self, key: &InstanceKey, worker: WorkerId) {
         let (host, key) = (self.clone(), key.clone());
         tokio::spawn(async move {
-            let _turn = host.turns.take(&key).await;
+            let Some(instance) = host.instances.get(&key).filter(|instance| instance.enabled) else { return };
             // Whoever took its place meanwhile looked at that by itself.
             if host.workers.serving(&key).is_none_or(|serving| serving.id() != worker) {
                 return;
             }
-            let Some(instance) = host.instances.get(&key).filter(|instance| instance.enabled) else { return };
             host.outdated.note(worker);
-            if let Some(revision) = instance.active_revision.or(instance.desired_revision) {
-                // A newer revision is tried by whoever saved it.
-                let _ = host.swap_in(&key, revision, true, Reason::Version, Swap::ForNewer).await;
-            }
+            host.applied.outdate(&instance);
+            host.reconcile(&key).await;
         });
     }
 }
