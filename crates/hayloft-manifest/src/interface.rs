@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use hayloft_model::PluginDescriptor;
 use hayloft_model::plugin::Capability;
+use hayloft_model::{PluginDescriptor, Problem, Problems};
 use regex::Regex;
 use serde_json::Value;
 
@@ -47,9 +47,22 @@ pub enum Interface {
     Built,
     /// Its own build makes it, and has not run.
     Unbuilt,
-    /// These components, as paths below the plugin's folder, are source, and no build of its own turns them into a
-    /// module.
-    Source(BTreeSet<String>),
+    /// Components are source, and no build of its own turns them into a module.
+    Source {
+        /// Those to be compiled, as paths below the plugin's folder.
+        paths: BTreeSet<String>,
+        /// Warnings of those that are left out.
+        problems: Problems,
+    },
+}
+
+/// Components, as they are found.
+struct Sources {
+    paths: BTreeSet<String>,
+    /// What the paths take together, in bytes.
+    bytes: usize,
+    /// The first that found no room, and how many did not.
+    left_out: Option<(String, usize)>,
 }
 
 /// Looks into a plugin's folder. Nothing is run.
@@ -72,16 +85,20 @@ pub fn interface(root: &Path, descriptor: &PluginDescriptor) -> Interface {
     let pages = declared.pages.iter().map(|page| &page.component);
     let extensions = declared.ui_extensions.iter().map(|extension| &extension.component);
     let components = declared.ui_components.iter().map(|component| &component.component);
-    let mut sources: BTreeSet<String> = pages
+    let named: BTreeSet<String> = pages
         .chain(extensions)
         .chain(components)
         .filter_map(|path| relative_path(path).ok())
         .filter(|path| is_source(path) && is_file(&root.join(path)))
         .filter_map(|path| path.to_str().map(String::from))
         .collect();
+    let mut sources = Sources { bytes: named.iter().map(String::len).sum(), paths: named, left_out: None };
     // Those that its code names are not known before it runs.
-    find_sources(&root.join(COMPONENTS), COMPONENTS, DEEPEST, &mut sources);
-    if sources.is_empty() { Interface::None } else { Interface::Source(sources) }
+    sources.find(&root.join(COMPONENTS), COMPONENTS, DEEPEST);
+    if sources.paths.is_empty() {
+        return Interface::None;
+    }
+    Interface::Source { problems: sources.problem().into_iter().collect(), paths: sources.paths }
 }
 
 fn builds_interfaces(root: &Path) -> bool {
@@ -105,24 +122,45 @@ fn is_file(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|facts| facts.is_file())
 }
 
-/// Adds the sources in a folder, as paths below the plugin's.
-fn find_sources(folder: &Path, shown: &str, levels: usize, sources: &mut BTreeSet<String>) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    let mut entries: Vec<_> = entries.filter_map(Result::ok).collect();
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let (Some(name), Ok(kind)) = (entry.file_name().into_string().ok(), entry.file_type()) else {
-            continue;
-        };
-        let path = format!("{shown}/{name}");
-        if kind.is_dir() && levels > 0 {
-            find_sources(&entry.path(), &path, levels - 1, sources);
-        } else if kind.is_file() && is_source(Path::new(&path)) {
-            if sources.iter().map(String::len).sum::<usize>() + path.len() > MOST {
-                return;
+impl Sources {
+    /// Adds those in a folder, as paths below the plugin's.
+    fn find(&mut self, folder: &Path, shown: &str, levels: usize) {
+        let Ok(entries) = fs::read_dir(folder) else { return };
+        let mut entries: Vec<_> = entries.filter_map(Result::ok).collect();
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let (Some(name), Ok(kind)) = (entry.file_name().into_string().ok(), entry.file_type()) else {
+                continue;
+            };
+            let path = format!("{shown}/{name}");
+            if kind.is_dir() && levels > 0 {
+                self.find(&entry.path(), &path, levels - 1);
+            } else if kind.is_file() && is_source(Path::new(&path)) && !self.paths.contains(&path) {
+                self.add(path);
             }
-            sources.insert(path);
         }
+    }
+
+    fn add(&mut self, path: String) {
+        match &mut self.left_out {
+            Some((_, count)) => *count += 1,
+            None if self.bytes + path.len() > MOST => self.left_out = Some((path, 1)),
+            None => {
+                self.bytes += path.len();
+                self.paths.insert(path);
+            }
+        }
+    }
+
+    fn problem(&self) -> Option<Problem> {
+        let (first, count) = self.left_out.as_ref()?;
+        let message = format!(
+            "{count} of the components, from `{first}` on, are not compiled: the paths of all together would take more than {} KiB",
+            MOST / 1024
+        );
+        let hint =
+            "keep fewer files in `components/`, or make `dist/ui.js` in the package's own `build` script";
+        Some(Problem::warning(COMPONENTS, message).hint(hint))
     }
 }
 
@@ -151,8 +189,10 @@ mod tests {
     fn an_interface_is_built_or_will_be_or_is_source_alone() {
         let (ui, vite, tsc) = (r#""ui""#, r#""build": "vite build && tsc""#, r#""build": "tsc""#);
         let source = "components/settings/A.vue";
-        let sources =
-            |paths: &[&str]| Interface::Source(paths.iter().map(|path| String::from(*path)).collect());
+        let sources = |paths: &[&str]| Interface::Source {
+            paths: paths.iter().map(|path| String::from(*path)).collect(),
+            problems: Problems::default(),
+        };
         assert_eq!(found("", vite, &[source]), Interface::None);
         assert_eq!(found(ui, "", &[]), Interface::None);
         assert_eq!(found(ui, vite, &[source]), Interface::Unbuilt);
@@ -170,10 +210,33 @@ mod tests {
             found(ui, "", &["components/B.vue", source, "C.vue"]),
             sources(&["components/B.vue", source])
         );
-        let long = |number: usize| format!("components/{number}{}.vue", "x".repeat(200));
-        let many: Vec<String> = (0..400).map(long).collect();
-        let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        let Interface::Source(most) = found(ui, "", &many) else { panic!("they are source") };
-        assert!(most.iter().map(String::len).sum::<usize>() <= MOST && most.len() > 200);
+    }
+
+    #[test]
+    fn components_that_are_left_out_are_told() {
+        let long = |number: usize| format!("components/{number:03}{}.vue", "x".repeat(200));
+        let all: Vec<String> = (0..400).map(long).collect();
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let most = MOST / all[0].len();
+        let of = |files: &[&str]| match found(r#""ui""#, "", files) {
+            Interface::Source { paths, problems } => (paths.len(), problems.to_string()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(of(&all[..most]), (most, String::new()));
+        let (compiled, told) = of(&all);
+        assert_eq!(compiled, most);
+        let left = 400 - most;
+        assert!(
+            told.starts_with(&format!(
+                "warning: components: {left} of the components, from `{}` on,",
+                all[most]
+            )),
+            "{told}"
+        );
+        // What comes later has no room either, however short its name is.
+        let short = [&all[..], &["components/z.vue"]].concat();
+        let (compiled, told) = of(&short);
+        assert_eq!(compiled, most);
+        assert!(told.contains(&format!("components: {} of", left + 1)), "{told}");
     }
 }

@@ -35,10 +35,9 @@ pub(crate) fn compile(compiler: &ComponentCompiler, paths: BTreeSet<String>) -> 
     }
 }
 
-/// What the compiler says is wrong, if the lines say so that it wrote at the end of a log.
-pub(crate) fn explained(log: &[String]) -> Option<Problems> {
-    let said = log.rsplit(|line| line.starts_with("$ ")).next()?;
-    let problems: Problems = said.iter().filter_map(|line| problem(line)).take(MOST_PROBLEMS).collect();
+/// What the compiler says is wrong, if the lines say so that it wrote.
+pub(crate) fn explained(lines: &[String]) -> Option<Problems> {
+    let problems: Problems = lines.iter().filter_map(|line| problem(line)).take(MOST_PROBLEMS).collect();
     (!problems.is_empty()).then_some(problems)
 }
 
@@ -59,11 +58,8 @@ mod tests {
 
     #[test]
     fn each_line_with_a_place_is_a_problem() {
-        let log = |lines: &[&str]| lines.iter().map(|line| String::from(*line)).collect::<Vec<_>>();
-        let problems = explained(&log(&[
-            "$ npm run build",
-            "src/a.ts:1:1: of another step",
-            "$ compile-components components/A.vue",
+        let lines = |lines: &[&str]| lines.iter().map(|line| String::from(*line)).collect::<Vec<_>>();
+        let problems = explained(&lines(&[
             "components/A.vue:3:5: no: end",
             "components/B.vue: is missing",
             "  at stack (x.js:1:2)",
@@ -73,6 +69,6 @@ mod tests {
         let told: Vec<_> =
             problems.iter().map(|problem| format!("{} | {}", problem.at, problem.message)).collect();
         assert_eq!(told, ["components/A.vue:3:5 | no: end", "components/B.vue | is missing"]);
-        assert_eq!(explained(&log(&["Error: spawn", "at x"])), None);
+        assert_eq!(explained(&lines(&["Error: spawn", "at x"])), None);
     }
 }

@@ -131,6 +131,7 @@ pub(crate) async fn run(
             }
             outcome => outcome?,
         }
+        workshop.log().warn(step.left_out.clone());
     }
     Ok(())
 }

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hayloft_manifest::{Interface, interface};
-use hayloft_model::PluginDescriptor;
 use hayloft_model::plugin::{Command, Runtime};
+use hayloft_model::{PluginDescriptor, Problems};
 use serde_json::Value;
 
 use crate::npm::{self, Scripts};
@@ -22,6 +22,8 @@ const LARGEST_MANIFEST: u64 = 1 << 20;
 pub(crate) struct Step {
     pub(crate) phase: Phase,
     pub(crate) command: Command,
+    /// What it leaves undone, and the package is whole without.
+    pub(crate) left_out: Problems,
 }
 
 impl Step {
@@ -57,16 +59,21 @@ pub(crate) fn plan(
     let build = build(root, descriptor, &interface);
     let install = install(root, descriptor, provided, !build.is_empty());
     let components = match interface {
-        Interface::Source(paths) => compiler.map(|compiler| components::compile(compiler, paths)),
+        Interface::Source { paths, problems } => compiler.map(|compiler| Step {
+            phase: Phase::Build,
+            command: components::compile(compiler, paths),
+            left_out: problems,
+        }),
         Interface::None | Interface::Built | Interface::Unbuilt => None,
     };
     let of = |phase: Phase| {
         move |command: Command| {
-            with_neighbours(root, command, scripts).into_iter().map(move |command| Step { phase, command })
+            let commands = with_neighbours(root, command, scripts);
+            commands.into_iter().map(move |command| Step { phase, command, left_out: Problems::default() })
         }
     };
-    let build = build.into_iter().chain(components).flat_map(of(Phase::Build));
-    install.into_iter().flat_map(of(Phase::Install)).chain(build).collect()
+    let install = install.into_iter().flat_map(of(Phase::Install));
+    install.chain(build.into_iter().flat_map(of(Phase::Build))).chain(components).collect()
 }
 
 /// A command with the scripts before and after the one that it runs, where npm leaves those out.

@@ -1,6 +1,7 @@
 /** Turns the source of one component (`<template>`, `<script>`, `<style>`) into a module and its styles. */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, realpathSync } from "node:fs";
+import { basename } from "node:path";
 import {
   babelParse,
   compileScript,
@@ -71,7 +72,7 @@ export async function compileComponent(path: string, source: string): Promise<Co
       ? [`${COMPONENT}.__cssModules = { ${styles.modules.join(", ")} };`]
       : []),
     ...styles.code.map(
-      (_, number) => `import ${JSON.stringify(`./${name(path)}?style=${number}`)};`,
+      (_, number) => `import ${JSON.stringify(`./${basename(path)}?style=${number}`)};`,
     ),
     `export default ${COMPONENT};`,
   ];
@@ -219,10 +220,6 @@ function problemOf(path: string, error: string | Error, block?: SFCBlock): Probl
   if (loc?.line !== undefined) return { at: place(path, above + loc.line, loc.column), message };
   if (line !== undefined) return { at: place(path, above + line, (column ?? 1) - 1), message };
   return { at: place(path, block?.loc.start.line), message };
-}
-
-function name(path: string): string {
-  return path.slice(path.lastIndexOf("/") + 1);
 }
 
 function refuse(problems: readonly Problem[]): void {

@@ -1,7 +1,7 @@
 /** Makes one module of a plugin's components: what a dashboard loads. */
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { dirname, join, relative } from "node:path";
+import { dirname, join, posix, relative } from "node:path";
 import type { Loader, Message, Plugin } from "esbuild";
 import { compileComponent, type Component } from "./component.js";
 import { ComponentsError, place, type Problem } from "./problem.js";
@@ -21,22 +21,23 @@ const ASSETS: Record<string, Loader> = Object.fromEntries(
 );
 
 /**
- * Compiles components. Each is an export with its path for a name, such as `"components/Settings.vue"`. Vue stays
- * outside, and so does `@/…`: the dashboard has both.
+ * Compiles components. Each is an export with its path for a name, such as `"components/Settings.vue"`, as places in
+ * problems have it, too. Vue stays outside, and so does `@/…`: the dashboard has both.
  *
- * @param paths below `root`, with `/` between folders
+ * @param named paths below `root`, with `/` between folders; a leading `./` counts for nothing
  * @throws ComponentsError with all that is wrong in them
  */
-export async function compileInterface(root: string, paths: readonly string[]): Promise<Interface> {
+export async function compileInterface(root: string, named: readonly string[]): Promise<Interface> {
+  const paths = [...new Set(named.map((path) => posix.normalize(path)))];
+  const gone = paths.filter((path) => !existsSync(join(root, path)));
+  if (gone.length > 0) {
+    throw new ComponentsError(gone.map((at) => ({ at, message: "is missing" })));
+  }
   // Loaded as late as this, since it looks for its executable when it is loaded.
   const { build } = await import("esbuild");
   const exports = paths.map(
     (path) => `export { default as ${JSON.stringify(path)} } from ${JSON.stringify(`./${path}`)};`,
   );
-  const gone = paths.filter((path) => !existsSync(join(root, path)));
-  if (gone.length > 0) {
-    throw new ComponentsError(gone.map((at) => ({ at, message: "is missing" })));
-  }
   const components = new Map<string, Component>();
   const problems: Problem[] = [];
   const result = await build({
@@ -87,12 +88,10 @@ function sources(root: string, components: Map<string, Component>, problems: Pro
         kind === "url-token" ? { path, external: true } : undefined,
       );
       builder.onLoad({ filter: /.*/, namespace: "style" }, ({ path }) => {
-        const at = path.lastIndexOf("?style=");
-        const file = path.slice(0, at);
-        const contents = components.get(relative(root, file))?.styles[
-          Number(path.slice(at + "?style=".length))
-        ];
-        return { contents: contents ?? "", loader: "css", resolveDir: dirname(file) };
+        const style = styleAt(path);
+        if (style === undefined) return undefined;
+        const contents = components.get(relative(root, style.file))?.styles[style.number];
+        return { contents: contents ?? "", loader: "css", resolveDir: dirname(style.file) };
       });
       builder.onLoad({ filter: /\.vue$/ }, async ({ path: file }) => {
         const path = relative(root, file);
@@ -110,6 +109,12 @@ function sources(root: string, components: Map<string, Component>, problems: Pro
   };
 }
 
+/** The component that a style is of, and which of its styles it is, from the style's path or place. */
+function styleAt(path: string): { file: string; number: number } | undefined {
+  const [, file, number] = /^(?:style:)?(.*)\?style=(\d+)$/.exec(path) ?? [];
+  return file === undefined ? undefined : { file, number: Number(number) };
+}
+
 function problemOf(
   root: string,
   { text, location }: Message,
@@ -117,10 +122,10 @@ function problemOf(
 ): Problem {
   if (location === null) return { at: "components", message: text };
   const { file, line, column } = location;
-  const style = /^style:(.*)\?style=(\d+)$/.exec(file);
-  if (style !== null) {
-    const path = relative(root, style[1] ?? "");
-    const above = (components.get(path)?.styleLines[Number(style[2])] ?? 1) - 1;
+  const style = styleAt(file);
+  if (style !== undefined) {
+    const path = relative(root, style.file);
+    const above = (components.get(path)?.styleLines[style.number] ?? 1) - 1;
     return { at: place(path, above + line, column), message: text };
   }
   const component = components.get(file);

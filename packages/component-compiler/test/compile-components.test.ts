@@ -218,6 +218,28 @@ it("says all that is wrong at once, each with its place, and writes nothing", as
   expect(existsSync(join(root, "dist"))).toBe(false);
 });
 
+it("names components and places alike, with a leading `./` or without", async () => {
+  const { load } = await compiled({ "components/A.vue": "<template><p/></template>" }, [
+    "components/A.vue",
+    "./components/A.vue",
+  ]);
+  expect(Object.keys(await load())).toEqual(["components/A.vue"]);
+  const root = folder({
+    "components/Open.vue": "<template>\n  <p>\n</template>",
+    "components/Style.vue":
+      "<style>\np { background: url(./gone.png) }</style><template><p/></template>",
+  });
+  const { said } = await run(root, ["./components/Open.vue", "./components/Style.vue"]);
+  expect(said.split("\n").sort()).toEqual([
+    "components/Open.vue:2:3: Element is missing end tag.",
+    'components/Style.vue:2:17: Could not resolve "./gone.png"',
+  ]);
+  expect(await run(root, ["./components/B.vue"])).toEqual({
+    code: 1,
+    said: "components/B.vue: is missing",
+  });
+});
+
 it("says which components are missing", async () => {
   const root = folder({ "components/A.vue": "<template><p/></template>" });
   const { code, said } = await run(root, ["components/A.vue", "components/B.vue", "C.vue"]);

@@ -203,12 +203,10 @@ impl Host {
         {
             problems.extend(why.clone());
         }
-        if let Some(package) =
-            plugin.package.as_ref().filter(|_| installation == Some(InstallState::Installed))
-        {
+        let is_installed = installation == Some(InstallState::Installed);
+        if let Some(package) = plugin.package.as_ref().filter(|_| is_installed) {
             problems.extend(self.packages.warnings(package));
         }
-        let is_installed = installation == Some(InstallState::Installed);
         let key = InstanceKey { organization, plugin: plugin.id.clone() };
         let enabling = self.enabling.of(&key);
         let state = match instance {

@@ -22,16 +22,27 @@ const LATER: &str =
 impl Workshop {
     /// Why a step failed, as well as it can be told.
     pub(super) fn explain(&self, title: &str, step: &Step, exit: Exit) -> InstallError {
+        let lines = self.lines_of(title);
         let is_bounded = exit == Exit::OutOfMemory || self.is_full() || FILE_TOO_LARGE.contains(&exit);
         if !is_bounded
             && step.is_optional()
-            && let Some(problems) = components::explained(&self.log.tail(usize::MAX))
+            && let Some(problems) = components::explained(&lines)
         {
             return InstallError::Refused { phase: step.phase, problems };
         }
-        match self.passing(title, step).filter(|_| !is_bounded) {
+        let failure = npm::failure(&lines.join("\n"));
+        match self.passing(step, failure.as_ref()).filter(|_| !is_bounded) {
             Some(problem) => unavailable(step.phase, problem),
-            None => refused(step.phase, self.wrong_with(title, step, exit)),
+            None => refused(step.phase, self.wrong_with(title, step, exit, failure.as_ref())),
+        }
+    }
+
+    /// What a step wrote. What earlier ones wrote does not count.
+    fn lines_of(&self, title: &str) -> Vec<String> {
+        let mut lines = self.log.tail(usize::MAX);
+        match lines.iter().rposition(|line| line.strip_prefix("$ ") == Some(title)) {
+            Some(began) => lines.split_off(began + 1),
+            None => lines,
         }
     }
 
@@ -56,8 +67,8 @@ impl Workshop {
     }
 
     /// Why a step failed, if the registry was the reason.
-    fn passing(&self, title: &str, step: &Step) -> Option<Problem> {
-        match self.failure(title) {
+    fn passing(&self, step: &Step, failure: Option<&npm::Failure>) -> Option<Problem> {
+        match failure {
             Some(failure) if failure.is_passing() => {
                 let troubled = || {
                     let message = format!(
@@ -67,9 +78,9 @@ impl Workshop {
                     Problem::error("registry", message).hint(LATER)
                 };
                 // Where else a line asks, nobody ever answers: that is its author's to mend.
-                self.elsewhere(&failure).is_none().then(|| self.unreachable().unwrap_or_else(troubled))
+                self.elsewhere(failure).is_none().then(|| self.unreachable().unwrap_or_else(troubled))
             }
-            Some(failure) if npm::explained(&failure).is_some() => None,
+            Some(failure) if npm::explained(failure).is_some() => None,
             // npm has no code for each way in which nobody answers, and an author's own line may end with another.
             _ => self.unreachable().filter(|_| step.phase == Phase::Install),
         }
@@ -90,14 +101,7 @@ impl Workshop {
         failure.origin().filter(|origin| failure.is_passing() && !is_registry(origin))
     }
 
-    /// What npm said of a step that failed. What earlier ones wrote does not count.
-    fn failure(&self, title: &str) -> Option<npm::Failure> {
-        let lines = self.log.tail(usize::MAX);
-        let began = lines.iter().rposition(|line| line.strip_prefix("$ ") == Some(title));
-        npm::failure(&lines.get(began.unwrap_or_default()..)?.join("\n"))
-    }
-
-    fn wrong_with(&self, title: &str, step: &Step, exit: Exit) -> Problem {
+    fn wrong_with(&self, title: &str, step: &Step, exit: Exit, failure: Option<&npm::Failure>) -> Problem {
         if exit == Exit::OutOfMemory {
             let message =
                 format!("used more memory than the {} that there are", mebibytes(self.limits.memory));
@@ -110,11 +114,10 @@ impl Workshop {
             let message = format!("wrote a file of more than {}", mebibytes(self.limits.room.bytes));
             return Problem::error(title, message).hint("make less, or ask the operator for more room");
         }
-        let failure = self.failure(title);
-        if let Some((at, message, hint)) = failure.as_ref().and_then(npm::explained) {
+        if let Some((at, message, hint)) = failure.and_then(npm::explained) {
             return Problem::error(at, message).hint(hint);
         }
-        let elsewhere = failure.as_ref().and_then(|failure| self.elsewhere(failure)).map(str::to_owned);
+        let elsewhere = failure.and_then(|failure| self.elsewhere(failure)).map(str::to_owned);
         if let Some(asked) = elsewhere.or_else(|| self.gate.passage.refused()) {
             let message =
                 format!("asked for `{asked}`, and only the registry `{}` can be reached", self.registry);

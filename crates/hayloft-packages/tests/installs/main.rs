@@ -3,6 +3,7 @@
 #![expect(clippy::panic, reason = "a test that cannot go on fails")]
 
 mod bundles;
+mod components;
 mod registry;
 mod support;
 

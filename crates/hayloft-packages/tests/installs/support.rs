@@ -128,7 +128,7 @@ pub(crate) fn refusal(outcome: Result<Package, InstallError>) -> (Phase, Problem
     }
 }
 
-fn runtime() -> PathBuf {
+pub(crate) fn runtime() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/runtime")
 }
 
