@@ -61,6 +61,17 @@ async fn the_sample_answers_by_all_of_its_names() {
     acme.delete(&format!("plugins/{NPM_NAME}/configuration")).await.expect(204);
 }
 
+/// Writes a package whose entry is a class.
+fn class_package(folder: &PluginFolder, name: &str, npm_name: &str, entry: &str) {
+    folder
+        .plugin(name)
+        .manifest(&json!({
+            "name": npm_name, "version": "1.0.0", "main": "index.js",
+            "dependencies": { "@hay/plugin-sdk": "*" },
+        }))
+        .file("index.js", entry);
+}
+
 /// A class whose route depends on its settings, and which may register nonsense. Its package has another name than it.
 fn own_routes(folder: &PluginFolder) {
     let entry = r#"
@@ -76,13 +87,7 @@ class Own extends HayPlugin {
 }
 module.exports = { Own };
 "#;
-    folder
-        .plugin("own")
-        .manifest(&json!({
-            "name": "@hay/plugin-other", "version": "1.0.0", "main": "index.js",
-            "dependencies": { "@hay/plugin-sdk": "*" },
-        }))
-        .file("index.js", entry);
+    class_package(folder, "own", "@hay/plugin-other", entry);
 }
 
 /// A class that names no id, so that its package's name has to do.
@@ -95,13 +100,7 @@ class Nameless extends HayPlugin {
 }
 module.exports = { Nameless };
 "#;
-    folder
-        .plugin("nameless")
-        .manifest(&json!({
-            "name": "@hay/plugin-by-package", "version": "1.0.0", "main": "index.js",
-            "dependencies": { "@hay/plugin-sdk": "*" },
-        }))
-        .file("index.js", entry);
+    class_package(folder, "nameless", "@hay/plugin-by-package", entry);
 }
 
 #[tokio::test]

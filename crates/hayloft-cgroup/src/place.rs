@@ -37,7 +37,7 @@ pub(crate) fn own_folder(root: &Path, memberships: &str, mounts: &str, controlle
 }
 
 /// The kernel writes blanks, tabs, line ends and backslashes of paths as `\ooo`.
-pub(crate) fn unescape(text: &str) -> String {
+fn unescape(text: &str) -> String {
     let codes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
     codes.iter().fold(text.to_owned(), |text, (code, letter)| text.replace(code, letter))
 }
@@ -63,3 +63,6 @@ pub(crate) fn enter_leaf(own: &Path) -> Result<PathBuf, Missing> {
         })?;
     Ok(base.to_owned())
 }
+
+#[cfg(test)]
+mod tests;

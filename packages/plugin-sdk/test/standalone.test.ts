@@ -1,18 +1,18 @@
 // A class-based plugin on its own, as `npm start` runs it: real processes, with the built package.
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
+import { rm, writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
-import { createServer as createTcpServer } from "node:net";
-import os from "node:os";
+import { createServer } from "node:net";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 
 import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest";
 
+import { BUILD_WITHIN, folderWithSdk } from "./support/installed-sdk.js";
+import { playPluginApi } from "./support/plugin-api.js";
+
 const run = promisify(execFile);
-const source = path.resolve(import.meta.dirname, "..");
 
 const CLASS = `
   class Shop extends HayPlugin {
@@ -52,18 +52,11 @@ const entries = Object.keys(ENTRIES);
 let plugin: string;
 
 beforeAll(async () => {
-  plugin = await mkdtemp(path.join(os.tmpdir(), "plugin-sdk-alone-"));
-  const installed = path.join(plugin, "node_modules/@hay/plugin-sdk");
-  await mkdir(installed, { recursive: true });
-  await cp(path.join(source, "package.json"), path.join(installed, "package.json"));
-  await run(process.execPath, [
-    path.join(source, "scripts/build.js"),
-    path.join(installed, "dist"),
-  ]);
+  plugin = await folderWithSdk();
   await writeFile(path.join(plugin, "package.json"), '{ "name": "shop", "version": "1.0.0" }');
   for (const [entry, text] of Object.entries(ENTRIES))
     await writeFile(path.join(plugin, entry), text);
-}, 120_000);
+}, BUILD_WITHIN);
 
 afterAll(async () => {
   await rm(plugin, { recursive: true, force: true });
@@ -86,28 +79,14 @@ it.each(entries)("%s: without its environment it ends, and says what is missing"
 it.each(entries)(
   "%s: with it, it registers its MCP server and serves its routes",
   async (entry) => {
-    const calls: { path: string; token: string | undefined; body: unknown }[] = [];
-    const host = createServer((req, res) => {
-      let text = "";
-      req.on("data", (chunk: Buffer) => (text += chunk.toString()));
-      req.on("end", () => {
-        calls.push({
-          path: req.url ?? "",
-          token: req.headers.authorization,
-          body: JSON.parse(text),
-        });
-        const refused = req.url?.endsWith("/receive") === true;
-        res.statusCode = refused ? 403 : 200;
-        res.end(
-          JSON.stringify(refused ? { success: false, error: "no" } : { success: true, data: {} }),
-        );
-      });
-    });
-    await new Promise<void>((resolve) => host.listen(0, "127.0.0.1", resolve));
-    onTestFinished(() => void host.close());
+    const { url, calls } = await playPluginApi(({ path }) =>
+      path.endsWith("/receive")
+        ? { status: 403, body: { success: false, error: "no" } }
+        : { body: { success: true, data: {} } },
+    );
     const port = await freePort();
     const env = {
-      HAY_API_URL: `http://127.0.0.1:${(host.address() as AddressInfo).port}`,
+      HAY_API_URL: url,
       HAY_API_TOKEN: "token",
       HAY_WORKER_PORT: String(port),
       SHOP_KEY: "k",
@@ -187,7 +166,7 @@ function logOf(child: ChildProcess) {
 }
 
 async function freePort(): Promise<number> {
-  const server = createTcpServer();
+  const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   await new Promise((resolve) => server.close(resolve));

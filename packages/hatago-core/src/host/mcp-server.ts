@@ -15,7 +15,18 @@ import type {
   ToolConfig,
   ToolHandler,
 } from "../types.js";
-import { type ReadSchema, readSchema } from "./schema.js";
+import {
+  describePrompt,
+  describeTool,
+  failure,
+  messageOf,
+  type Prompt,
+  readAddress,
+  type Resource,
+  schemaOf,
+  type Tool,
+  toResult,
+} from "./mcp-items.js";
 import { matchTemplate } from "./uri-template.js";
 
 export interface JsonRpcMessage {
@@ -38,26 +49,6 @@ export interface Transport {
 export interface McpServerOptions {
   name: string;
   version: string;
-}
-
-interface Tool {
-  config: ToolConfig;
-  input: ReadSchema;
-  output: ReadSchema | null;
-  handler: ToolHandler;
-}
-
-interface Resource {
-  name: string;
-  config: ResourceConfig;
-  read: ResourceReader;
-  list?: (() => unknown) | undefined;
-}
-
-interface Prompt {
-  config: PromptConfig;
-  args: ReadSchema | null;
-  handler: PromptHandler;
 }
 
 type Send = (message: object) => Promise<void>;
@@ -362,67 +353,6 @@ function extraOf(
   };
 }
 
-function describeTool(name: string, { config, input, output }: Tool): object {
-  const { inputSchema: _input, outputSchema: _output, ...more } = config;
-  return {
-    ...more,
-    name,
-    inputSchema: input.jsonSchema,
-    ...(output === null ? {} : { outputSchema: output.jsonSchema }),
-  };
-}
-
-function describePrompt(name: string, { config, args }: Prompt): object {
-  const { argsSchema: _schema, ...more } = config;
-  if (args === null) return { ...more, name };
-  const { properties = {}, required = [] } = args.jsonSchema as {
-    properties?: Record<string, { description?: string }>;
-    required?: string[];
-  };
-  return {
-    ...more,
-    name,
-    arguments: Object.entries(properties).map(([key, { description }]) => ({
-      name: key,
-      ...(description === undefined ? {} : { description }),
-      required: required.includes(key),
-    })),
-  };
-}
-
-function toResult(value: unknown): Record<string, unknown> {
-  if (typeof value === "string") return { content: [{ type: "text", text: value }] };
-  if (value === undefined || value === null) return { content: [] };
-  if (typeof value === "object" && !Array.isArray(value)) {
-    const result = value as Record<string, unknown>;
-    if (Array.isArray(result.content)) return result;
-    if (result.structuredContent !== undefined) {
-      // MCP wants the data as text too, for clients that know no structured content.
-      const text = JSON.stringify(result.structuredContent);
-      return { ...result, content: [{ type: "text", text }] };
-    }
-  }
-  return { content: [{ type: "text", text: JSON.stringify(value) }] };
-}
-
-function failure(text: string): Record<string, unknown> {
-  return { content: [{ type: "text", text }], isError: true };
-}
-
-/** The template of an address: a text, or an object that holds one, as the official SDK has it. */
-function readAddress(uri: unknown): { template: string; list?: (() => unknown) | undefined } {
-  if (typeof uri === "string" && uri !== "") return { template: uri };
-  if (typeof uri === "object" && uri !== null) {
-    const { uriTemplate, listCallback } = uri as { uriTemplate?: unknown; listCallback?: unknown };
-    const list = typeof listCallback === "function" ? (listCallback as () => unknown) : undefined;
-    const template: unknown = uriTemplate ?? uri;
-    if (typeof template === "string") return { template, list };
-    const { template: text } = Object(template) as { template?: unknown };
-    if (typeof text === "string") return { template: text, list };
-  }
-  throw new TypeError("the address of a resource must be a text or a template");
-}
-
 function checkRegistration(
   kind: string,
   name: unknown,
@@ -438,24 +368,8 @@ function checkRegistration(
   if (present.has(name)) throw new Error(`the ${kind} \`${name}\` is registered twice`);
 }
 
-function schemaOf(what: string, schema: unknown): ReadSchema {
-  try {
-    return readSchema(schema);
-  } catch (error) {
-    throw new TypeError(`${what} ${messageOf(error)}`, { cause: error });
-  }
-}
-
 function abortion(reason: string): Error {
   const error = new Error(reason);
   error.name = "AbortError";
   return error;
-}
-
-/** What was thrown, with the advice that it may carry. */
-function messageOf(thrown: unknown): string {
-  if (typeof thrown !== "object" || thrown === null) return String(thrown);
-  const { message, hint } = thrown as { message?: unknown; hint?: unknown };
-  const text = typeof message === "string" ? message : "an error without a message was thrown";
-  return typeof hint === "string" ? `${text} (${hint})` : text;
 }
