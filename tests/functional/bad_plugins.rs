@@ -61,16 +61,48 @@ async fn an_entry_that_throws_is_a_problem_with_its_words() {
     plugins.hay_package("hay-plugin-throws", &["mcp"], "throw new Error('no moon tonight');");
     plugins.hay_package("hay-plugin-syntax", &["mcp"], "export default {{{");
     plugins.hay_package("hay-plugin-nothing", &["mcp"], "export const other = 1;");
-    plugins.hay_package("hay-plugin-exits", &["mcp"], "process.exit(3);");
     let server = TestServer::start(plugins.path()).await;
     for (plugin, words) in [
         ("hay-plugin-throws", "no moon tonight"),
         ("hay-plugin-syntax", "index.js"),
         ("hay-plugin-nothing", "default"),
-        ("hay-plugin-exits", "3"),
     ] {
         let problems = problems_of_enabling(&server, plugin).await.to_string();
         assert!(problems.contains(words), "{plugin}: {problems}");
+    }
+    assert!(server.processes().is_empty(), "{:?}", server.processes());
+}
+
+#[tokio::test]
+async fn an_entry_that_ends_its_process_is_told_as_what_it_was_doing() {
+    const WHERE: &str = "export default () => ({ name: 'x', onInitialize() { CODE } });";
+    let plugins = PluginFolder::new();
+    plugins.hay_package("hay-plugin-loads", &["mcp"], "\nprocess.exit(3);");
+    let exits = WHERE.replace("CODE", "process.exit(4);");
+    plugins.hay_package("hay-plugin-initializes", &["mcp"], &exits);
+    plugins.hay_package("hay-plugin-kills", &["mcp"], "process.kill(process.pid, 'SIGKILL');");
+    let server = TestServer::start(plugins.path()).await;
+    for (plugin, words, others) in [
+        ("hay-plugin-loads", ["index.js:2", "its code ended the process with exit code 3"], "onInitialize"),
+        ("hay-plugin-initializes", ["index.js:1", "its code ended the process with exit code 4"], "load"),
+        // Nobody can say in which of the two.
+        (
+            "hay-plugin-kills",
+            ["load the plugin or run its `onInitialize`", "signal 9 (SIGKILL)"],
+            "exit code",
+        ),
+    ] {
+        let problems = problems_of_enabling(&server, plugin).await;
+        let told = problems
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|problem| problem["message"].to_string() + &problem["at"].to_string());
+        let told = told.collect::<String>();
+        assert!(
+            words.iter().all(|word| told.contains(word)) && !told.contains(others),
+            "{plugin}: {problems}"
+        );
     }
     assert!(server.processes().is_empty(), "{:?}", server.processes());
 }

@@ -122,8 +122,6 @@ pub(crate) struct Dispatcher {
     pool: WarmPool,
     /// When to look at the pool again although nothing happened.
     pool_due: Option<Instant>,
-    /// When a worker was started last that somebody waits for.
-    last_start: Option<Instant>,
     /// When to look at the line again although nothing happened.
     line_due: Option<Instant>,
     closing: Option<Vec<oneshot::Sender<()>>>,
@@ -257,7 +255,6 @@ impl Dispatcher {
             slots,
             pool,
             pool_due: None,
-            last_start: None,
             line_due: None,
             closing: None,
             farewells: HashMap::new(),

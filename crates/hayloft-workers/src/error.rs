@@ -93,6 +93,8 @@ pub enum StartStage {
     Load,
     /// Its global hook.
     Initialize,
+    /// One of these two: its process ended without a word of what it was doing.
+    LoadOrInitialize,
     /// What it registered.
     Register,
     /// Speaking the protocol.
@@ -109,6 +111,7 @@ impl fmt::Display for StartStage {
             Self::Spawn => "make the worker process",
             Self::Load => "load the plugin",
             Self::Initialize => "run `onInitialize`",
+            Self::LoadOrInitialize => "load the plugin or run its `onInitialize`",
             Self::Register => "register what the plugin offers",
             Self::Protocol => "speak to the worker",
             Self::Bind => "give the worker its organization",

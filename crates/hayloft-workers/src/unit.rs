@@ -355,9 +355,7 @@ impl Unit {
                 self.failed(HUNG_UP)
             } else if self.life.greeted() {
                 let after = deadlines.on_initialize.as_secs_f64();
-                self.failed(&format!(
-                    "`onInitialize` did not end within {after:.1} s, and the event loop is blocked"
-                ))
+                self.failed(&format!("it did not end within {after:.1} s, and the event loop is blocked"))
             } else {
                 self.failed(&format!("it said nothing within {:.1} s", deadlines.spawn.as_secs_f64()))
             };

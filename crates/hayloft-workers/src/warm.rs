@@ -18,6 +18,9 @@ const RUSH: Duration = Duration::from_secs(60);
 /// What a worker is taken to hold that was never measured, in bytes.
 const UNMEASURED: u64 = 64 << 20;
 
+/// A start for the pool waits until nobody has been started for so long: it takes nothing from those who wait for theirs.
+const QUIET: Duration = Duration::from_millis(100);
+
 /// The pause after a worker ended before anybody needed it, and the longest one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
@@ -85,6 +88,8 @@ pub(crate) struct WarmPool {
     leaving: HashMap<WorkerId, u64>,
     /// When an instance took one last.
     taken: HashMap<InstanceKey, Instant>,
+    /// When somebody who waited for a worker got one last.
+    last_start: Option<Instant>,
 }
 
 /// A plugin as one kind of worker runs it. A worker is given only to who wants exactly this: the same files, grants that
@@ -158,7 +163,18 @@ impl Wanted {
 
 impl WarmPool {
     pub(crate) fn new(limits: WarmLimits) -> Self {
-        Self { limits, wanted: Vec::new(), leaving: HashMap::new(), taken: HashMap::new() }
+        Self { limits, wanted: Vec::new(), leaving: HashMap::new(), taken: HashMap::new(), last_start: None }
+    }
+
+    /// Notes that a worker is started for somebody who waits for it, or given to one.
+    pub(crate) fn note_start(&mut self, now: Instant) {
+        self.last_start = Some(now);
+    }
+
+    /// When to ask again, if nothing may be started for the pool now: somebody is being started, or was a moment ago.
+    pub(crate) fn wait(&self, nobody_starts: bool, now: Instant) -> Option<Instant> {
+        let quiet = self.last_start.map(|last| last + QUIET).filter(|quiet| *quiet > now);
+        if nobody_starts { quiet } else { quiet.or(Some(now + QUIET)) }
     }
 
     /// Notes that somebody needs a worker of this, or just had one.

@@ -112,6 +112,9 @@ export class Worker implements ChannelListener {
       return;
     }
     this.#environment.start();
+    process.once("exit", (code) => {
+      this.#exits(code);
+    });
     // A plugin that is ready within this turn is reported first.
     setImmediate(() => {
       this.#channel.open();
@@ -214,6 +217,7 @@ export class Worker implements ChannelListener {
 
   /** Without a host nobody is served, and nobody would stop this process. */
   ended(): void {
+    this.#state = "stopping";
     process.exit(0);
   }
 
@@ -229,6 +233,7 @@ export class Worker implements ChannelListener {
       return;
     }
     this.#logger.error(`uncaught exception: ${messageOf(error)}`, error);
+    // eslint-disable-next-line no-restricted-globals -- a deadline: the last lines may not hold up the end
     setTimeout(() => process.exit(1), CRASH_FLUSH_MS);
     void this.#output.flush().then(() => process.exit(1));
   }
@@ -241,11 +246,20 @@ export class Worker implements ChannelListener {
     this.#logger.error(`unhandled rejection: ${messageOf(error)}`, error);
   }
 
+  /** The plugin's code ends the process before it is ready: only here is known what it was doing, and where. */
+  #exits(code: number): void {
+    if (this.#state !== "loading") return;
+    const message = `its code ended the process with exit code ${String(code)}`;
+    const error = new RunnerError("ExitError", message, "thrown");
+    this.#channel.fatal(this.#stage, toPlacedError(error, this.#load.plugin.root), () => undefined);
+  }
+
   /** Lets running requests end, stops the MCP servers, writes the last logs, ends the process. */
   async shutdown(deadlineMs: number = SIGNAL_DEADLINE_MS): Promise<void> {
     if (this.#state === "stopping") return;
     this.#state = "stopping";
     const end = Date.now() + deadlineMs;
+    // eslint-disable-next-line no-restricted-globals -- a deadline
     setTimeout(() => process.exit(0), deadlineMs);
     const work = deadlineMs * (1 - FLUSH_SHARE);
     const left = () => Math.max(end - Date.now() - deadlineMs * FLUSH_SHARE, 0);
@@ -359,6 +373,7 @@ export class Worker implements ChannelListener {
   #fatal(error: unknown): void {
     this.#state = "stopping";
     const exit = () => process.exit(FATAL_EXIT_CODE);
+    // eslint-disable-next-line no-restricted-globals -- a deadline: the last lines may not hold up the end
     setTimeout(exit, CRASH_FLUSH_MS);
     this.#channel.fatal(this.#stage, toPlacedError(error, this.#load.plugin.root), () => {
       void this.#output.flush().then(exit);

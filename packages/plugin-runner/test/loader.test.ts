@@ -206,6 +206,36 @@ const BAD: [string, StartOptions, string, object][] = [
   ],
 ];
 
+/** Code that ends the process, what the worker was doing by then, and where. */
+const EXITS: [string, StartOptions, string, string][] = [
+  ["an ES module", { files: { "index.mjs": `\nprocess.exit(3);` } }, "load", "index.mjs:2"],
+  ["a CommonJS module", { files: { "index.cjs": `\nprocess.exit(3);` } }, "load", "index.cjs:2"],
+  [
+    "what an entry waits for",
+    { files: { "index.mjs": `await new Promise(setImmediate);\nprocess.exit(3);` } },
+    "load",
+    "index.mjs:2",
+  ],
+  [
+    "a factory",
+    { files: { "index.cjs": `module.exports = () => {\nprocess.exit(3); };` } },
+    "initialize",
+    "index.cjs:2",
+  ],
+  [
+    "an `onInitialize`",
+    {
+      files: {
+        "index.cjs": `module.exports = () => ({ name: "Ends", async onInitialize() {
+          await new Promise(setImmediate);
+          process.exit(3); } });`,
+      },
+    },
+    "initialize",
+    "index.cjs:3",
+  ],
+];
+
 describe.each(NODES)("loading on Node $version", ({ binary: node }) => {
   it.each(GOOD)("takes %s", async (_, options) => {
     const worker = await TestWorker.warm({ node, ...options });
@@ -221,6 +251,18 @@ describe.each(NODES)("loading on Node $version", ({ binary: node }) => {
     const fatal = await worker.control.next(({ type }) => type === "fatal" || type === "ready");
     expect(fatal).toMatchObject({ type: "fatal", stage, error });
     expect(await worker.exited).toEqual({ code: 70, signal: null });
+  });
+
+  it.each(EXITS)("says that %s ended the process", async (_, options, stage, at) => {
+    const worker = await TestWorker.spawn({ node, ...options });
+    const fatal = await worker.control.next(({ type }) => type === "fatal" || type === "ready");
+    const message = "its code ended the process with exit code 3";
+    expect(fatal).toMatchObject({
+      type: "fatal",
+      stage,
+      error: { message, problems: [{ at, message }] },
+    });
+    expect(await worker.exited).toEqual({ code: 3, signal: null });
   });
 
   it("runs an entry once, whichever way it is loaded", async () => {

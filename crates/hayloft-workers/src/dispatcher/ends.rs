@@ -98,12 +98,11 @@ impl Dispatcher {
         self.close_line();
         for key in self.instances.keys().cloned().collect::<Vec<_>>() {
             let instance = self.instance(&key);
-            let waiting = std::mem::take(&mut instance.waiting);
             instance.starting.take_if(|starting| starting.is_only_wanted());
             if let Some(worker) = instance.serving {
                 self.end_current(&key, worker, calls, "the host is shutting down");
             }
-            answer_all(waiting, &Err(Unavailable::ShuttingDown));
+            self.not_started(&key, &Unavailable::ShuttingDown);
         }
         for worker in self.units.keys().copied().collect::<Vec<_>>() {
             self.drain(worker, calls, "the host is shutting down");

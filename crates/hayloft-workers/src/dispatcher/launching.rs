@@ -121,7 +121,7 @@ impl Dispatcher {
         if !is_warm {
             let now = Instant::now();
             self.slots.take(id, key.map(|key| key.organization), now);
-            self.last_start = Some(now);
+            self.pool.note_start(now);
         }
         if let Some(key) = key {
             self.places.take(key);

@@ -9,9 +9,6 @@ use tokio::time::Instant;
 use super::{Cause, Claim, Dispatcher, Ending, Launch, Order, Purpose, Start, Starting, Unit, WarmWorker};
 use crate::warm::Pooling;
 
-/// A start for the pool waits until nobody has been started for so long: it takes nothing from those who wait for theirs.
-const QUIET: Duration = Duration::from_millis(100);
-
 /// How often it is looked at what the warm ones hold.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -72,7 +69,7 @@ impl Dispatcher {
         }
         let now = Instant::now();
         self.slots.charge(key.organization, now);
-        self.last_start = Some(now);
+        self.pool.note_start(now);
         self.places.take(key);
         self.order(worker, Order::Claim(Box::new(claim)));
     }
@@ -135,16 +132,15 @@ impl Dispatcher {
         for worker in turn.stop {
             self.drain(worker, Duration::ZERO, "nobody needs it");
         }
-        let quiet = self.last_start.map(|last| last + QUIET).filter(|quiet| *quiet > now);
         // Whoever waits while no slot is in use waits for a place, of which this takes none.
-        let may_start = self.slots.are_unused() && quiet.is_none();
+        let wait = self.pool.wait(self.slots.are_unused(), now);
         if let Some(package) = &turn.start
-            && may_start
+            && wait.is_none()
         {
             let worker = self.launch(package, None, Purpose::Warm);
             self.pool.joins(package, worker);
         }
-        let waits = turn.start.filter(|_| !may_start).map(|_| quiet.unwrap_or(now + QUIET));
+        let waits = wait.filter(|_| turn.start.is_some());
         let look = (!self.pool.is_empty()).then(|| now + LOOK);
         self.pool_due = [waits, look, self.pool.due(now)].into_iter().flatten().min();
     }

@@ -91,7 +91,8 @@ impl Unit {
         let stage = match self.life.state() {
             WorkerState::Binding => StartStage::Bind,
             _ if self.life.registered() => StartStage::Register,
-            _ if self.life.greeted() => StartStage::Initialize,
+            // Where its code ends the process by itself, the runner says in which of the two.
+            _ if self.life.greeted() => StartStage::LoadOrInitialize,
             _ => StartStage::Load,
         };
         let hint = Some(String::from("the plugin's log has what it wrote last"));

@@ -67,6 +67,33 @@ async fn a_plugin_that_was_started_lately_has_one_and_after_a_rush_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_start_comes_before_the_pool() {
+    let (mut pool, now) = (pool(512), Instant::now());
+    let (moment, pause) = (Duration::from_millis(1), Duration::from_millis(100));
+    assert_eq!(pool.wait(true, now), None);
+    pool.note_start(now);
+    assert_eq!(pool.wait(true, now), Some(now + pause));
+    assert_eq!(pool.wait(true, now + pause - moment), Some(now + pause));
+    assert_eq!(pool.wait(true, now + pause), None);
+    // Somebody is still being started, or is so again.
+    assert_eq!(pool.wait(false, now + pause), Some(now + 2 * pause));
+    pool.note_start(now + pause);
+    assert_eq!(pool.wait(true, now + pause), Some(now + 2 * pause));
+    assert_eq!(pool.wait(true, now + 2 * pause), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_is_started_after_the_other() {
+    let (mut pool, now) = (pool(512), Instant::now());
+    (0..2).for_each(|number| pool.note(&package(number), now));
+    let first = pool.turn(now).start.unwrap();
+    pool.joins(&first, worker(0));
+    assert_eq!(pool.turn(now).start, None);
+    pool.is_ready(worker(0));
+    assert_eq!((pool.turn(now).start, first), (Some(package(0)), package(1)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_memory_for_it_nothing_is_ready() {
     for mebibytes in [0, 1] {
         let (mut pool, now) = (pool(mebibytes), Instant::now());

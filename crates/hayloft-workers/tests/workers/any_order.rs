@@ -1,244 +1,290 @@
 //! Whatever happens to instances, in whatever order: each goes from state to state as the drawing says, everybody gets an
 //! answer, and in the end no process is left.
 
+use std::collections::HashMap;
 use std::fs;
-use std::time::Duration;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use hayloft_model::{InstanceKey, InstanceState};
-use hayloft_workers::WarmLimits;
+use futures::poll;
+use hayloft_model::plugin::UpdateStrategy;
+use hayloft_model::{InstanceKey, InstanceState, WorkerState};
+use hayloft_workers::{Unavailable, WarmLimits, Worker, Workers};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 use crate::processes;
-use crate::support::{HEIR, House, SOON, quick};
+use crate::support::{House, SOON, quick};
 
-/// Scripts of plugins that behave, and of those that do not.
-const SCRIPTS: [&str; 8] = [
-    "",
-    "exports.start = () => { throw new Error('weak'); };",
-    "process.exit(0);",
-    "exports.initialize = (w) => w.hang();",
-    "exports.enable = () => process.exit(1); process.on('SIGTERM', () => {}); exports.shutdown = () => {};",
-    "exports.start = (w) => { setTimeout(() => w.raw(Buffer.alloc(64, 255)), 20); };",
-    "require('node:child_process').spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' }).unref();
-     exports.bind = () => setTimeout(() => process.exit(3), 30);",
-    HEIR,
-];
+mod events;
 
+use events::{Event, Fate, Scene, WELL, What, assert_runs, bring_in, event, happen};
+
+/// So many orders are tried, as many at a time as this: most of what they take is waiting.
+const ORDERS: u32 = 18;
+const AT_A_TIME: u32 = 3;
+
+/// How the host ends, and after how many events.
 #[derive(Clone, Debug)]
-enum Event {
-    Ensure(usize),
-    Use(usize),
-    Stop(usize),
-    Retire(usize),
-    Disable(usize),
-    Candidate(usize, Fate),
-    Kill(usize),
-    Forget(usize),
-    Cool(usize),
-    KillWarm(usize),
-    /// How many organizations may have workers of it changes.
-    Limit(usize, Option<usize>),
-    /// It is asked what it registers.
-    Probe(usize),
+enum End {
+    /// Everything is stopped first.
+    AtRest,
+    /// It is told to, and calls in flight have so long; what happens after that happens meanwhile.
+    Shutdown(usize, Duration),
+    /// Calls in flight have all the time that they want, but so long after it is told once more, and is gone at once.
+    Killed(usize, Duration),
 }
 
-#[derive(Clone, Debug)]
-enum Fate {
-    Promoted,
-    /// It takes the place of one that has grown, on the same values.
-    Relieves,
-    Discarded,
-    Abandoned,
-}
-
-fn event() -> impl Strategy<Value = Event> {
-    let plugin = 0..SCRIPTS.len();
+fn end() -> impl Strategy<Value = End> {
+    let time = |most: u64| (0..most).prop_map(Duration::from_millis);
     prop_oneof![
-        4 => plugin.clone().prop_map(Event::Ensure),
-        2 => plugin.clone().prop_map(Event::Use),
-        2 => plugin.clone().prop_map(Event::Stop),
-        1 => plugin.clone().prop_map(Event::Retire),
-        1 => plugin.clone().prop_map(Event::Disable),
-        2 => (plugin.clone(), fate())
-            .prop_map(|(plugin, fate)| Event::Candidate(plugin, fate)),
-        1 => plugin.clone().prop_map(Event::Kill),
-        1 => plugin.clone().prop_map(Event::Forget),
-        1 => plugin.clone().prop_map(Event::Cool),
-        1 => plugin.clone().prop_map(Event::KillWarm),
-        1 => (plugin.clone(), prop::option::of(1..3_usize)).prop_map(|(plugin, limit)| Event::Limit(plugin, limit)),
-        1 => plugin.prop_map(Event::Probe),
+        2 => Just(End::AtRest),
+        1 => (0..20_usize, time(500)).prop_map(|(after, calls)| End::Shutdown(after, calls)),
+        1 => (0..20_usize, time(200)).prop_map(|(after, then)| End::Killed(after, then)),
     ]
-}
-
-fn fate() -> impl Strategy<Value = Fate> {
-    prop_oneof![Just(Fate::Promoted), Just(Fate::Relieves), Just(Fate::Discarded), Just(Fate::Abandoned)]
 }
 
 #[test]
 fn any_order_of_events_ends_in_a_legal_state_and_an_empty_process_table() {
-    let config = Config { cases: 6, max_shrink_iters: 20, failure_persistence: None, ..Config::default() };
-    let orders = prop::collection::vec((event(), any::<bool>()), 1..25);
-    TestRunner::new(config)
-        .run(&orders, |order| {
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-            runtime.block_on(live(order));
-            Ok(())
-        })
-        .unwrap();
+    let cases = ORDERS / AT_A_TIME;
+    let config = Config { cases, max_shrink_iters: 10, failure_persistence: None, ..Config::default() };
+    let run = || {
+        let orders = (prop::collection::vec((event(), any::<bool>()), 1..25), end());
+        TestRunner::new(config.clone())
+            .run(&orders, |(order, end)| {
+                let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+                let killed = runtime.block_on(live(order, end));
+                // Nothing of the host runs any more, as after the end of its process.
+                drop(runtime);
+                if let Some((folder, owner)) = killed {
+                    all_are_gone(folder.path(), &owner);
+                }
+                Ok(())
+            })
+            .unwrap();
+    };
+    std::thread::scope(|scope| (0..AT_A_TIME).for_each(|_| drop(scope.spawn(run))));
 }
 
-/// Lets it all happen. What need not be waited for happens beside the rest.
-async fn live(order: Vec<(Event, bool)>) {
+/// An event, and whoever waits for what comes of it.
+type Happening = (Event, JoinHandle<()>);
+
+/// Lets it all happen. Gives what is left of a host that was killed: its folder, and the name of its processes.
+async fn live(mut order: Vec<(Event, bool)>, end: End) -> Option<(TempDir, String)> {
     let house = House::with(|settings| {
         settings.deadlines = quick();
+        // Two organizations share the only place of each plugin.
         settings.pools.workers = std::num::NonZeroUsize::new(1).unwrap();
         settings.starts.at_once = std::num::NonZeroUsize::new(2).unwrap();
         settings.crashes.count = std::num::NonZeroUsize::new(3).unwrap();
         settings.queue.deadline = Duration::from_secs(3);
         settings.warm = WarmLimits { pause: Duration::ZERO, ..WarmLimits::default() };
     });
-    // Two organizations share the only place of each plugin.
-    let keys: Vec<InstanceKey> = SCRIPTS
-        .iter()
-        .enumerate()
-        .flat_map(|(index, script)| {
-            [1, 2].map(|of| house.switched_on(of, &format!("hay-plugin-{index}"), script))
-        })
-        .collect();
+    let scene = Scene::new(&house);
+    let watch = tokio::spawn(never_two(scene.clone()));
     let mut beside = Vec::new();
-    for (number, (event, waits)) in order.into_iter().enumerate() {
-        let happening = tokio::spawn(happen(&house, &keys, event, number % 2));
-        if waits {
-            tokio::time::timeout(SOON, happening).await.expect("an answer").unwrap();
-        } else {
-            beside.push(happening);
-        }
-    }
-    for happening in beside {
-        tokio::time::timeout(SOON, happening).await.expect("an answer").unwrap();
-    }
-    // At rest: what serves is what runs, and nothing else does.
-    for key in &keys {
-        tokio::time::timeout(SOON, house.workers.stop(key, "the end")).await.expect("a stop");
-    }
-    for key in &keys {
-        house.workers.cool(&key.plugin, "the end");
-    }
-    // A worker that was only asked what it registers has answered before it is gone, and is in no list.
-    let nobody = async {
-        while !house.workers.statuses().await.is_empty()
-            || !house.workers.warm_workers().await.is_empty()
-            || !is_empty(&house)
-        {
-            tokio::task::yield_now().await;
-        }
+    let rest = match end {
+        End::AtRest => Vec::new(),
+        End::Shutdown(after, _) | End::Killed(after, _) => order.split_off(after.min(order.len())),
     };
-    tokio::time::timeout(SOON, nobody).await.expect("the end of all workers");
-    for key in &keys {
+    play(&scene, order, &mut beside).await;
+    let _call = match end {
+        End::AtRest => None,
+        End::Shutdown(..) | End::Killed(..) => crowd(&scene, &mut beside).await,
+    };
+    match end {
+        End::AtRest => {
+            answered(beside).await;
+            rest_and_start(&scene).await;
+            until_nobody_is_left(&house).await;
+        }
+        End::Shutdown(_, calls) => {
+            let ended = tokio::time::timeout(SOON / 2, shut_down(&scene, calls));
+            let (ended, ()) = tokio::join!(ended, play(&scene, rest, &mut beside));
+            ended.expect("the end of all workers");
+            house.nothing_is_left();
+            answered(beside).await;
+            assert_eq!(scene.workers.statuses().await, []);
+        }
+        End::Killed(_, then) => {
+            let told = async { tokio::join!(shut_down(&scene, 10 * SOON), play(&scene, rest, &mut beside)) };
+            // Whether all has ended by then is all the same.
+            let _ = tokio::time::timeout(then, told).await;
+            return Some((house.folder, house.owner));
+        }
+    }
+    watch.abort();
+    assert!(watch.await.unwrap_err().is_cancelled(), "two workers of a plugin that never has two");
+    for key in scene.keys() {
         house.workers.told(key).await;
     }
     follow(&house.observer.steps.lock().unwrap());
     house.nothing_is_left();
     house.close().await;
+    None
 }
 
-/// Whether no worker has a process or a folder.
-fn is_empty(house: &House) -> bool {
-    let homes = fs::read_dir(house.folder.path().join("scratch")).unwrap();
-    homes.count() == 0 && processes::that_see(house.folder.path()).is_empty()
-}
-
-fn happen(
-    house: &House,
-    keys: &[InstanceKey],
-    event: Event,
-    of: usize,
-) -> impl Future<Output = ()> + Send + 'static {
-    let workers = house.workers.clone();
-    let key_of = |plugin: usize| keys[2 * plugin + of].clone();
-    let plugin = match &event {
-        Event::Ensure(plugin)
-        | Event::Use(plugin)
-        | Event::Stop(plugin)
-        | Event::Retire(plugin)
-        | Event::Disable(plugin)
-        | Event::Candidate(plugin, _)
-        | Event::Kill(plugin)
-        | Event::Forget(plugin)
-        | Event::Cool(plugin)
-        | Event::KillWarm(plugin)
-        | Event::Limit(plugin, _)
-        | Event::Probe(plugin) => *plugin,
-    };
-    let key = key_of(plugin);
-    let launch = house.source.launch_of(&key);
-    async move {
-        match event {
-            Event::Ensure(_) => drop(workers.ensure(&key).await),
-            Event::Use(_) => {
-                if let Ok(worker) = workers.ensure(&key).await {
-                    let _ = worker.call_hook(hayloft_workers::HookCall::Enable).await;
-                }
-            }
-            Event::Stop(_) => workers.stop(&key, "a test says so").await,
-            Event::Retire(_) => {
-                if let Some(worker) = workers.serving(&key) {
-                    workers.retire(&key, worker.id(), "a test says so").await;
-                }
-            }
-            Event::Disable(_) => workers.disable(&key).await,
-            Event::Candidate(_, fate) => {
-                // With the only place in use it waits in the line, as long as somebody waits for it.
-                let candidate = async {
-                    match fate {
-                        Fate::Relieves => workers.replacement(&key, launch).await,
-                        Fate::Promoted | Fate::Discarded | Fate::Abandoned => {
-                            workers.candidate(&key, launch).await
-                        }
-                    }
-                };
-                if let Ok(Ok(candidate)) = tokio::time::timeout(Duration::from_secs(3), candidate).await {
-                    match fate {
-                        Fate::Promoted => drop(candidate.promote().await),
-                        Fate::Relieves => drop(candidate.relieve(String::from("it had grown")).await),
-                        Fate::Discarded => candidate.discard(),
-                        Fate::Abandoned => drop(tokio::spawn(candidate.promote())),
-                    }
-                }
-            }
-            Event::Kill(_) => {
-                let statuses = workers.statuses().await;
-                statuses
-                    .iter()
-                    .filter(|status| status.key == key)
-                    .filter_map(|status| status.pid)
-                    .for_each(kill);
-            }
-            Event::Forget(_) => workers.forget(&key),
-            Event::Cool(_) => workers.cool(&key.plugin, "a test says so"),
-            Event::Limit(_, limit) => {
-                workers.limit_pool(&key.plugin, limit.and_then(std::num::NonZeroUsize::new));
-            }
-            Event::Probe(_) => drop(workers.probe(&launch.package).await),
-            Event::KillWarm(_) => {
-                let warm = workers.warm_workers().await;
-                let own = warm.iter().filter(|worker| worker.plugin == key.plugin);
-                own.filter_map(|worker| worker.pid).for_each(kill);
-            }
+/// One event after the other. What need not be waited for happens beside the rest.
+async fn play(scene: &Scene, order: Vec<(Event, bool)>, beside: &mut Vec<Happening>) {
+    for (number, (event, waits)) in order.into_iter().enumerate() {
+        let happening = (event.clone(), tokio::spawn(happen(scene.clone(), event, number % 2)));
+        match waits {
+            true => answered([happening]).await,
+            false => beside.push(happening),
         }
     }
 }
 
-fn kill(pid: u32) {
-    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
-    // It may have ended meanwhile.
-    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+/// Many wait for many things, for places that are taken among them. Gives a call that has no end, if it found a worker.
+async fn crowd(scene: &Scene, beside: &mut Vec<Happening>) -> Option<impl Sized + use<>> {
+    let [key, _] = &scene.plugins[0].keys;
+    let call = scene.workers.ensure(key).await.ok().map(|worker| (worker.activity(), worker));
+    let wishes = [
+        (0, What::Ensure),
+        (8, What::Candidate(Fate::Promoted)),
+        (0, What::Candidate(Fate::Relieves)),
+        (0, What::Probe),
+        (4, What::Disable),
+        (9, What::Disable),
+    ];
+    for (plugin, what) in wishes {
+        for of in [0, 1] {
+            let event = Event { plugin, what: what.clone() };
+            beside.push((event.clone(), tokio::spawn(happen(scene.clone(), event, of))));
+        }
+    }
+    // The source and the line are asked by tasks, which have to run. That all had a place is possible, too.
+    for _ in 0..200 {
+        if scene.workers.pools(vec![key.plugin.clone()]).await[0].waiting > 0 {
+            break;
+        }
+    }
+    call
+}
+
+async fn answered(happenings: impl IntoIterator<Item = Happening>) {
+    for (event, happening) in happenings {
+        let answer = tokio::time::timeout(SOON, happening).await;
+        answer.unwrap_or_else(|_| panic!("no answer to {event:?}")).unwrap();
+    }
+}
+
+/// Tells the host to end; what is asked for from then on comes after that.
+async fn shut_down(scene: &Scene, calls: Duration) {
+    let mut ended = Box::pin(scene.workers.shutdown(calls));
+    let at_once = poll!(&mut ended);
+    scene.closing.store(true, Ordering::SeqCst);
+    if at_once.is_pending() {
+        ended.await;
+    }
+    scene.closed.store(true, Ordering::SeqCst);
+}
+
+/// Stops everything, which releases what is held back: whatever can come up does, and as what its folder holds.
+async fn rest_and_start(scene: &Scene) {
+    let stop = async |key| {
+        tokio::time::timeout(SOON, scene.workers.stop(key, "the end")).await.expect("a stop");
+    };
+    for key in scene.keys() {
+        stop(key).await;
+    }
+    for key in scene.keys() {
+        let launch = scene.source.launch_of(key);
+        if fs::read_to_string(launch.package.root.join("entry.cjs")).unwrap() == WELL {
+            let worker = tokio::time::timeout(SOON, come_up(&scene.workers, key)).await.expect("a worker");
+            assert_runs(&scene.workers, worker.id(), &launch).await;
+            stop(key).await;
+        }
+    }
+    newer_than_what_is_ready(scene).await;
+    for key in scene.keys() {
+        scene.workers.cool(&key.plugin, "the end");
+    }
+}
+
+/// A plugin's code changes and nobody tells the pool, which has a worker of the older code: nobody gets that.
+async fn newer_than_what_is_ready(scene: &Scene) {
+    let plugin = &scene.plugins[8];
+    let [first, second] = &plugin.keys;
+    bring_in(scene, plugin, WELL, true).await;
+    come_up(&scene.workers, first).await;
+    // After what was done to it, the pool may not try again for a while.
+    for _ in 0..100 {
+        let warm = scene.workers.warm_workers().await;
+        if warm.iter().any(|worker| worker.plugin == first.plugin && worker.state == WorkerState::Warm) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    bring_in(scene, plugin, WELL, false).await;
+    scene.workers.stop(first, "the end").await;
+    let worker = come_up(&scene.workers, second).await;
+    assert_runs(&scene.workers, worker.id(), &scene.source.launch_of(second)).await;
+    scene.workers.stop(second, "the end").await;
+}
+
+/// A worker, however long that takes on a busy machine.
+async fn come_up(workers: &Workers, key: &InstanceKey) -> Worker {
+    loop {
+        match workers.ensure(key).await {
+            Ok(worker) => return worker,
+            Err(Unavailable::Timeout { .. }) => {}
+            Err(error) => panic!("{key} does not come up: {error}"),
+        }
+    }
+}
+
+/// A worker that was only asked what it registers has answered before it is gone, and is in no list.
+async fn until_nobody_is_left(house: &House) {
+    let nobody = async {
+        while !house.workers.statuses().await.is_empty()
+            || !house.workers.warm_workers().await.is_empty()
+            || !is_empty(house.folder.path())
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, nobody).await.expect("the end of all workers");
+}
+
+/// Waits until no process of a host that is no more is left.
+fn all_are_gone(folder: &Path, owner: &str) {
+    let begun = Instant::now();
+    while !processes::that_see(folder).is_empty() {
+        assert!(begun.elapsed() < SOON, "processes outlive the host");
+        std::thread::yield_now();
+    }
+    assert_eq!(hayloft_sandbox::sweep(owner).unwrap(), [], "processes were left");
+}
+
+/// Looks all the time whether an organization has two workers of a plugin that never has two.
+async fn never_two(scene: Scene) {
+    loop {
+        let mut counts = HashMap::new();
+        for status in scene.workers.statuses().await {
+            let launch = scene.source.launch_of(&status.key);
+            if launch.package.descriptor.update_strategy == UpdateStrategy::Recreate {
+                let count = counts.entry(status.key).or_insert(0);
+                *count += 1;
+                assert!(*count < 2);
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Whether no worker has a process or a folder.
+fn is_empty(folder: &Path) -> bool {
+    let homes = fs::read_dir(folder.join("scratch")).unwrap();
+    homes.count() == 0 && processes::that_see(folder).is_empty()
 }
 
 /// The state that the last word about each instance made of it, checked step by step.
 fn follow(steps: &[(InstanceKey, InstanceState)]) {
-    let mut states = std::collections::HashMap::new();
+    let mut states = HashMap::new();
     for (key, to) in steps {
         let from = states.insert(key, *to).unwrap_or(InstanceState::Stopped);
         assert!(from.step(*to).is_ok(), "{key} went from {from} to {to}");

@@ -13,15 +13,19 @@ async fn a_worker_that_does_not_become_ready_is_ended_with_the_reason() {
         settings.deadlines = Deadlines { spawn: Duration::from_secs(2), ..quick() };
     });
     let cases = [
-        ("exports.initialize = () => process.exit(3);", StartStage::Initialize, "it ended with exit code 3"),
+        (
+            "exports.initialize = () => process.exit(3);",
+            StartStage::LoadOrInitialize,
+            "it ended with exit code 3",
+        ),
         (
             "exports.initialize = () => { process.kill(process.pid, 'SIGKILL'); };",
-            StartStage::Initialize,
+            StartStage::LoadOrInitialize,
             "signal 9",
         ),
         ("throw new Error('syntax');", StartStage::Load, "it ended with exit code 1"),
-        ("exports.initialize = (w) => w.block();", StartStage::Initialize, "the event loop is blocked"),
-        ("exports.initialize = (w) => w.hang();", StartStage::Initialize, "did not end within 0.4 s"),
+        ("exports.initialize = (w) => w.block();", StartStage::LoadOrInitialize, "the event loop is blocked"),
+        ("exports.initialize = (w) => w.hang();", StartStage::LoadOrInitialize, "did not end within 0.4 s"),
         (
             "exports.initialize = () => { throw new Error('no database'); };",
             StartStage::Initialize,
@@ -64,7 +68,7 @@ async fn a_worker_that_does_not_become_ready_is_ended_with_the_reason() {
         ),
         (
             "exports.initialize = (w) => { w.socket.destroy(); return w.hang(); };",
-            StartStage::Initialize,
+            StartStage::LoadOrInitialize,
             "closed its channel",
         ),
         ("exports.bind = () => { throw new Error('second'); };", StartStage::Bind, "second"),

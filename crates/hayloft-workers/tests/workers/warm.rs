@@ -6,6 +6,7 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use chrono::DateTime;
 use futures::future::join_all;
 use hayloft_model::plugin::{NetworkTarget, PluginLimits};
 use hayloft_model::{ContentHash, InstanceKey, Secret, WorkerId, WorkerState};
@@ -63,6 +64,21 @@ fn changed(house: &House, key: &InstanceKey, change: impl FnOnce(&mut Launch)) {
     let mut launch = house.source.launch_of(key);
     change(&mut launch);
     house.source.set(key, Ok(launch));
+}
+
+#[tokio::test]
+async fn the_next_one_is_started_a_moment_after_the_last_was_taken() {
+    let house = house();
+    let begun = tokio::time::Instant::now();
+    let (first, second) = (house.plugin_of(1, TELLING), house.plugin_of(2, TELLING));
+    ensure(&house, &first).await;
+    let ready = warm(&house, 1).await.remove(0).worker_id;
+    let before = begun.elapsed();
+    assert_eq!(ensure(&house, &second).await.id(), ready);
+    // By the clock of the house, which began before.
+    let started = warm(&house, 1).await.remove(0).started_at - DateTime::UNIX_EPOCH;
+    assert!(started.to_std().unwrap() >= before + Duration::from_millis(100), "{started} after {before:?}");
+    house.close().await;
 }
 
 #[tokio::test]

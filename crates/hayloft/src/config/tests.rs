@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
 use super::*;
 
 /// Loads a file's text, variables and flags. The text is put into a file of its own.
@@ -167,6 +169,26 @@ fn limits_are_bounded_by_what_the_operator_allows() {
     assert_eq!((plugin.memory, plugin.tasks, plugin.processor), (Some(4 << 30), Some(64), None));
     let told = shown(&loaded, "plugins.limits").value.as_deref();
     assert_eq!(told, Some("hay-plugin-a: memory 4GiB; hay-plugin-a: tasks 64"));
+}
+
+#[test]
+fn as_many_plugins_are_loaded_at_once_as_the_processors_bear() {
+    let at_once = |file: &str| check(file, &[], &[]).unwrap().config.limits.starts.at_once.get();
+    let all = std::thread::available_parallelism().unwrap().get();
+    assert_eq!(at_once(""), 2 * all);
+    assert_eq!(at_once("[limits]\nstarts_at_once = 7"), 7);
+    // On a single one of them, which only this thread is.
+    let single = std::thread::scope(|scope| {
+        let on_one = scope.spawn(|| {
+            let of_all = sched_getaffinity(None).unwrap();
+            let mut one = CpuSet::new();
+            one.set((0..CpuSet::MAX_CPU).find(|processor| of_all.is_set(*processor)).unwrap());
+            sched_setaffinity(None, &one).unwrap();
+            (at_once(""), at_once("[limits]\nstarts_at_once = 7"))
+        });
+        on_one.join().unwrap()
+    });
+    assert_eq!(single, (2, 7));
 }
 
 #[test]
