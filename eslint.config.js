@@ -43,6 +43,22 @@ export default tseslint.config(
     },
   },
   {
+    // A pause that somebody puts into the way of a start or a call makes every one of them as long as the pause.
+    files: ["packages/plugin-runner/src/**/*.ts"],
+    ignores: ["**/*.test.ts"],
+    rules: {
+      "no-restricted-globals": [
+        "error",
+        { name: "setTimeout", message: "wait for an event; say why where only time will do" },
+        { name: "setInterval", message: "wait for an event; say why where only time will do" },
+      ],
+      "no-restricted-imports": [
+        "error",
+        { paths: ["timers", "node:timers", "timers/promises", "node:timers/promises"] },
+      ],
+    },
+  },
+  {
     // Tests give deliberately wrong values, look into parsed JSON, and have fakes that do nothing.
     files: ["**/*.test.ts", "**/*.test-d.ts", "**/test/**/*.ts"],
     rules: {

@@ -14,6 +14,7 @@ export function withDeadline<T>(
 ): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     let over = false;
+    // eslint-disable-next-line no-restricted-globals -- a deadline
     const timer = setTimeout(() => {
       over = true;
       reject(

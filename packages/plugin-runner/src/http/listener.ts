@@ -39,8 +39,12 @@ export class RouteListener {
     const listen = () => {
       this.#listen();
     };
-    if (this.#routes.length > 0) setImmediate(listen);
-    else this.#timer = setTimeout(listen, NO_ROUTES_DELAY_MS);
+    if (this.#routes.length > 0) {
+      setImmediate(listen);
+      return;
+    }
+    // eslint-disable-next-line no-restricted-globals -- the worker is ready by then, and calls come first
+    this.#timer = setTimeout(listen, NO_ROUTES_DELAY_MS);
   }
 
   /** Serves these routes from the next request on. */

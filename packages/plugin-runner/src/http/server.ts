@@ -74,6 +74,7 @@ export class RouteServer {
     if (this.#running > 0) {
       await new Promise<void>((resolve) => {
         this.#idle = resolve;
+        // eslint-disable-next-line no-restricted-globals -- a deadline
         setTimeout(resolve, milliseconds);
       });
     }

@@ -27,6 +27,7 @@ export class UseReport {
   start(): void {
     this.#options.uses.onFirst = () => {
       this.#since = Date.now();
+      // eslint-disable-next-line no-restricted-globals -- uses are gathered before they are told
       this.#timer = setTimeout(() => void this.send(), GATHERED_MS);
       this.#timer.unref();
     };
