@@ -73,7 +73,7 @@ pub(crate) enum Suite {
     Tenants,
     /// Calls and memory as organizations become many.
     Growth,
-    /// Ten thousand starts and stops. Only when it is asked for: it takes long.
+    /// Ten thousand starts and stops.
     Cycles,
     /// An hour of everything at once. Only when it is asked for.
     Soak,
@@ -89,7 +89,7 @@ impl fmt::Display for Suite {
 impl Suite {
     /// Whether it takes so long that it is only run when it is asked for.
     const fn is_long(self) -> bool {
-        matches!(self, Self::Cycles | Self::Soak)
+        matches!(self, Self::Soak)
     }
 }
 

@@ -43,6 +43,9 @@ pub(crate) fn hello_tool() -> Plugin {
 /// The id of the plugin that attacks its neighbours.
 pub(crate) const HOSTILE_PLUGIN: &str = "hay-plugin-hostile";
 
+/// A plugin whose event loop stands still for a second in every hook and in every call.
+pub(crate) const BLOCKING_PLUGIN: &str = "hay-plugin-blocks";
+
 /// The smallest plugin under another id, so that there can be many.
 pub(crate) fn hello_again(folder: &PluginFolder, id: &str) {
     folder.hay_package(id, &["mcp"], include_str!("../../plugins/examples/hello-tool/index.js"));
@@ -122,6 +125,7 @@ impl Hayloft {
         let plugins = PluginFolder::new();
         webhook_plugin(&plugins);
         plugins.hay_package(HOSTILE_PLUGIN, &["mcp"], include_str!("../hostile/plugin.mjs"));
+        plugins.hay_package(BLOCKING_PLUGIN, &["config", "mcp"], include_str!("../hostile/blocks.mjs"));
         let server = TestServer::builder()
             .binary(&options.hayloft)
             .plugins(plugins.path())

@@ -1,13 +1,14 @@
 //! Hot reload: from the last write to the folder of a plugin that is called all the time until its new code answers, without
-//! dependencies and with those of the official MCP SDK in its folder, beside a Node process that does nothing.
+//! dependencies and with those of the official MCP SDK in its folder, beside a Node process that does nothing; and from
+//! the end of a plugin's own build.
 //!
 //! Plugins are not bundled here, as on a host where somebody works on them: each version lives for a moment.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use hayloft_sandbox::Tier;
 use hayloft_testkit::{Organization, PluginFolder, TestServer};
 use serde_json::json;
@@ -51,11 +52,24 @@ export default defineHayPlugin(() => ({
 }));
 "#;
 
+/// What a build makes of the word: it says when that was, in milliseconds since 1970, so that what follows is known by itself.
+const BUILD: &str = r#"import { cpSync, readFileSync, writeFileSync } from "node:fs";
+cpSync("src", "dist", { recursive: true });
+const word = readFileSync("src/word.js", "utf8").replace("';", ` at ${Date.now()}';`);
+writeFileSync("dist/word.js", word);
+"#;
+
 /// A plugin whose answer is a word of a file of its own.
 struct Edited {
     word: PathBuf,
     tool: String,
     edits: usize,
+}
+
+/// A saved word that is what a call gets.
+struct Served {
+    answer: String,
+    after: Duration,
 }
 
 impl Edited {
@@ -69,19 +83,38 @@ impl Edited {
         Self { word: files.root().join("word.js"), tool: format!("{name}__act"), edits: 0 }
     }
 
-    /// Saves another word, as editors do, and gives how long it takes until that is what a call gets. No call is lost
-    /// meanwhile.
-    async fn edit(&mut self, organization: &Organization) -> anyhow::Result<Duration> {
+    /// The same plugin, whose folder holds its sources and a script that builds it.
+    fn built(plugins: &PluginFolder, name: &str, entry: &str) -> Self {
+        let files = plugins
+            .plugin(&format!("hay-plugin-{name}"))
+            .manifest(&json!({
+                "name": format!("hay-plugin-{name}"),
+                "version": "1.0.0",
+                "type": "module",
+                "scripts": { "build": "node build.js" },
+                "hay-plugin": {
+                    "entry": "./dist/index.js", "displayName": name, "category": "tool", "capabilities": ["mcp"],
+                },
+            }))
+            .file("build.js", BUILD)
+            .file("src/index.js", entry)
+            .file("src/word.js", text(0));
+        Self { word: files.root().join("src/word.js"), tool: format!("{name}__act"), edits: 0 }
+    }
+
+    /// Saves another word, as editors do, and waits until that is what a call gets. No call is lost meanwhile.
+    async fn edit(&mut self, organization: &Organization) -> anyhow::Result<Served> {
         self.edits += 1;
-        let expected = format!("word {}", self.edits);
+        let expected = word(self.edits);
         let draft = self.word.with_extension("js~");
         fs::write(&draft, text(self.edits))?;
         let saved = Instant::now();
         fs::rename(draft, &self.word)?;
         loop {
             let answer = organization.call_tool(&self.tool, json!({})).await.expect(200).json();
-            if answer["content"][0]["text"] == expected.as_str() {
-                return Ok(saved.elapsed());
+            let told = answer["content"][0]["text"].as_str().context("a tool without an answer")?;
+            if told.starts_with(&expected) {
+                return Ok(Served { answer: told.to_owned(), after: saved.elapsed() });
             }
             ensure!(saved.elapsed() < PATIENCE, "what was saved does not serve: {answer}");
         }
@@ -91,15 +124,37 @@ impl Edited {
     async fn edits(&mut self, organization: &Organization) -> anyhow::Result<Duration> {
         let mut times = Vec::new();
         for _ in 0..EDITS {
-            times.push(self.edit(organization).await?);
+            times.push(self.edit(organization).await?.after);
         }
-        times.sort_unstable();
-        Ok(times[EDITS / 2])
+        Ok(middle(times))
+    }
+
+    /// The same, without what the plugin's own build takes and what comes before it.
+    #[expect(clippy::disallowed_methods, reason = "the build says when it ended by the clock of the machine")]
+    async fn edits_after_build(&mut self, organization: &Organization) -> anyhow::Result<Duration> {
+        let mut times = Vec::new();
+        for _ in 0..EDITS {
+            let served = self.edit(organization).await?;
+            let built = served.answer.rsplit_once(" at ").context("a build without a time")?.1;
+            let built = SystemTime::UNIX_EPOCH + Duration::from_millis(built.parse()?);
+            times.push(SystemTime::now().duration_since(built)?);
+        }
+        Ok(middle(times))
     }
 }
 
+fn middle(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+/// None of them is how another one begins.
+fn word(number: usize) -> String {
+    format!("word {number:04}")
+}
+
 fn text(number: usize) -> String {
-    format!("export const word = 'word {number}';\n")
+    format!("export const word = '{}';\n", word(number))
 }
 
 pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
@@ -109,6 +164,7 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
     ensure!(installed.exists(), "{} is missing (`npm ci` in its folder makes it)", installed.display());
     let mut plain = Edited::new(&plugins, "plain", PLAIN, None);
     let mut dependent = Edited::new(&plugins, "dependent", DEPENDENT, Some(&installed));
+    let mut built = Edited::built(&plugins, "built", PLAIN);
     let empty = unjailed.jail(plugins.path()).await?;
     let mut server = TestServer::builder()
         .binary(&options.hayloft)
@@ -117,18 +173,20 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
         .start()
         .await;
     let organization = server.organization("bench").await;
-    for id in ["hay-plugin-plain", "hay-plugin-dependent"] {
+    for id in ["hay-plugin-plain", "hay-plugin-dependent", "hay-plugin-built"] {
         let detail = organization.enable(id, json!({})).await;
         ensure!(detail["state"] == "ready", "`{id}` is not ready: {detail:#}");
     }
-    let (mut first, mut second, mut nothing) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut first, mut second, mut third, mut nothing) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 0..=options.rounds() {
         let took = (plain.edits(&organization).await?, dependent.edits(&organization).await?);
+        let after_build = built.edits_after_build(&organization).await?;
         let floor = start_nothing(&unjailed, &empty).await?;
         // The first one only warms up.
         if round > 0 {
             first.push(took.0);
             second.push(took.1);
+            third.push(after_build);
             nothing.push(floor);
         }
     }
@@ -139,5 +197,10 @@ pub(super) async fn run(options: &Options) -> anyhow::Result<Vec<Metric>> {
         Metric::ratio_of("reload.plain-ratio", "the same ÷ `node -e 0`", &first, &nothing),
         Metric::time_of("reload.dependent", "a saved file serves, with the MCP SDK in the folder", &second),
         Metric::ratio_of("reload.dependent-ratio", "the same ÷ `node -e 0`", &second, &nothing),
+        Metric::time_of(
+            "reload.built",
+            "a saved file serves, after the plugin's own build has ended",
+            &third,
+        ),
     ])
 }
