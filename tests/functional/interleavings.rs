@@ -52,27 +52,37 @@ async fn two_saves_at_once_are_two_revisions_and_the_later_one_serves() {
 
 #[tokio::test]
 async fn saves_that_come_quickly_are_tried_together() {
-    let plugins = PluginFolder::new();
-    let entry = r#"import { defineHayPlugin } from "@hay/plugin-sdk";
+    let (plugins, gates) = (PluginFolder::new(), PluginFolder::new());
+    let entry = r#"
 export default defineHayPlugin(({ register }) => ({
   name: "telling",
   async onInitialize() {
     console.log("initialized");
     register.config({ n: { type: "number", default: 0 } });
-    // All saves are there before a worker is ready.
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await gate();
   },
   onEnable({ logger }) { logger.info("switched on"); },
   onStart({ config, logger }) { logger.info("started with " + config.get("n")); },
 }));
 "#;
-    plugins.hay_package("hay-plugin-telling", &["config"], entry);
-    let server = TestServer::start(plugins.path()).await;
+    plugins.hay_package("hay-plugin-telling", &["config"], &(waits_for_a_gate(&gates) + entry));
+    open(&gates);
+    let server = gated(&plugins, &gates).await;
     let acme = server.organization("Acme").await;
     let path = "plugins/hay-plugin-telling";
     acme.enable("hay-plugin-telling", json!({ "n": 0 })).await;
+    // All saves are there before a worker is ready.
+    shut(&gates);
     let save = async |n: u64| acme.put(path, &json!({ "config": { "n": n } })).await.expect(200).json();
-    let answers = join_all((1..=5).map(save)).await;
+    let saves = join_all((1..=5).map(save));
+    let all_there = async {
+        until("all saves to be stored", async || {
+            acme.get(path).await.expect(200).json()["revision"] == json!(6)
+        })
+        .await;
+        open(&gates);
+    };
+    let (answers, ()) = join(saves, all_there).await;
     let detail = acme.get(path).await.expect(200).json();
     assert_eq!((&detail["revision"], &detail["activeRevision"]), (&json!(6), &json!(6)), "{detail:#}");
     assert_eq!(detail["state"], "ready", "{detail:#}");
@@ -143,16 +153,39 @@ async fn a_rejected_revision_does_not_start_with_the_next_host() {
     }
 }
 
-/// A plugin whose `onDisable` says that it began, and ends once a file called `gate` is in a folder. Its tool tells when
-/// its process started.
-fn leaving_plugin(plugins: &PluginFolder, gates: &PluginFolder) {
-    let entry = r#"import { existsSync, watch } from "node:fs";
+/// What an entry begins with whose `gate()` ends once a file called `gate` is in a folder.
+fn waits_for_a_gate(gates: &PluginFolder) -> String {
+    let code = r#"import { existsSync, watch } from "node:fs";
 import { defineHayPlugin } from "@hay/plugin-sdk";
 const gate = () => new Promise((resolve) => {
   const open = () => existsSync("GATES/gate") && (watcher.close(), resolve());
   const watcher = watch("GATES", open);
   open();
 });
+"#;
+    code.replace("GATES", gates.path().to_str().unwrap())
+}
+
+fn open(gates: &PluginFolder) {
+    std::fs::write(gates.path().join("gate"), "").unwrap();
+}
+
+fn shut(gates: &PluginFolder) {
+    std::fs::remove_file(gates.path().join("gate")).unwrap();
+}
+
+/// A server whose plugins see the gates.
+async fn gated(plugins: &PluginFolder, gates: &PluginFolder) -> TestServer {
+    TestServer::builder()
+        .plugins(plugins.path())
+        .environment("HAYLOFT_JAIL_PATHS", gates.path().to_str().unwrap())
+        .start()
+        .await
+}
+
+/// A plugin whose `onDisable` says that it began, and ends once the gate is open. Its tool tells when its process started.
+fn leaving_plugin(plugins: &PluginFolder, gates: &PluginFolder) {
+    let entry = r#"
 export default defineHayPlugin(() => ({
   name: "leaving",
   async onStart({ mcp }) {
@@ -168,8 +201,7 @@ export default defineHayPlugin(() => ({
   },
 }));
 "#;
-    let entry = entry.replace("GATES", gates.path().to_str().unwrap());
-    plugins.hay_package("hay-plugin-leaving", &["mcp"], &entry);
+    plugins.hay_package("hay-plugin-leaving", &["mcp"], &(waits_for_a_gate(gates) + entry));
 }
 
 #[tokio::test]
@@ -177,11 +209,7 @@ async fn a_switch_off_that_nobody_waits_for_does_not_end_what_comes_after_it() {
     const PLUGIN: &str = "plugins/hay-plugin-leaving";
     let (plugins, gates) = (PluginFolder::new(), PluginFolder::new());
     leaving_plugin(&plugins, &gates);
-    let server = TestServer::builder()
-        .plugins(plugins.path())
-        .environment("HAYLOFT_JAIL_PATHS", gates.path().to_str().unwrap())
-        .start()
-        .await;
+    let server = gated(&plugins, &gates).await;
     let acme = server.organization("Acme").await;
     acme.enable("hay-plugin-leaving", json!({})).await;
     let said = async |what: &str| acme.get(&format!("{PLUGIN}/logs")).await.text().contains(what);
@@ -205,7 +233,7 @@ async fn a_switch_off_that_nobody_waits_for_does_not_end_what_comes_after_it() {
             break;
         }
     }
-    std::fs::write(gates.path().join("gate"), "").unwrap();
+    open(&gates);
     until("`onDisable` to end", async || said("leaving ends").await).await;
     let on = on.await.unwrap();
     assert_eq!((&on["enabled"], &on["state"]), (&json!(true), &json!("ready")), "{on:#}");

@@ -3,9 +3,12 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use hayloft_testkit::PluginFolder;
 use serde_json::{Value, json};
 
 use crate::harness::{HOSTILE, PATIENCE, Setup, Verdicts, World, until};
@@ -20,17 +23,39 @@ const RATE: f64 = 1.0;
 const RESTARTS: usize = 5;
 const BOUND: Duration = Duration::from_secs(8);
 
+/// Code that waits until a file is there.
+fn waits_for(file: &Path) -> String {
+    let code = "const { existsSync, watch } = await import('node:fs');
+      await new Promise((resolve) => {
+        const look = () => existsSync('FOLDER/gate') && (watcher.close(), resolve());
+        const watcher = watch('FOLDER', look);
+        look();
+      });";
+    code.replace("FOLDER", file.parent().unwrap().to_str().unwrap())
+}
+
 async fn a_thousand_calls_start_one_worker(setup: Setup) {
-    let mut world = World::start(setup).await;
+    let gates = PluginFolder::new();
+    let gate = gates.path().join("gate");
+    let open = || fs::write(&gate, "").unwrap();
+    let mut world = World::start_with(setup, |builder| {
+        builder.environment("HAYLOFT_JAIL_PATHS", gates.path().to_str().unwrap())
+    })
+    .await;
     let mut verdicts = Verdicts::new(setup);
-    // It takes its time to start, so that more calls come than may wait for that.
-    let slow = "await new Promise((done) => setTimeout(done, 1000))";
-    world.attacker.enable(HOSTILE, json!({ "onStart": slow })).await;
-    // After that no plugin runs.
+    open();
+    world.attacker.enable(HOSTILE, json!({ "onStart": waits_for(&gate) })).await;
+    // After that no plugin runs. It starts when more calls have come than may wait for that, or all could.
     world.server.restart().await;
+    fs::remove_file(&gate).unwrap();
     let identity = "return String(performance.timeOrigin)";
+    let call = async || {
+        let answer = world.try_run(&world.attacker, "hostile__run", identity, Value::Null).await;
+        open();
+        answer
+    };
     let (answers, neighbour) = futures::join!(
-        join_all((0..1000).map(|_| world.try_run(&world.attacker, "hostile__run", identity, Value::Null))),
+        join_all((0..1000).map(|_| call())),
         world.try_run(&world.victim, "hostile__run", identity, Value::Null),
     );
     verdicts.check(neighbour.status == 200, || format!("the neighbour: {}", neighbour.text()));

@@ -5,6 +5,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{HOSTILE, PATIENCE, Setup, World};
+use crate::uploaded::{ID, good, upload};
 
 /// A token of an organization with this role: its id, and the server as its bearer sees it.
 async fn token(world: &World, of: &Organization, role: &str) -> (String, Api) {
@@ -178,4 +179,94 @@ async fn a_workers_token_ends_with_its_worker() {
     }
     assert_eq!(ask(&world.attacker, &Value::Null).await, 422);
     world.end().await;
+}
+
+/// The same as a tool of a plugin that an organization uploads: it asks with the token that it is given, or with its own,
+/// or tells that.
+const TELL_OR_ASK: &str = "args.tell ? process.env.HAY_API_TOKEN
+  : fetch(process.env.HAY_API_URL + '/v1/plugin-api/mcp/register-local',
+    { method: 'POST', headers: { authorization: 'Bearer ' + (args.token ?? process.env.HAY_API_TOKEN) }, body: '{}' })
+    .then((answer) => answer.status)";
+
+#[tokio::test]
+async fn a_workers_token_ends_with_its_plugin_and_its_organization() {
+    let mut world = World::start(Setup::Strongest).await;
+    let archive = good("1.0.0", &json!({}), TELL_OR_ASK);
+    let act = async |arguments: Value| {
+        let answer = world.attacker.call_tool("mine__act", arguments).await.expect(200).json();
+        answer["content"][0]["text"].as_str().unwrap().to_owned()
+    };
+    let install = async || {
+        upload(&world.attacker, "", &archive).await.expect(201);
+        world.attacker.enable(ID, json!({})).await;
+        // The control: with its own token it comes as far as the check of what it says.
+        assert_eq!(act(json!({})).await, "422");
+        json!(act(json!({ "tell": true })).await)
+    };
+    let first = install().await;
+    let mut client = open(&world.attacker.api).await;
+    let act_in_session = async |client: &mut McpProbe| client.call_tool("mine__act", json!({})).await.answer;
+    assert_eq!(act_in_session(&mut client).await["result"]["content"][0]["text"], "422");
+
+    // It is uninstalled: neither another worker of the organization nor one of another can use what is left of it.
+    world.attacker.delete(&format!("plugins/{ID}/installation")).await.expect(204);
+    assert_eq!(act_in_session(&mut client).await["error"]["code"], -32602);
+    let ask =
+        async |world: &World, who: &Organization, token: &Value| world.run(who, ASK, token.clone()).await;
+    for who in [&world.attacker, &world.victim] {
+        assert_eq!(ask(&world, who, &first).await, 401);
+        assert_eq!(ask(&world, who, &Value::Null).await, 422);
+    }
+    // Nor can it itself when it comes back, since that is another worker.
+    let second = install().await;
+    assert_ne!(first, second);
+    assert_eq!(act(json!({ "token": first })).await, "401");
+    assert_eq!(act(json!({ "token": second })).await, "422");
+
+    // The organization is removed, with a worker of each kind.
+    let third = world.run(&world.attacker, "return process.env.HAY_API_TOKEN", Value::Null).await;
+    assert_eq!(ask(&world, &world.attacker, &third).await, 422);
+    world.server.admin().delete(&format!("/v1/orgs/{}", world.attacker.id)).await.expect(204);
+    let own = world.run(&world.victim, "return process.env.HAY_API_TOKEN", Value::Null).await;
+    let nothing_opens = async |world: &World, olds: &[&Value]| {
+        for old in olds {
+            assert_eq!(ask(world, &world.victim, old).await, 401);
+            // Outside of jails it never opened anything.
+            world.server.api(old.as_str()).get("/v1/orgs").await.expect(401);
+        }
+        assert_eq!(ask(world, &world.victim, &Value::Null).await, 422);
+    };
+    nothing_opens(&world, &[&first, &second, &third]).await;
+    // The host is another one: nothing that it gave out before counts in what it starts.
+    world.server.restart().await;
+    nothing_opens(&world, &[&first, &second, &third, &own]).await;
+}
+
+#[tokio::test]
+async fn an_administrators_token_that_was_replaced_opens_nothing() {
+    let mut world = World::start(Setup::Strongest).await;
+    let paths = [String::from("/v1/orgs"), String::from("/v1/workers"), world.victim.path("plugins")];
+    let old = world.server.admin();
+    for path in &paths {
+        old.get(path).await.expect(200);
+    }
+    let mut client = open(&world.victim.api).await;
+    let replacing = "another-administrator-token-0123456789abcdef";
+    world.server.configure(|builder| builder.environment("HAYLOFT_ADMIN_TOKEN", replacing));
+    world.server.restart().await;
+    let new = world.server.api(Some(replacing));
+    for path in &paths {
+        old.get(path).await.expect(401);
+        new.get(path).await.expect(200);
+    }
+    let made = json!({ "name": "Third" });
+    old.post("/v1/orgs", &made).await.expect(401);
+    new.post("/v1/orgs", &made).await.expect(201);
+    // What organizations have is theirs and not made from it.
+    let (_, agent) = token(&world, &world.victim, "agent").await;
+    agent.get(&world.victim.path("tools")).await.expect(200);
+    world.victim_works().await;
+    // A session ended with the host; whoever has the organization's token begins another one.
+    assert_eq!(refused(&mut client).await, 404);
+    assert!(run(&mut open(&world.victim.api).await).await["result"].is_object());
 }
