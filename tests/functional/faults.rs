@@ -5,6 +5,8 @@ use std::cell::Cell;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use futures::future;
+use futures::stream::{self, StreamExt as _};
 use hayloft_testkit::{Organization, PluginFolder, TestServer};
 use serde_json::{Value, json};
 
@@ -309,23 +311,24 @@ async fn health_during<T>(acme: &Organization, name: &str, work: impl Future<Out
 
 #[tokio::test]
 async fn hooks_that_wait_for_ever_harm_their_own_plugin_and_are_told() {
-    each(waits, &[]).await;
+    // They take no time but that of their deadlines.
+    each(waits, 3, &[]).await;
 }
 
 #[tokio::test]
 async fn hooks_that_block_the_event_loop_harm_their_own_plugin_and_are_told() {
     // One that answers nothing any more is ended while its row is tried.
-    each(blocks, &[("PING", "500ms"), ("PONG", "500ms"), ("UNRESPONSIVE", "4s")]).await;
+    each(blocks, 2, &[("PING", "500ms"), ("PONG", "500ms"), ("UNRESPONSIVE", "4s")]).await;
 }
 
 #[tokio::test]
 async fn lies_and_garbage_harm_their_own_plugin_and_are_told() {
-    each(lies, &[]).await;
+    each(lies, 1, &[]).await;
 }
 
 #[tokio::test]
 async fn ends_and_floods_harm_their_own_plugin_and_are_told() {
-    each(|name| !waits(name) && !blocks(name) && !lies(name), &[]).await;
+    each(|name| !waits(name) && !blocks(name) && !lies(name), 1, &[]).await;
 }
 
 fn waits(name: &str) -> bool {
@@ -340,8 +343,8 @@ fn lies(name: &str) -> bool {
     ["hello-", "ready-", "garbage-"].iter().any(|kind| name.starts_with(kind))
 }
 
-/// Tries these rows, one after the other, with these limits beside those of the hooks.
-async fn each(wanted: impl Fn(&str) -> bool, limits: &[(&str, &str)]) {
+/// Tries these rows, so many at once, with these limits beside those of the hooks.
+async fn each(wanted: impl Fn(&str) -> bool, at_once: usize, limits: &[(&str, &str)]) {
     let faults: Vec<_> = faults().into_iter().filter(|(name, ..)| wanted(name)).collect();
     let folder = PluginFolder::new();
     mcp_plugin(&folder, "hay-plugin-neighbour", &one_tool("return 'unharmed';"));
@@ -366,30 +369,13 @@ async fn each(wanted: impl Fn(&str) -> bool, limits: &[(&str, &str)]) {
     let server = builder.start().await;
     let (acme, other) = (server.organization("Acme").await, server.organization("Other").await);
     other.enable("hay-plugin-neighbour", json!({})).await;
-    let mut wrong = Vec::new();
-    for (name, _, _, ends) in faults {
-        let trial = health_during(&acme, name, tried(&acme, name, ends));
-        let ((tried, slowest), beside) =
-            futures::future::join(trial, other.call_tool("neighbour__act", json!({}))).await;
-        // Whatever the plugin does or does not do, in whichever hook, its health is told: `crowd.health` of the benches
-        // says how soon, and here it is far from any deadline of a hook.
-        assert!(slowest < LIMIT / 2, "its health while {name} went on: {slowest:?}");
-        assert_eq!(text_of(beside), "unharmed", "beside {name}");
-        assert_eq!(text_of(other.call_tool("neighbour__act", json!({})).await), "unharmed", "after {name}");
-        if let Err(what) = tried {
-            wrong.push(format!("{name} ({ends:?}): {what}"));
-        }
-        acme.delete(&format!("plugins/hay-plugin-{name}")).await;
-        // Nothing of it is left, its children neither.
-        until(&format!("the end of {name}"), async || {
-            let workers = server.admin().get("/v1/workers").await.expect(200).json();
-            workers["workers"].as_array().unwrap().len() == 1
-        })
-        .await;
-    }
+    let rows = faults.into_iter().map(|(name, _, _, ends)| row(&server, &acme, &other, name, ends));
+    let rows = stream::iter(rows).buffer_unordered(at_once);
+    let wrong: Vec<String> = rows.filter_map(future::ready).collect().await;
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
     until("the processes to end", async || {
         let workers = server.admin().get("/v1/workers").await.expect(200).json();
+        assert_eq!(workers["workers"].as_array().unwrap().len(), 1, "only the neighbour's: {workers:#}");
         let own = workers["workers"][0]["pid"].as_u64().unwrap();
         server
             .processes()
@@ -398,4 +384,30 @@ async fn each(wanted: impl Fn(&str) -> bool, limits: &[(&str, &str)]) {
             .all(|process| u64::from(process.pid) == own)
     })
     .await;
+}
+
+/// Tries one row while a neighbour works. Gives what a person reads if it did not end as it should.
+async fn row(
+    server: &TestServer,
+    acme: &Organization,
+    other: &Organization,
+    name: &str,
+    ends: Ends,
+) -> Option<String> {
+    let trial = health_during(acme, name, tried(acme, name, ends));
+    let ((tried, slowest), beside) = future::join(trial, other.call_tool("neighbour__act", json!({}))).await;
+    // Whatever the plugin does or does not do, in whichever hook, its health is told: `crowd.health` of the benches
+    // says how soon, and here it is far from any deadline of a hook.
+    assert!(slowest < LIMIT / 2, "its health while {name} went on: {slowest:?}");
+    assert_eq!(text_of(beside), "unharmed", "beside {name}");
+    assert_eq!(text_of(other.call_tool("neighbour__act", json!({})).await), "unharmed", "after {name}");
+    acme.delete(&format!("plugins/hay-plugin-{name}")).await;
+    // Nothing of it is left, its children neither.
+    until(&format!("the end of {name}"), async || {
+        let workers = server.admin().get("/v1/workers").await.expect(200).json();
+        let id = format!("hay-plugin-{name}");
+        workers["workers"].as_array().unwrap().iter().all(|worker| worker["pluginId"] != *id)
+    })
+    .await;
+    tried.err().map(|what| format!("{name} ({ends:?}): {what}"))
 }

@@ -228,6 +228,11 @@ impl Verdicts {
         }
     }
 
+    /// Adds what was found elsewhere.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.wrong.append(&mut other.wrong);
+    }
+
     #[track_caller]
     pub(crate) fn done(self) {
         assert!(self.wrong.is_empty(), "in setup {:?}:\n{}", self.setup, self.wrong.join("\n"));
@@ -253,7 +258,7 @@ pub(crate) struct World {
     /// In a file of the host that everybody may read.
     pub(crate) host_secret: String,
     pub(crate) host_file: PathBuf,
-    /// What the attacker got to read, in whatever way.
+    /// What the attacker and others beside the victim got to read, in whatever way.
     heard: Mutex<Vec<String>>,
 }
 
@@ -359,7 +364,7 @@ impl World {
 
     /// Notes what somebody got to read.
     pub(crate) fn hear(&self, who: &Organization, text: &str) {
-        if who.id == self.attacker.id {
+        if who.id != self.victim.id {
             self.heard.lock().unwrap().push(text.to_owned());
         }
     }
@@ -371,12 +376,14 @@ impl World {
         Pids { runner, init: Process::find(runner).expect("the worker runs").parent }
     }
 
-    /// The record of an organization's worker.
+    /// The record of an organization's worker, its latest: that of one that has ended goes a moment after its processes.
     pub(crate) async fn worker(&self, who: &Organization) -> Value {
         let workers = self.server.admin().get("/v1/workers").await.expect(200).json();
-        let mut all = workers["workers"].as_array().expect("workers").iter();
-        let is_theirs = |worker: &&Value| worker["org"] == *who.id && worker["pluginId"] == HOSTILE;
-        all.find(is_theirs).unwrap_or_else(|| panic!("no worker of {} in {workers:#}", who.id)).clone()
+        let all = workers["workers"].as_array().expect("workers").iter();
+        let theirs = all.filter(|worker| worker["org"] == *who.id && worker["pluginId"] == HOSTILE);
+        // Ids grow with time.
+        let latest = theirs.max_by(|one, other| one["workerId"].as_str().cmp(&other["workerId"].as_str()));
+        latest.unwrap_or_else(|| panic!("no worker of {} in {workers:#}", who.id)).clone()
     }
 
     /// Where an organization's worker can write.

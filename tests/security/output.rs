@@ -1,5 +1,7 @@
 //! What a worker says cannot forge, flood or break what the host says.
 
+use futures::future::join_all;
+use hayloft_testkit::Organization;
 use serde_json::{Value, json};
 
 use crate::harness::{HOSTILE, PATIENCE, Setup, Verdicts, World, canary, until};
@@ -86,7 +88,7 @@ async fn log_lines_cannot_be_forged(setup: Setup) {
 
 async fn broken_frames_end_their_worker(setup: Setup) {
     let world =
-        World::start_with(setup, |builder| builder.environment("HAYLOFT_LIMITS_TOOL_CALL", "10s")).await;
+        World::start_with(setup, |builder| builder.environment("HAYLOFT_LIMITS_TOOL_CALL", "5s")).await;
     let mut verdicts = Verdicts::new(setup);
     let prelude = "
         const write = async (buffer) => { for (let at = 0; at < buffer.length;) { try { at += fs.writeSync(3, buffer, at); } catch (error) { if (error.code !== 'EAGAIN') throw error; await new Promise(setImmediate); } } };
@@ -156,32 +158,57 @@ async fn broken_frames_end_their_worker(setup: Setup) {
     let nested = "await write(frame('{\"server\":\"main\",\"message\":' + '['.repeat(1000) + ']'.repeat(1000) + '}', 2)); return 1";
     assert_eq!(world.run(&world.attacker, &format!("{prelude} {nested}"), json!(null)).await, 1);
     assert_eq!(world.pids(&world.attacker).await.runner, first);
-    for (name, code, ends) in attacks {
+    // One after the other those that end their worker. The others wait for the deadline of their call, each in an
+    // organization of its own.
+    for (name, code, _) in attacks.iter().filter(|(.., ends)| *ends) {
         let first = world.pids(&world.attacker).await.runner;
-        let code = format!("{prelude} {code}; return new Promise(() => {{}})");
-        let attack = world.try_run(&world.attacker, "hostile__run", &code, json!(null));
-        let meanwhile = async {
-            for _ in 0..5 {
-                world.victim_works().await;
-            }
-        };
-        let (answer, ()) = futures::join!(attack, meanwhile);
-        verdicts.check(answer.status != 200, || format!("{name}: {}", answer.text()));
-        if ends {
-            let gone = async || hayloft_testkit::process::Process::find(first).is_none();
-            until("the worker to end", PATIENCE, gone).await;
-        }
-        verdicts.check(resident(&world) < before + (96 << 20), || {
-            format!("{name}: the host grew from {before} to {}", resident(&world))
-        });
-        world.attacker.delete(&format!("plugins/{HOSTILE}")).await.expect(200);
-        world.attacker.enable(HOSTILE, json!({ "secret": world.secrets[0] })).await;
+        let code = format!("{prelude} {code}");
+        verdicts.append(broken_frames(&world, &world.attacker, name, &code, before, Some(first)).await);
+    }
+    let lasting = attacks.iter().filter(|(.., ends)| !ends).map(async |(name, code, _)| {
+        let organization = world.server.organization(name).await;
+        organization.enable(HOSTILE, json!({ "secret": world.secrets[0] })).await;
+        let code = format!("{prelude} {code}");
+        broken_frames(&world, &organization, name, &code, before, None).await
+    });
+    for found in join_all(lasting).await {
+        verdicts.append(found);
     }
     verdicts.check(world.pids(&world.victim).await.runner == victim, || {
         "the victim's worker was replaced".into()
     });
     verdicts.done();
     world.end().await;
+}
+
+/// Sends frames from an organization's worker while the victim works. A worker that they end is named by its process.
+async fn broken_frames(
+    world: &World,
+    who: &Organization,
+    name: &str,
+    code: &str,
+    before: u64,
+    ends: Option<u32>,
+) -> Verdicts {
+    let mut verdicts = Verdicts::new(world.setup);
+    let code = format!("{code}; return new Promise(() => {{}})");
+    let attack = world.try_run(who, "hostile__run", &code, json!(null));
+    let meanwhile = async {
+        for _ in 0..5 {
+            world.victim_works().await;
+        }
+    };
+    let (answer, ()) = futures::join!(attack, meanwhile);
+    verdicts.check(answer.status != 200, || format!("{name}: {}", answer.text()));
+    if let Some(process) = ends {
+        let gone = async || hayloft_testkit::process::Process::find(process).is_none();
+        until("the worker to end", PATIENCE, gone).await;
+    }
+    let now = resident(world);
+    verdicts.check(now < before + (96 << 20), || format!("{name}: the host grew from {before} to {now}"));
+    who.delete(&format!("plugins/{HOSTILE}")).await.expect(200);
+    who.enable(HOSTILE, json!({ "secret": world.secrets[0] })).await;
+    verdicts
 }
 
 async fn deep_lines_end_their_server(setup: Setup) {

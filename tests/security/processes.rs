@@ -74,8 +74,14 @@ async fn processes_cannot_be_looked_into(setup: Setup) {
 }
 
 async fn processes_cannot_be_signalled(setup: Setup) {
-    let world =
-        World::start_with(setup, |builder| builder.environment("HAYLOFT_LIMITS_TOOL_CALL", "8s")).await;
+    // One that stands still answers nothing: neither a call nor, in the end, the hook of being switched off.
+    let world = World::start_with(setup, |builder| {
+        builder
+            .environment("HAYLOFT_LIMITS_TOOL_CALL", "4s")
+            .environment("HAYLOFT_LIMITS_ON_DISABLE", "500ms")
+            .environment("HAYLOFT_LIMITS_DRAIN", "500ms")
+    })
+    .await;
     let mut verdicts = Verdicts::new(setup);
     let (own, victim) = (world.pids(&world.attacker).await, world.pids(&world.victim).await);
     let bystander = crate::harness::command("cat").stdin(std::process::Stdio::piped()).spawn();

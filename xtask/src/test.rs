@@ -1,5 +1,6 @@
 //! Every test, in the order in which a failure is cheapest to find.
 
+use std::num::NonZero;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -121,15 +122,22 @@ fn clippy(workspace: &Workspace) -> Result<Outcome> {
 
 fn rust(workspace: &Workspace) -> Result<Outcome> {
     if Run::new("cargo", ["nextest", "--version"]).succeeds() {
-        cargo(
-            workspace,
-            &["nextest", "run", "--workspace", "--profile", "ci", "--filter-expr", "not binary(=security)"],
-        )
+        let arguments = "nextest run --workspace --profile ci --test-threads";
+        let threads = threads().to_string();
+        let filter = [threads.as_str(), "--filter-expr", "not binary(=security)"];
+        cargo(workspace, &arguments.split(' ').chain(filter).collect::<Vec<_>>())
     } else {
         let others = "test --workspace --exclude hayloft-tests --lib --bins --tests";
         cargo(workspace, &others.split(' ').collect::<Vec<_>>())?;
         cargo(workspace, &["test", "--package", "hayloft-tests", "--test", "functional"])
     }
+}
+
+/// How many tests run at once. More than there are processors, since they also wait: for deadlines, and for programs that
+/// start and end.
+fn threads() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    processors + processors.div_ceil(2)
 }
 
 /// The attacks. As root they run where nothing that is mounted reaches the rest of the machine; they refuse to run
