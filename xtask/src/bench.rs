@@ -9,9 +9,9 @@ use crate::workspace::Workspace;
 
 /// Builds everything and runs the load generator with the given arguments.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
-    let binary = build::everything(workspace, Profile::Fast)?;
+    let binary = build::everything(workspace, Profile::Release)?;
     npm::install(workspace, &workspace.path("benches/baselines"))?;
-    Run::new("cargo", ["run", "--quiet", "--profile", "fast", "--package", "hayloft-benches", "--"])
+    Run::new("cargo", ["run", "--quiet", "--release", "--package", "hayloft-benches", "--"])
         .arguments(arguments)
         .folder(workspace.root())
         .environment("HAYLOFT_BIN", binary)
