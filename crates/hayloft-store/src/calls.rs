@@ -287,11 +287,16 @@ impl Calls<'_> {
     ) -> Result<(), DatabaseError> {
         let write = self.store.begin("replay the journal").await?;
         let sums = summed(&records);
-        if !records.is_empty() {
-            calls::Entity::insert_many(records.into_iter().map(row))
+        let mut rows: Vec<_> = records.into_iter().map(row).collect();
+        // In groups of powers of two: a connection keeps a hundred of the statements that it prepared, and one for each
+        // number of rows would take megabytes.
+        while let Some(power) = rows.len().checked_ilog2() {
+            let rest = rows.split_off(1 << power);
+            calls::Entity::insert_many(rows)
                 .exec_without_returning(&write.transaction)
                 .await
                 .map_err(write.failed())?;
+            rows = rest;
         }
         for sum in sums {
             usage::Entity::insert(sum)

@@ -33,7 +33,7 @@ impl Workshop {
         let failure = npm::failure(&lines.join("\n"));
         match self.passing(step, failure.as_ref()).filter(|_| !is_bounded) {
             Some(problem) => unavailable(step.phase, problem),
-            None => refused(step.phase, self.wrong_with(title, step, exit, failure.as_ref())),
+            None => refused(step.phase, self.wrong_with(title, step, exit, failure.as_ref(), &lines)),
         }
     }
 
@@ -101,7 +101,14 @@ impl Workshop {
         failure.origin().filter(|origin| failure.is_passing() && !is_registry(origin))
     }
 
-    fn wrong_with(&self, title: &str, step: &Step, exit: Exit, failure: Option<&npm::Failure>) -> Problem {
+    fn wrong_with(
+        &self,
+        title: &str,
+        step: &Step,
+        exit: Exit,
+        failure: Option<&npm::Failure>,
+        lines: &[String],
+    ) -> Problem {
         if exit == Exit::OutOfMemory {
             let message =
                 format!("used more memory than the {} that there are", mebibytes(self.limits.memory));
@@ -130,8 +137,7 @@ impl Workshop {
             return Problem::error(title, message)
                 .hint("the host has npm; anything else must be a dependency of the package");
         }
-        let last = self.log.tail(3).join(" / ");
-        Problem::error(title, format!("failed with {exit}: {}", last.chars().take(400).collect::<String>()))
+        Problem::error(title, format!("failed with {exit}: {}", last_words(lines)))
             .hint("the log of the installation shows all that it wrote")
     }
 
@@ -147,5 +153,34 @@ impl Workshop {
             format!("needs more room than the {} that there are", mebibytes(self.limits.room.bytes));
         Problem::error("package", message)
             .hint("depend on less, or ask the operator for more: `packages.disk`")
+    }
+}
+
+/// The end of what a step wrote. What npm says before it runs a script comes in by another way than what went wrong, and
+/// so perhaps after it.
+fn last_words(lines: &[String]) -> String {
+    let said: Vec<_> = lines
+        .iter()
+        .filter(|line| !line.trim().is_empty() && !line.starts_with("> "))
+        .map(String::as_str)
+        .collect();
+    let last = &said[said.len().saturating_sub(3)..];
+    last.join(" / ").chars().take(400).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_npm_says_before_a_script_is_no_reason() {
+        let lines = |lines: &[&str]| lines.iter().map(|line| String::from(*line)).collect::<Vec<_>>();
+        let before = ["> shop@1.0.0 build", "> tsk", ""];
+        let wrong = ["sh: 1: tsk: not found"];
+        for written in [[&before[..], &wrong].concat(), [&wrong[..], &before].concat()] {
+            assert_eq!(last_words(&lines(&written)), wrong[0]);
+        }
+        assert_eq!(last_words(&lines(&["a", "b", "c", "d"])), "b / c / d");
+        assert_eq!(last_words(&[]), "");
     }
 }

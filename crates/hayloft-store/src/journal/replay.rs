@@ -14,7 +14,7 @@ use crate::Store;
 use crate::calls::CallRecord;
 
 /// Lines of one transaction.
-const CHUNK: usize = 500;
+const CHUNK: usize = 512;
 
 pub(super) struct Replayer {
     pub(super) store: Store,
