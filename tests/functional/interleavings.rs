@@ -4,7 +4,10 @@ use futures::future::{join, join_all};
 use hayloft_testkit::{Organization, PluginFolder, TestServer};
 use serde_json::{Value, json};
 
-use crate::support::{counting_plugin, fragile_plugin, stdio_plugin, stdio_server, text_of, unjailed, until};
+use crate::support::{
+    counting_plugin, fragile_plugin, gated, open, shut, stdio_plugin, stdio_server, text_of, unjailed, until,
+    waits_for_a_gate,
+};
 
 const COUNTING: &str = "plugins/hay-plugin-counting";
 
@@ -150,37 +153,8 @@ async fn a_rejected_revision_does_not_start_with_the_next_host() {
             (&json!(2), &json!(1), &json!("ready")),
             "{end}: {detail:#}"
         );
+        assert_eq!(detail["lastError"], rejected["lastError"], "{end}: {detail:#}");
     }
-}
-
-/// What an entry begins with whose `gate()` ends once a file called `gate` is in a folder.
-fn waits_for_a_gate(gates: &PluginFolder) -> String {
-    let code = r#"import { existsSync, watch } from "node:fs";
-import { defineHayPlugin } from "@hay/plugin-sdk";
-const gate = () => new Promise((resolve) => {
-  const open = () => existsSync("GATES/gate") && (watcher.close(), resolve());
-  const watcher = watch("GATES", open);
-  open();
-});
-"#;
-    code.replace("GATES", gates.path().to_str().unwrap())
-}
-
-fn open(gates: &PluginFolder) {
-    std::fs::write(gates.path().join("gate"), "").unwrap();
-}
-
-fn shut(gates: &PluginFolder) {
-    std::fs::remove_file(gates.path().join("gate")).unwrap();
-}
-
-/// A server whose plugins see the gates.
-async fn gated(plugins: &PluginFolder, gates: &PluginFolder) -> TestServer {
-    TestServer::builder()
-        .plugins(plugins.path())
-        .environment("HAYLOFT_JAIL_PATHS", gates.path().to_str().unwrap())
-        .start()
-        .await
 }
 
 /// A plugin whose `onDisable` says that it began, and ends once the gate is open. Its tool tells when its process started.

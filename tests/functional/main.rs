@@ -43,6 +43,7 @@ mod removals;
 mod restarts;
 mod retries;
 mod routes;
+mod saves;
 mod settings;
 mod soak;
 mod stops;

@@ -211,3 +211,33 @@ impl Drop for Lock {
         self.0.wait().unwrap();
     }
 }
+
+/// What an entry begins with whose `gate()` ends once a file called `gate` is in a folder.
+pub(crate) fn waits_for_a_gate(gates: &PluginFolder) -> String {
+    let code = r#"import { existsSync, watch } from "node:fs";
+import { defineHayPlugin } from "@hay/plugin-sdk";
+const gate = () => new Promise((resolve) => {
+  const open = () => existsSync("GATES/gate") && (watcher.close(), resolve());
+  const watcher = watch("GATES", open);
+  open();
+});
+"#;
+    code.replace("GATES", gates.path().to_str().unwrap())
+}
+
+pub(crate) fn open(gates: &PluginFolder) {
+    std::fs::write(gates.path().join("gate"), "").unwrap();
+}
+
+pub(crate) fn shut(gates: &PluginFolder) {
+    std::fs::remove_file(gates.path().join("gate")).unwrap();
+}
+
+/// A server whose plugins see the gates.
+pub(crate) async fn gated(plugins: &PluginFolder, gates: &PluginFolder) -> TestServer {
+    TestServer::builder()
+        .plugins(plugins.path())
+        .environment("HAYLOFT_JAIL_PATHS", gates.path().to_str().unwrap())
+        .start()
+        .await
+}

@@ -156,6 +156,9 @@ fn difference(before: &Instance, after: &Instance) -> InstanceChange {
     if before.auth_verdict != after.auth_verdict {
         change = change.auth_verdict(after.auth_verdict.clone());
     }
+    if before.rejected != after.rejected {
+        change = change.rejected(after.rejected.clone());
+    }
     if let Some(hash) = after.content_hash
         && before.content_hash != after.content_hash
     {

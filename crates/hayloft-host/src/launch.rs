@@ -47,7 +47,13 @@ impl Host {
             return Err(LaunchRefused::Quarantined { reason });
         }
         let revision = instance.active_revision.or(instance.desired_revision);
-        self.launch_revision(key, revision, Version::Proven).await
+        match self.launch_revision(key, revision, Version::Proven).await {
+            // What was saved since may have all that is required.
+            Err(LaunchRefused::Unconfigured { .. }) if instance.desired_revision > revision => {
+                self.launch_revision(key, instance.desired_revision, Version::Proven).await
+            }
+            launch => launch,
+        }
     }
 
     /// What to start for one revision of an instance's configuration.

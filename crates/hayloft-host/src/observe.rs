@@ -180,7 +180,13 @@ impl Host {
             StateChange::Ready => {
                 let wrong = self.came_up(key, worker, status.content_hash);
                 self.instances.step(key, InstanceState::Ready, |instance| {
-                    instance.last_error = wrong;
+                    // Whatever was tried last and failed has come up after all.
+                    let works = instance.rejected.as_ref().map(|rejected| rejected.revision);
+                    if works == Some(status.revision) && instance.active_revision < works {
+                        instance.active_revision = works;
+                        instance.rejected = None;
+                    }
+                    instance.last_error = wrong.or_else(|| instance.rejection().map(str::to_owned));
                     instance.content_hash = Some(status.content_hash);
                 });
                 self.publish_in_background(key, worker, status.revision, Others::Forget);

@@ -166,6 +166,7 @@ mod tests {
             state: InstanceState::Ready,
             desired_revision: Some(Revision(desired)),
             active_revision: Some(Revision(active)),
+            rejected: None,
             hold_reason: None,
             last_error: None,
             auth_verdict: None,

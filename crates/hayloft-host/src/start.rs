@@ -163,6 +163,10 @@ impl Host {
                 // Nothing of it ran here, so nothing of it has ended.
                 continue;
             }
+            if instance.enabled && instance.state == InstanceState::Disabled {
+                // It was switched on, and the host ended before anything was done about it.
+                self.applied.before(&instance.key, false);
+            }
             if let Some(state) = after_restart(&instance) {
                 // What was said of a process that is gone is not a step of a life, so it is set, not stepped.
                 self.instances.change(&instance.key, |instance| instance.state = state);
@@ -202,8 +206,26 @@ impl Host {
         }
         self.take_up_wishes().await;
         // What organizations want to run waits for nobody's code that only hangs when it is asked.
-        tokio::join!(self.start_activated(), self.ask_unknown());
+        tokio::join!(self.take_up_saves(), self.start_activated(), self.ask_unknown());
         self.tidy_versions().await;
+    }
+
+    /// Tries what was saved while an earlier host ran that ended before it had tried it, or while it did.
+    async fn take_up_saves(&self) {
+        let instances = self.instances.all().into_iter().filter(|instance| instance.enabled);
+        let undecided = instances.filter(|instance| {
+            let plugin = self.plugins.get(instance.key.organization, &instance.key.plugin);
+            // What is not there cannot be tried, and is not refused for that.
+            (instance.undecided().is_some() || self.applied.is_behind(instance))
+                && plugin.is_some_and(|plugin| plugin.package.is_some())
+        });
+        stream::iter(undecided)
+            .for_each_concurrent(WARMED_AT_ONCE, async |instance| {
+                // Where nothing served yet, the plugin was not told either that it is on.
+                self.applied.before(&instance.key, instance.active_revision.is_some());
+                self.reconcile(&instance.key).await;
+            })
+            .await;
     }
 
     /// Starts what is to run from the beginning.

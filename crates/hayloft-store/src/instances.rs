@@ -34,6 +34,8 @@ pub struct Instance {
     pub desired_revision: Option<Revision>,
     /// The configuration that proved itself last; a restart uses this one.
     pub active_revision: Option<Revision>,
+    /// The configuration that was tried last and did not come to serve.
+    pub rejected: Option<Rejected>,
     /// Why it is held back although it is wanted, in words for a person.
     pub hold_reason: Option<String>,
     /// What went wrong last, in words for a person.
@@ -46,6 +48,15 @@ pub struct Instance {
     pub created_at: DateTime<Utc>,
     /// When anything of it changed last.
     pub updated_at: DateTime<Utc>,
+}
+
+/// A configuration that was tried and did not come to serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// Which.
+    pub revision: Revision,
+    /// Why, in words for a person.
+    pub reason: String,
 }
 
 /// What a plugin says about the credentials that it was given.
@@ -90,6 +101,24 @@ pub enum InstanceError {
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+}
+
+impl Instance {
+    /// The configuration that is wanted and of which nobody knows yet whether it works: it was saved after the one that
+    /// serves, and was not tried, or not to the end.
+    #[must_use]
+    pub fn undecided(&self) -> Option<Revision> {
+        let rejected = self.rejected.as_ref().map(|rejected| rejected.revision);
+        self.desired_revision.filter(|desired| Some(*desired) > self.active_revision.max(rejected))
+    }
+
+    /// Why the configuration that is wanted does not serve, if it was tried.
+    #[must_use]
+    pub fn rejection(&self) -> Option<&str> {
+        let rejected = self.rejected.as_ref()?;
+        (Some(rejected.revision) == self.desired_revision && self.active_revision < self.desired_revision)
+            .then_some(rejected.reason.as_str())
+    }
 }
 
 impl From<WriteError> for InstanceError {
@@ -235,6 +264,8 @@ pub(crate) async fn ensure(write: &Write<'_>, store: &Store, key: &InstanceKey) 
         auth_message: Set(None),
         auth_at: Set(None),
         content_hash: Set(None),
+        rejected_revision: Set(None),
+        rejection: Set(None),
         created_at: Set(now),
         updated_at: Set(now),
     };
@@ -351,12 +382,14 @@ impl TryFrom<instances::Model> for Instance {
             }),
             _ => None,
         };
+        let rejected = revision("rejected_revision", row.rejected_revision)?;
         Ok(Self {
             key: key_of(&row)?,
             enabled: row.enabled,
             state: Place("instances", "state").parse(&row.state)?,
             desired_revision: revision("desired_revision", row.desired_revision)?,
             active_revision: revision("active_revision", row.active_revision)?,
+            rejected: rejected.zip(row.rejection).map(|(revision, reason)| Rejected { revision, reason }),
             hold_reason: row.hold_reason,
             last_error: row.last_error,
             auth_verdict,

@@ -22,6 +22,7 @@ mod m0013_capability_uses;
 mod m0014_removed_organizations;
 mod m0015_pools_and_priorities;
 mod m0017_trials;
+mod m0018_rejections;
 
 pub(crate) struct Migrator;
 
@@ -44,6 +45,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0014_removed_organizations::Migration),
             Box::new(m0015_pools_and_priorities::Migration),
             Box::new(m0017_trials::Migration),
+            Box::new(m0018_rejections::Migration),
         ]
     }
 }

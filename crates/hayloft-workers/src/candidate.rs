@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::dispatcher::{Command, Takeover};
+use crate::dispatcher::{Command, FailedStart, Takeover};
 use crate::{CandidateError, HookCall, HookError, Worker, Workers};
 
 /// A bound worker that does not serve yet. Dropping it ends it.
@@ -63,14 +63,24 @@ impl Candidate {
     pub async fn promote(mut self) -> Result<Worker, CandidateError> {
         // The dispatcher is asked before anything is waited for, so from here on the worker is its own to promote.
         self.worker = None;
-        self.workers.promote(self.id, Takeover::NewValues).await
+        self.workers.promote(self.id, Takeover::NewValues(FailedStart::Serves)).await
+    }
+
+    /// The same where what it takes the place of is known to work: a failing `onStart` ends the candidate.
+    ///
+    /// # Errors
+    /// When `onStart` fails or the worker ends meanwhile. What served goes on serving then.
+    pub async fn promote_if_started(mut self) -> Result<Worker, CandidateError> {
+        self.worker = None;
+        self.workers.promote(self.id, Takeover::NewValues(FailedStart::IsRejected)).await
     }
 
     /// The same for a worker that is replaced for this reason and not for new values: its calls in flight have the
-    /// time that each has of its own; what would go on without end ends by [`crate::Deadlines::recycle_drain`]. The reason is shown with the new worker.
+    /// time that each has of its own; what would go on without end ends by [`crate::Deadlines::recycle_drain`]. The reason
+    /// is shown with the new worker.
     ///
     /// # Errors
-    /// As of [`Candidate::promote`].
+    /// As of [`Candidate::promote_if_started`], as long as the older one serves all that it has to.
     pub async fn relieve(mut self, reason: String) -> Result<Worker, CandidateError> {
         self.worker = None;
         self.workers.promote(self.id, Takeover::Recycled(reason)).await

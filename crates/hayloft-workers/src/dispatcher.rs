@@ -85,9 +85,18 @@ pub(crate) enum Command {
 #[derive(Clone, Debug)]
 pub(crate) enum Takeover {
     /// Its calls have the time that any worker's have that is to end.
-    NewValues,
+    NewValues(FailedStart),
     /// It holds more memory than it shall, and for nothing else: its calls end when they end.
     Recycled(String),
+}
+
+/// What becomes of a candidate whose `onStart` fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailedStart {
+    /// It serves what it can: nothing better is at hand.
+    Serves,
+    /// It ends: what is at hand works.
+    IsRejected,
 }
 
 /// What small tasks bring back.
@@ -223,6 +232,8 @@ enum Purpose {
     Candidate(Box<Launch>, Option<oneshot::Sender<Result<Worker, CandidateError>>>),
     /// A candidate whose `onStart` runs.
     Promotion(Takeover, oneshot::Sender<Result<Worker, CandidateError>>),
+    /// A candidate that was tried and turned down: it ends.
+    Rejected,
     /// It serves, or did until it was told to end.
     Serving,
     /// To be ready for whoever needs one.

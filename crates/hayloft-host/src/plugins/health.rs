@@ -155,6 +155,7 @@ mod tests {
             state,
             desired_revision: None,
             active_revision: None,
+            rejected: None,
             hold_reason: None,
             last_error: last_error.map(str::to_owned),
             auth_verdict: None,

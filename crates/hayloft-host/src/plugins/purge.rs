@@ -51,6 +51,8 @@ impl Host {
             host.instances.change(&key, |instance| {
                 instance.desired_revision = None;
                 instance.active_revision = None;
+                instance.rejected = None;
+                instance.last_error = None;
                 instance.auth_verdict = None;
             });
             host.instances.flush().await;

@@ -4,11 +4,12 @@
 use std::ops::ControlFlow;
 
 use hayloft_model::{InstanceKey, InstanceState, Revision};
-use hayloft_store::instances::AuthVerdict;
+use hayloft_store::instances::{AuthVerdict, Rejected};
 use hayloft_workers::{CandidateError, LaunchRefused, Worker};
 
 use super::trial::Version;
 use crate::Host;
+use crate::instances::Instance;
 use crate::tools::publish::Others;
 
 /// What is tried.
@@ -41,6 +42,7 @@ impl Host {
         given_up: Swap,
     ) -> ControlFlow<()> {
         const DECIDED: ControlFlow<()> = ControlFlow::Break(());
+        let before = self.instances.get(key);
         let is_old = || {
             let instance = self.instances.get(key);
             let desired = instance.and_then(|instance| instance.desired_revision);
@@ -58,7 +60,7 @@ impl Host {
                 return DECIDED;
             }
             Err(refused) => {
-                self.reject(key, refused.to_string());
+                self.reject(key, revision, before.as_deref(), refused.to_string());
                 return DECIDED;
             }
         };
@@ -81,14 +83,8 @@ impl Host {
         let candidate = match candidate {
             Ok(candidate) => candidate,
             Err(_) if is_old() => return ControlFlow::Continue(()),
-            Err(error @ CandidateError::NoPlace { .. }) => {
-                // Nothing was tried, so nothing is known of a newer version either.
-                self.turn_down(key, error.to_string());
-                return DECIDED;
-            }
             Err(error) => {
-                self.bring_back(key, served, &error.to_string()).await;
-                self.reject(key, error.to_string());
+                self.not_taken_over(key, revision, before.as_deref(), served, error).await;
                 return DECIDED;
             }
         };
@@ -106,24 +102,56 @@ impl Host {
                 AuthVerdict { valid: false, message: Some(error.to_string()), at: self.clock.now() }
             }
         };
-        self.instances.change(key, |instance| instance.auth_verdict = Some(verdict));
-        match candidate.promote().await {
-            Ok(worker) => self.took_over(key, &worker).await,
+        let promoted = match before.as_deref().is_some_and(is_well) {
+            true => candidate.promote_if_started().await,
+            false => candidate.promote().await,
+        };
+        match promoted {
+            Ok(worker) => self.took_over(key, &worker, verdict).await,
             Err(error) => {
-                self.bring_back(key, served, &error.to_string()).await;
-                self.reject(key, error.to_string());
+                // Where something works, the verdict that is known is about that.
+                let is_first = before.as_deref().is_none_or(|before| before.active_revision.is_none());
+                if is_first && error != CandidateError::ShuttingDown {
+                    self.instances.change(key, |instance| instance.auth_verdict = Some(verdict));
+                }
+                self.not_taken_over(key, revision, before.as_deref(), served, error).await;
             }
         }
         DECIDED
     }
 
+    /// The candidate did not come to serve.
+    async fn not_taken_over(
+        &self,
+        key: &InstanceKey,
+        revision: Revision,
+        before: Option<&Instance>,
+        served: bool,
+        error: CandidateError,
+    ) {
+        match error {
+            // It was not tried to the end, so nothing is known of it: the next host tries it.
+            CandidateError::ShuttingDown => {}
+            // Nothing was tried, so nothing is known of a newer version either.
+            CandidateError::NoPlace { .. } => self.turn_down(key, before, error.to_string()),
+            _ => {
+                self.bring_back(key, served, &error.to_string()).await;
+                self.reject(key, revision, before, error.to_string());
+            }
+        }
+    }
+
     /// A candidate serves now: what is known of the instance follows it.
-    async fn took_over(&self, key: &InstanceKey, worker: &Worker) {
+    async fn took_over(&self, key: &InstanceKey, worker: &Worker, verdict: AuthVerdict) {
         let (id, revision) = (worker.id(), worker.revision());
         self.trials.end(key);
         self.instances.change(key, |instance| {
             instance.active_revision = Some(revision);
+            instance.auth_verdict = Some(verdict);
             instance.hold_reason = None;
+            if instance.rejected.as_ref().is_some_and(|rejected| rejected.revision <= revision) {
+                instance.rejected = None;
+            }
         });
         self.results.forget(key);
         let degraded =
@@ -165,28 +193,42 @@ impl Host {
             Err(LaunchRefused::Unconfigured { missing }) => {
                 self.unconfigure(key, revision, missing.clone()).await;
             }
-            Err(refused) => self.reject(key, refused.to_string()),
+            Err(refused) => {
+                let before = self.instances.get(key);
+                self.reject(key, revision, before.as_deref(), refused.to_string());
+            }
         }
         begun
     }
 
     /// The candidate did not come up. What served goes on serving.
-    fn reject(&self, key: &InstanceKey, reason: String) {
+    fn reject(&self, key: &InstanceKey, revision: Revision, before: Option<&Instance>, reason: String) {
         tracing::warn!(instance = %key, reason, "a configuration was rejected");
         self.fail_trial(key, &reason);
-        self.turn_down(key, reason);
+        self.instances.change(key, |instance| {
+            // Newer code on the settings that serve says nothing of these.
+            if Some(revision) > instance.active_revision {
+                instance.rejected = Some(Rejected { revision, reason: reason.clone() });
+            }
+        });
+        self.turn_down(key, before, reason);
     }
 
     /// What was wished does not come true for now. What served goes on serving.
-    fn turn_down(&self, key: &InstanceKey, reason: String) {
-        if self.workers.serving(key).is_some() {
-            self.instances.change(key, |instance| instance.last_error = Some(reason));
-        } else {
-            // What is held back stays so: these settings did not help.
-            let held = self.instances.get(key).is_some_and(|instance| instance.hold_reason.is_some());
-            let state = if held { InstanceState::Quarantined } else { InstanceState::Failed };
-            self.instances.step(key, state, |instance| instance.last_error = Some(reason));
+    fn turn_down(&self, key: &InstanceKey, before: Option<&Instance>, reason: String) {
+        let Some(instance) = self.instances.get(key) else { return };
+        // A pause after a crash is one of what is at hand, and goes on.
+        if self.workers.serving(key).is_some() || instance.state == InstanceState::Backoff {
+            return self.instances.change(key, |instance| instance.last_error = Some(reason));
         }
+        let state = match before {
+            // What is held back stays so: these settings did not help.
+            _ if instance.hold_reason.is_some() => InstanceState::Quarantined,
+            // The next call starts what works.
+            Some(before) if is_well(before) => InstanceState::Stopped,
+            _ => InstanceState::Failed,
+        };
+        self.instances.step(key, state, |instance| instance.last_error = Some(reason));
     }
 
     /// Something that is required has no value: nothing may run on it.
@@ -199,4 +241,12 @@ impl Host {
         self.workers.stop(key, "a required setting has no value").await;
         self.instances.flush().await;
     }
+}
+
+/// Whether what is at hand served all that it has to, or would with the next call.
+fn is_well(instance: &Instance) -> bool {
+    use InstanceState as S;
+    instance.enabled
+        && instance.active_revision.is_some()
+        && matches!(instance.state, S::Ready | S::Stopped | S::Draining)
 }

@@ -60,6 +60,8 @@ impl Configurations<'_> {
         row.auth_message = None;
         row.auth_at = None;
         row.last_error = None;
+        row.rejected_revision = None;
+        row.rejection = None;
         row.updated_at = milliseconds(self.store.now());
         instances::store_row(&write, row).await?;
         tell_purged(&mut write, key, author).await.map_err(|error| match error {

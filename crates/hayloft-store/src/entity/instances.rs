@@ -20,6 +20,8 @@ pub struct Model {
     pub auth_message: Option<String>,
     pub auth_at: Option<i64>,
     pub content_hash: Option<String>,
+    pub rejected_revision: Option<i64>,
+    pub rejection: Option<String>,
     pub created_at: i64,
     pub updated_at: i64,
 }

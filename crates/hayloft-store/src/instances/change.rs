@@ -2,7 +2,7 @@
 
 use hayloft_model::{ContentHash, InstanceState, Revision};
 
-use super::{AuthVerdict, InstanceError};
+use super::{AuthVerdict, InstanceError, Rejected};
 use crate::column::{Place, milliseconds};
 use crate::entity::instances;
 
@@ -18,6 +18,7 @@ pub struct InstanceChange {
     last_error: Option<Option<String>>,
     auth_verdict: Option<Option<AuthVerdict>>,
     content_hash: Option<ContentHash>,
+    rejected: Option<Option<Rejected>>,
 }
 
 impl InstanceChange {
@@ -47,6 +48,12 @@ impl InstanceChange {
     /// This revision proved itself. What was saved before it is deleted.
     pub const fn active_revision(mut self, revision: Revision) -> Self {
         self.active_revision = Some(revision);
+        self
+    }
+
+    /// This revision was tried and does not serve, or none is known that does not.
+    pub fn rejected(mut self, rejected: Option<Rejected>) -> Self {
+        self.rejected = Some(rejected);
         self
     }
 
@@ -115,6 +122,10 @@ impl InstanceChange {
             row.auth_valid = verdict.as_ref().map(|verdict| verdict.valid);
             row.auth_at = verdict.as_ref().map(|verdict| milliseconds(verdict.at));
             row.auth_message = verdict.and_then(|verdict| verdict.message);
+        }
+        if let Some(rejected) = self.rejected {
+            row.rejected_revision = rejected.as_ref().map(|rejected| i64::from(rejected.revision.0));
+            row.rejection = rejected.map(|rejected| rejected.reason);
         }
         if let Some(hash) = self.content_hash {
             row.content_hash = Some(hash.to_string());

@@ -121,7 +121,7 @@ impl Dispatcher {
             self.instance(key).notices.gone(worker);
         }
         if let Some(unit) = self.units.remove(&worker) {
-            answer_purpose(unit.purpose, &ending);
+            answer_purpose(unit.purpose, &ending, self.closing.is_some());
         }
         self.slots.give_back(worker);
         if let Some(start) = anew {
@@ -272,16 +272,19 @@ fn start_failure(ending: &Ending) -> StartFailure {
 }
 
 /// Tells those who waited for what the unit was for.
-fn answer_purpose(purpose: Purpose, ending: &Ending) {
+fn answer_purpose(purpose: Purpose, ending: &Ending, closing: bool) {
     match purpose {
         Purpose::Serve(_)
         | Purpose::Serving
+        | Purpose::Rejected
         | Purpose::Candidate(_, None)
         | Purpose::Warm
         | Purpose::Probe(None) => {}
         Purpose::Candidate(_, Some(reply)) | Purpose::Promotion(_, reply) => {
             let error = match &ending.cause {
                 Cause::NeverServed(failure) => CandidateError::StartFailed(failure.clone()),
+                // Its end says nothing of it.
+                Cause::Asked(_) if closing => CandidateError::ShuttingDown,
                 Cause::Asked(reason) | Cause::Crashed(reason) => {
                     CandidateError::Gone { reason: reason.clone() }
                 }

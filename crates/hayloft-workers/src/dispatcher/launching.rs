@@ -77,9 +77,11 @@ impl Dispatcher {
             Purpose::Serve(launch) | Purpose::Candidate(launch, _) => {
                 (Some(launch.binding.revision), launch.pooling)
             }
-            Purpose::Promotion(..) | Purpose::Serving | Purpose::Warm | Purpose::Probe(_) => {
-                (None, Pooling::Never)
-            }
+            Purpose::Promotion(..)
+            | Purpose::Rejected
+            | Purpose::Serving
+            | Purpose::Warm
+            | Purpose::Probe(_) => (None, Pooling::Never),
         };
         let (worker, unclaimed) = match key.zip(revision) {
             Some((key, revision)) => (Some(handles.given_to(key.clone(), id, revision)), None),

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    CandidateError, Command, Dispatcher, InstanceKey, InstanceState, Instant, Launch, LaunchRefused, Order,
-    Outcome, Package, ProbeError, Purpose, RawValue, Start, Starting, StateChange, Takeover, Unavailable,
-    Unit, Worker, WorkerId, answer_all, counter, oneshot,
+    CandidateError, Command, Dispatcher, FailedStart, InstanceKey, InstanceState, Instant, Launch,
+    LaunchRefused, Order, Outcome, Package, ProbeError, Purpose, RawValue, Start, StartFailure, Starting,
+    StateChange, Takeover, Unavailable, Unit, Worker, WorkerId, answer_all, counter, oneshot,
 };
+use crate::StartStage;
 
 impl Dispatcher {
     pub(super) fn ensure(&mut self, key: &InstanceKey, reply: oneshot::Sender<Result<Worker, Unavailable>>) {
@@ -107,8 +108,11 @@ impl Dispatcher {
         reply: oneshot::Sender<Result<Worker, CandidateError>>,
     ) {
         let Some(unit) = self.units.get_mut(&worker) else {
-            let reason = String::from("it had ended before");
-            let _ = reply.send(Err(CandidateError::Gone { reason }));
+            let error = match self.closing {
+                Some(_) => CandidateError::ShuttingDown,
+                None => CandidateError::Gone { reason: String::from("it had ended before") },
+            };
+            let _ = reply.send(Err(error));
             return;
         };
         unit.purpose = Purpose::Promotion(takeover, reply);
@@ -159,7 +163,7 @@ impl Dispatcher {
                 }
                 return self.drain(worker, Duration::ZERO, "it has said what it registers");
             }
-            Purpose::Promotion(..) | Purpose::Serving | Purpose::Warm => return,
+            Purpose::Promotion(..) | Purpose::Rejected | Purpose::Serving | Purpose::Warm => return,
         };
         self.order(worker, Order::Bind(Box::new(binding)));
     }
@@ -180,7 +184,11 @@ impl Dispatcher {
                     self.on_command(Command::Discard(worker));
                 }
             }
-            Purpose::Promotion(..) | Purpose::Serving | Purpose::Warm | Purpose::Probe(_) => {}
+            Purpose::Promotion(..)
+            | Purpose::Rejected
+            | Purpose::Serving
+            | Purpose::Warm
+            | Purpose::Probe(_) => {}
         }
     }
 
@@ -197,6 +205,12 @@ impl Dispatcher {
                 self.serve(&key, &handle, result);
             }
             Purpose::Promotion(takeover, reply) => {
+                if let Err(message) = &result
+                    && self.has_better_than_failing(&key, &takeover)
+                {
+                    return self.turn_down(worker, message.clone(), reply);
+                }
+                let Some(unit) = self.units.get_mut(&worker) else { return };
                 if let Takeover::Recycled(reason) = &takeover {
                     unit.recycle_reason = Some(reason.clone());
                 }
@@ -208,6 +222,30 @@ impl Dispatcher {
             // Nobody runs `onStart` of the others.
             other => unit.purpose = other,
         }
+    }
+
+    /// Whether something works, or would, that a candidate whose `onStart` failed is to take the place of.
+    fn has_better_than_failing(&mut self, key: &InstanceKey, takeover: &Takeover) -> bool {
+        match takeover {
+            Takeover::NewValues(failed) => *failed == FailedStart::IsRejected,
+            Takeover::Recycled(_) => self.instance(key).state == InstanceState::Ready,
+        }
+    }
+
+    /// Ends a candidate whose `onStart` failed.
+    fn turn_down(
+        &mut self,
+        worker: WorkerId,
+        message: String,
+        reply: oneshot::Sender<Result<Worker, CandidateError>>,
+    ) {
+        if let Some(unit) = self.units.get_mut(&worker) {
+            unit.purpose = Purpose::Rejected;
+        }
+        self.drain(worker, Duration::ZERO, "its `onStart` failed, and what it was to replace works");
+        let failure = StartFailure { stage: StartStage::Start, message, problems: Vec::new(), hint: None };
+        // Whoever went away needs no word.
+        let _ = reply.send(Err(CandidateError::StartFailed(failure)));
     }
 
     /// What the serving worker serves got worse or better.
@@ -249,7 +287,7 @@ impl Dispatcher {
     /// Clears the place for a promoted candidate.
     fn replace_by(&mut self, key: &InstanceKey, candidate: WorkerId, takeover: Takeover) {
         let (drain, reason) = match takeover {
-            Takeover::NewValues => {
+            Takeover::NewValues(_) => {
                 let reason = String::from("a worker with newer settings took its place");
                 (self.shared.settings.deadlines.drain, reason)
             }

@@ -99,6 +99,53 @@ async fn a_candidate_of_a_stopped_instance_starts_it() {
 }
 
 #[tokio::test]
+async fn what_works_is_not_replaced_by_what_does_not_start() {
+    let house = House::quick();
+    let instance = house.plugin(ECHO);
+    let weak = async || {
+        let mut launch = house.source.launch_of(&instance);
+        launch.binding.config = values(json!({ "key": "weak" }));
+        house.workers.candidate(&instance, launch).await.unwrap()
+    };
+    let old = house.workers.ensure(&instance).await.unwrap();
+    for refused in
+        [weak().await.promote_if_started().await, weak().await.relieve("it had grown".into()).await]
+    {
+        let Err(CandidateError::StartFailed(failure)) = refused else { panic!("{refused:?}") };
+        assert_eq!((failure.stage, failure.message.as_str()), (StartStage::Start, "weak"));
+    }
+    assert_eq!(house.workers.ensure(&instance).await.unwrap().id(), old.id());
+    while house.workers.statuses().await.len() > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(house.observer.events(), ["starting", "ready"]);
+
+    // Where what serves is no better, the newer one serves.
+    let first = weak().await.promote().await.unwrap();
+    let second = weak().await.relieve("it had grown".into()).await.unwrap();
+    assert_ne!(first.id(), second.id());
+    assert_eq!(house.workers.ensure(&instance).await.unwrap().id(), second.id());
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_candidate_that_ends_with_the_host_has_not_failed() {
+    let house = House::new();
+    let instance = house.plugin("exports.start = () => new Promise(() => {});");
+    let launch = house.source.launch_of(&instance);
+    let [one, other] = [launch.clone(), launch].map(|launch| house.workers.candidate(&instance, launch));
+    let (one, other) = tokio::join!(one, other);
+    let mut starts = pin!(one.unwrap().promote());
+    assert!(futures::poll!(&mut starts).is_pending());
+    let closing = house.workers.shutdown(Duration::ZERO);
+    let (promoted, ()) = tokio::join!(starts, closing);
+    assert_eq!(promoted.unwrap_err(), CandidateError::ShuttingDown);
+    // What is left of the other one is gone by now.
+    assert_eq!(other.unwrap().promote().await.unwrap_err(), CandidateError::ShuttingDown);
+    house.close().await;
+}
+
+#[tokio::test]
 async fn what_was_relieved_ends_at_the_latest_when_its_successor_is_relieved() {
     let house = House::with(|settings| settings.deadlines.drain = Duration::from_millis(50));
     let instance = house.plugin("");
