@@ -103,6 +103,33 @@ async fn saved_code_serves_and_no_call_is_lost() {
 }
 
 #[tokio::test]
+async fn what_is_away_for_a_moment_is_not_gone() {
+    let folder = PluginFolder::new();
+    live_plugin(&folder, &saying("before"));
+    let server = TestServer::start(folder.path()).await;
+    let acme = server.organization("Acme").await;
+    acme.enable("hay-plugin-live", json!({})).await;
+    let said = async || text_of(acme.call_tool("live__act", json!({})).await);
+    assert_eq!(said().await, "before");
+    // As a checkout does: what it writes anew is away first.
+    let manifest = folder.path().join("hay-plugin-live/package.json");
+    let away = folder.path().join("package.json");
+    fs::rename(&manifest, &away).unwrap();
+    server.logged("it is looked for").await;
+    assert_eq!(said().await, "before");
+    save(folder.path(), &saying("after"));
+    fs::rename(&away, &manifest).unwrap();
+    until("the newer one to serve", async || said().await == "after").await;
+
+    // What stays away is gone.
+    fs::rename(&manifest, &away).unwrap();
+    until("the plugin to be gone", async || {
+        acme.call_tool("live__act", json!({})).await.status != 200 && server.processes().is_empty()
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_edit_that_cannot_be_used_is_kept_out_and_says_where() {
     let plugins = PluginFolder::new();
     live_plugin(&plugins, &saying("good"));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use hayloft_testkit::{
     Organization, PluginFiles, PluginFolder, Response, TestServer, TestServerBuilder, workspace,
 };
+use serde_json::Value;
 
 /// The sample plugins of the repository.
 pub(crate) fn examples() -> PathBuf {
@@ -240,4 +241,20 @@ pub(crate) async fn gated(plugins: &PluginFolder, gates: &PluginFolder) -> TestS
         .environment("HAYLOFT_JAIL_PATHS", gates.path().to_str().unwrap())
         .start()
         .await
+}
+
+/// What a query finds in a server's database, read past the host.
+pub(crate) fn stored(server: &TestServer, query: &str) -> Vec<Value> {
+    const READ: &str = "
+        const { DatabaseSync } = require('node:sqlite');
+        const database = new DatabaseSync(process.argv[1], { readOnly: true });
+        console.log(JSON.stringify(database.prepare(process.argv[2]).all()));";
+    #[expect(clippy::disallowed_methods, reason = "a reader that shares nothing with the host")]
+    let read = Command::new(workspace::node())
+        .args(["--no-warnings", "-e", READ])
+        .arg(server.data_folder().join("hayloft.db"))
+        .arg(query)
+        .output()
+        .unwrap();
+    serde_json::from_slice(&read.stdout).unwrap_or_else(|error| panic!("{error}: {read:?}"))
 }

@@ -1,10 +1,9 @@
 //! Whatever happens to the host or to its workers, in whatever moment: what it has stored, what it says of its workers and what the machine
 //! runs are the same again as soon as it is quiet, and nothing is left of what ran before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read as _;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,7 +15,9 @@ use http::Method;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{counting_plugin, mcp_plugin, one_tool, stdio_plugin, stdio_server, text_of, until};
+use crate::support::{
+    counting_plugin, mcp_plugin, one_tool, stdio_plugin, stdio_server, stored, text_of, until,
+};
 
 /// Numbers by chance that come again with the same seed.
 #[derive(Clone)]
@@ -127,32 +128,18 @@ async fn end_one(admin: &Api, host: u32, chance: &mut Chance) -> Option<()> {
     Some(())
 }
 
-/// The rows of all instances, read from the database itself.
-fn stored(server: &TestServer) -> Vec<Value> {
-    const READ: &str = "
-        const { DatabaseSync } = require('node:sqlite');
-        const database = new DatabaseSync(process.argv[1], { readOnly: true });
-        const rows = database.prepare('select organization_id, plugin_id, enabled, state from instances').all();
-        console.log(JSON.stringify(rows));";
-    #[expect(clippy::disallowed_methods, reason = "a reader that shares nothing with the host")]
-    let read = Command::new(workspace::node())
-        .args(["--no-warnings", "-e", READ])
-        .arg(server.data_folder().join("hayloft.db"))
-        .output()
-        .unwrap();
-    serde_json::from_slice(&read.stdout).unwrap_or_else(|error| panic!("{error}: {read:?}"))
-}
-
 /// Where the three disagree, if they do.
 async fn disagreement(server: &TestServer) -> Result<(), String> {
     let text = |value: &Value, name: &str| value[name].as_str().unwrap_or_default().to_owned();
     let workers = server.admin().get("/v1/workers").await.expect(200).json()["workers"].take();
     let workers = workers.as_array().unwrap();
-    let mut serving = BTreeSet::new();
+    let mut serving = BTreeMap::new();
     let mut pids = BTreeSet::new();
     for worker in workers {
         if worker["workerState"] != "bound"
-            || !serving.insert((text(worker, "org"), text(worker, "pluginId")))
+            || serving
+                .insert((text(worker, "org"), text(worker, "pluginId")), worker["revision"].clone())
+                .is_some()
         {
             return Err(format!("not everything serves and is alone: {workers:#?}"));
         }
@@ -161,19 +148,25 @@ async fn disagreement(server: &TestServer) -> Result<(), String> {
             pid.filter(|pid| Process::find(*pid).is_some()).ok_or(format!("no process: {worker:#}"))?,
         );
     }
-    for row in stored(server) {
+    let rows = "select organization_id, plugin_id, enabled, state, desired_revision, active_revision, rejected_revision from instances";
+    for row in stored(server, rows) {
         let key = (text(&row, "organization_id"), text(&row, "plugin_id"));
         let state = text(&row, "state");
         let fits = match state.as_str() {
-            "ready" | "degraded" => serving.remove(&key) && row["enabled"] == 1,
-            "disabled" => row["enabled"] == 0 && !serving.contains(&key),
+            "ready" | "degraded" => {
+                row["enabled"] == 1 && serving.remove(&key).as_ref() == Some(&row["active_revision"])
+            }
+            "disabled" => row["enabled"] == 0 && !serving.contains_key(&key),
             // One that was killed while it started has failed, which nobody but the next call changes.
             "stopped" | "failed" | "backoff" | "quarantined" => {
-                row["enabled"] == 1 && !serving.contains(&key)
+                row["enabled"] == 1 && !serving.contains_key(&key)
             }
             _ => false,
         };
-        if !fits {
+        let revision = |column: &str| row[column].as_u64().unwrap_or_default();
+        let is_decided =
+            revision("desired_revision") == revision("active_revision").max(revision("rejected_revision"));
+        if !fits || row["enabled"] == 1 && !is_decided {
             return Err(format!("{row} beside {workers:#?}"));
         }
         let listed =

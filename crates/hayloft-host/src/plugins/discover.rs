@@ -4,13 +4,14 @@
 //! what it registers; until then a newer version is a warning beside the older one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
 use hayloft_model::{InstanceKey, InstanceState, Problems, WorkerId};
 use hayloft_packages::Watch;
 use hayloft_workers::Level;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::known::{KnownPlugin, Preparing, Unusable};
 use super::registry::{KnownPlugins, PluginKey, PluginRegistry};
@@ -19,6 +20,10 @@ use crate::Host;
 
 /// A plugin that is in use, and what its folder holds now.
 pub(crate) type Newer = (Arc<KnownPlugin>, Arc<KnownPlugin>);
+
+/// So long a plugin that is in use is looked for before it counts as gone: who saves a file anew empties it first, and a
+/// checkout takes away what it writes again.
+const LOOKED_FOR: Duration = Duration::from_secs(2);
 
 /// How many organizations get a newer version at once.
 const SWAPPED_AT_ONCE: usize = 4;
@@ -38,7 +43,7 @@ impl Host {
         let mut latest = Some(Instant::now());
         while let Some(changed) = latest {
             while upgrades.try_join_next().is_some() {}
-            let newer = self.read_plugins().await;
+            let newer = self.read_plugins(&mut watch).await;
             let host = self.clone();
             // What takes its time to be built keeps nobody from seeing the next change.
             upgrades.spawn(async move {
@@ -53,10 +58,24 @@ impl Host {
 
     /// Reads all folders anew. What nobody uses is replaced at once; for what is in use its newer version is given,
     /// which is still to be made ready.
-    pub(crate) async fn read_plugins(&self) -> Vec<Newer> {
+    async fn read_plugins(&self, watch: &mut Watch) -> Vec<Newer> {
         // The semaphore is never closed, so there always is a permit to wait for.
         let _reading = self.plugins.reading.acquire().await;
-        let Some(read) = self.at_the_folders(PluginRegistry::read).await else { return Vec::new() };
+        let mut looked_for_until = None;
+        let read = loop {
+            let Some(read) = self.at_the_folders(PluginRegistry::read).await else { return Vec::new() };
+            let until = *looked_for_until.get_or_insert_with(|| Instant::now() + LOOKED_FOR);
+            let lost = self.plugins.not_among(&read);
+            let Some((key, _)) = lost.into_iter().find(|(key, known)| self.is_in_use(key, known)) else {
+                break read;
+            };
+            if Instant::now() >= until {
+                break read;
+            }
+            tracing::info!(plugin = %key.0, "its folder holds no plugin at the moment; it is looked for");
+            // Whatever comes first: the folders are read again.
+            let _ = timeout_at(until, watch.changed()).await;
+        };
         self.take_over(move |plugins| plugins.take_over(read)).await
     }
 

@@ -82,6 +82,14 @@ impl PluginRegistry {
         ReadPlace { top: top.to_owned(), place: place.to_owned(), found: self.found_at(top, place), readings }
     }
 
+    /// The plugins of this host that are not among what was read.
+    pub(crate) fn not_among(&self, read: &[Found]) -> Vec<(PluginKey, Arc<KnownPlugin>)> {
+        let found: BTreeSet<_> = read.iter().map(|found| (found.id.clone(), found.owner)).collect();
+        let known = self.known.load();
+        let lost = known.iter().filter(|(key, _)| !found.contains(key));
+        lost.map(|(key, plugin)| (key.clone(), Arc::clone(plugin))).collect()
+    }
+
     /// Takes over what was read of all folders. What did not change keeps what is known of it.
     pub(crate) fn take_over(&self, mut read: Vec<Found>) -> KnownPlugins {
         let mut last = self.readings.last();

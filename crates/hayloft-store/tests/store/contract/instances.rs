@@ -1,7 +1,7 @@
 use chrono::TimeDelta;
 use hayloft_model::{ContentHash, InstanceState as S, OrganizationId, Revision};
 use hayloft_store::audit::Page;
-use hayloft_store::instances::{AuthVerdict, InstanceChange, InstanceError};
+use hayloft_store::instances::{AuthVerdict, InstanceChange, InstanceError, Rejected};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -84,23 +84,27 @@ async fn what_changes_reads_back(backend: impl Backend) {
     backend.clock().advance(TimeDelta::seconds(1));
     let verdict = AuthVerdict { valid: false, message: Some("expired".into()), at: made.created_at };
     let hash = ContentHash::from_bytes([3; 32]);
+    let rejected = Rejected { revision: Revision(2), reason: "it exits".into() };
     let change = InstanceChange::new()
         .hold_reason(Some("waits for a grant".into()))
         .last_error(Some("`onStart` failed".into()))
         .auth_verdict(Some(verdict.clone()))
+        .rejected(Some(rejected.clone()))
         .content_hash(hash);
     let changed = store.instances().change(&mail, change, None).await.unwrap();
     assert_eq!(changed.hold_reason.as_deref(), Some("waits for a grant"));
     assert_eq!(changed.last_error.as_deref(), Some("`onStart` failed"));
     assert_eq!(changed.auth_verdict, Some(verdict));
     assert_eq!(changed.content_hash, Some(hash));
+    assert_eq!(changed.rejected, Some(rejected));
     assert_eq!(changed.created_at, made.created_at);
     assert!(changed.updated_at > made.updated_at);
     assert_eq!(store.instances().get(&mail).await.unwrap(), Some(changed));
 
-    let cleared = InstanceChange::new().hold_reason(None).last_error(None).auth_verdict(None);
+    let cleared = InstanceChange::new().hold_reason(None).last_error(None).auth_verdict(None).rejected(None);
     let cleared = store.instances().change(&mail, cleared, None).await.unwrap();
     assert_eq!((cleared.hold_reason, cleared.last_error, cleared.auth_verdict), (None, None, None));
+    assert_eq!(cleared.rejected, None);
     assert_eq!(cleared.content_hash, Some(hash));
 }
 
