@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::isolation::remedy;
 use crate::sandbox::{Id, Sandbox};
-use crate::{Command, JailError, Process};
+use crate::{Command, Exit, JailError, Process};
 
 mod attendant;
 mod connect;
@@ -241,7 +241,7 @@ impl Jail {
         let (ended, exit) = watch::channel(None);
         {
             let mut registry = tenancy.registry();
-            if registry.ended {
+            if registry.has_ended() {
                 return Err(over(&label, tenancy.first.pid, registry.over_memory));
             }
             registry.next += 1;
@@ -283,6 +283,15 @@ impl Jail {
             stderr,
             jail: Arc::clone(tenancy),
         })
+    }
+
+    /// Waits until nothing can run in it any more: it was ended, or its first process ended by itself or was killed, for
+    /// memory too. May be called again and from several places.
+    pub async fn wait(&self) -> Exit {
+        let mut end = self.tenancy.registry().end.subscribe();
+        // The attendant says it before it goes.
+        let told = end.wait_for(Option::is_some).await.ok().and_then(|exit| *exit);
+        told.unwrap_or(Exit::Signal(libc::SIGKILL))
     }
 
     /// Ends everything in it, and returns when all of it is gone.

@@ -253,11 +253,12 @@ impl Unit {
 
     async fn turn(&mut self, mut news: mpsc::UnboundedReceiver<News>) -> Cause {
         let runner = self.process.runner.as_ref().map(|runner| Arc::clone(&runner.process));
+        let jail = Arc::clone(&self.process.jail);
         let exited = async {
             match runner {
                 Some(runner) => runner.wait().await,
-                // Without code of its own it goes on until it is told to end.
-                None => std::future::pending().await,
+                // Without code of its own it is its jail, in which its servers run or cannot.
+                None => jail.wait().await,
             }
         };
         if self.process.runner.is_none()

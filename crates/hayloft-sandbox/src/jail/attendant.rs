@@ -24,8 +24,14 @@ pub(super) struct Registry {
     pub(super) starting: HashMap<u64, oneshot::Sender<Result<OwnedFd, Failure>>>,
     pub(super) running: HashMap<u64, watch::Sender<Option<Exit>>>,
     pub(super) over_memory: bool,
-    /// Nothing can run here any more.
-    pub(super) ended: bool,
+    /// How it ended, once nothing can run here any more.
+    pub(super) end: watch::Sender<Option<Exit>>,
+}
+
+impl Registry {
+    pub(super) fn has_ended(&self) -> bool {
+        self.end.borrow().is_some()
+    }
 }
 
 /// Attends to a jail until its end.
@@ -84,7 +90,6 @@ pub(super) async fn attend(
         }
     }
     let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
-    registry.ended = true;
     registry.ready = None;
     registry.starting.clear();
     let exit =
@@ -92,4 +97,5 @@ pub(super) async fn attend(
     for (_, running) in registry.running.drain() {
         running.send_replace(Some(exit));
     }
+    registry.end.send_replace(Some(exit));
 }

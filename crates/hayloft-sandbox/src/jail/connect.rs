@@ -58,7 +58,7 @@ impl Jail {
         let (made, answer) = oneshot::channel::<Result<OwnedFd, _>>();
         let id = {
             let mut registry = self.tenancy.registry();
-            if registry.ended {
+            if registry.has_ended() {
                 drop(registry);
                 return Err(ended());
             }

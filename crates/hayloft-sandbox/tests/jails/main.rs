@@ -172,6 +172,31 @@ async fn ends_are_told_as_they_were() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_jail_is_told_to_all_who_wait_for_it() {
+    for tier in tiers() {
+        let fixture = Fixture::new("over", tier);
+        for name in ["killed", "ended"] {
+            let jail = fixture.jail(name).await;
+            let mut process = jail.spawn(shell("echo ready; while :; do sleep 0.05; done")).await.unwrap();
+            let _lines = ready(&mut process).await;
+            let end = async {
+                if name == "killed" {
+                    let first = rustix::process::Pid::from_raw(jail.pid().cast_signed()).unwrap();
+                    rustix::process::kill_process(first, rustix::process::Signal::KILL).unwrap();
+                } else {
+                    jail.end().await.unwrap();
+                }
+            };
+            let told = tokio::time::timeout(SOON, jail.wait());
+            assert_eq!(tokio::join!(told, end).0, Ok(Exit::Signal(9)), "{name} in {tier}");
+            assert!(jail.spawn(shell("echo")).await.is_err(), "{name} in {tier}");
+            assert_eq!(jail.wait().await, Exit::Signal(9), "once more");
+            jail.end().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn streams_are_pipes() {
     for tier in tiers() {
         let fixture = Fixture::new("streams", tier);

@@ -29,7 +29,9 @@ impl Unit {
         // Whatever it started may hold the channel and go on speaking without end. With the jail all writers are gone.
         end(self.worker, &self.process.jail).await;
         let heard = Instant::now() + LAST_WORDS;
-        while let Ok(Some(Ok(frame))) = timeout_at(heard, next_frame(self.process.runner.as_mut())).await {
+        while self.process.runner.is_some()
+            && let Ok(Some(Ok(frame))) = timeout_at(heard, next_frame(self.process.runner.as_mut())).await
+        {
             self.blocked = None;
             if let ControlFlow::Break(cause) = self.on_frame(frame) {
                 return cause;

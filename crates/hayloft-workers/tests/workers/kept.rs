@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hayloft_model::plugin::{Command, McpTransport, Runtime};
 use hayloft_model::{InstanceKey, Secret, ServerId};
@@ -17,6 +17,7 @@ const SERVER: &str = "
     process.on('SIGTERM', () => { console.error('asked to end'); process.exit(0); });
     require('node:readline').createInterface({ input: process.stdin }).on('line', (line) => {
       if (line.includes('exit')) process.exit(6);
+      if (line.includes('fill')) for (const kept = [];;) kept.push(Buffer.alloc(8 << 20, 1));
       console.log(JSON.stringify({ env: process.env, cwd: process.cwd(), pid: process.pid }));
     });";
 
@@ -145,6 +146,43 @@ async fn a_server_that_ends_is_started_again_and_takes_no_other_along() {
         assert!((least..=least * 1.25 + 0.051).contains(pause), "{pauses:?}");
     }
     assert_eq!(house.workers.statuses().await[0].restarts, 0, "the worker itself went on");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_plugin_without_code_has_crashed_when_its_jail_ends() {
+    let house = House::new();
+    let key = plugin(&house, vec![server("main", &["server.cjs"], &[McpTransport::Stdio])]);
+    let worker = house.workers.ensure(&key).await.unwrap();
+    assert!(ask(&house, "main", "hello").await.is_some());
+    // What is shown as its process is the jail's first one, with which everything in the jail ends.
+    let pid = house.workers.statuses().await[0].pid.unwrap();
+    let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let crashed = house.observer.event("crashed").await;
+    assert_eq!(crashed, "crashed (at once): the worker failed: it ended with signal 9 (SIGKILL)");
+    assert_eq!(house.observer.end_of(worker.id()).await, ["closed main", "gone"]);
+
+    let fresh = house.workers.ensure(&key).await.unwrap();
+    assert_ne!(fresh.id(), worker.id());
+    assert_eq!(health(&fresh, "main").await, ServerHealth::Ready);
+    assert!(ask(&house, "main", "hello").await.is_some());
+    assert_eq!(house.workers.statuses().await[0].restarts, 1);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn servers_that_use_too_much_memory_end_their_worker_with_that_reason() {
+    let house = House::with(|settings| settings.resources.memory = 256 << 20);
+    // Control groups of version 1 end the one process alone, and it is started again.
+    if house.grouped && !Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+        return house.close().await;
+    }
+    let key = plugin(&house, vec![server("main", &["server.cjs"], &[McpTransport::Stdio])]);
+    house.workers.ensure(&key).await.unwrap();
+    assert!(ask(&house, "main", "fill").await.is_none());
+    let crashed = house.observer.event("crashed").await;
+    assert!(crashed.contains("it ended with out of memory"), "{crashed}");
     house.close().await;
 }
 
