@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::CrashLimits;
 
-/// A worker that lived so long did not crash because of its start.
+/// A worker that was up for so long did not crash because of its start.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
@@ -41,8 +41,13 @@ impl Backoff {
         pause
     }
 
-    /// Notes the crash for those who count them; gives whether there were as many in a while as there must not be.
-    pub(crate) fn is_too_often(&mut self, limits: &CrashLimits) -> bool {
+    /// Notes the crash for those who count them; gives whether there were as many in a while as there must not be. The
+    /// time that its start took is none in which it could have done well, so earlier crashes do not grow older in it:
+    /// what starts slowly and never comes up is held back like what fails fast.
+    pub(crate) fn is_too_often(&mut self, starting: Duration, limits: &CrashLimits) -> bool {
+        for crash in &mut self.lately {
+            *crash += starting;
+        }
         self.lately.push_back(Instant::now());
         while self.lately.front().is_some_and(|crash| crash.elapsed() > limits.within) {
             self.lately.pop_front();
@@ -134,7 +139,7 @@ mod tests {
         let mut backoff = Backoff::default();
         let crash = |backoff: &mut Backoff| {
             backoff.crashed(FORGIVEN_AFTER, &Always(0));
-            backoff.is_too_often(&limits)
+            backoff.is_too_often(Duration::ZERO, &limits)
         };
         assert!(!crash(&mut backoff));
         tokio::time::advance(Duration::from_secs(599)).await;
@@ -145,5 +150,19 @@ mod tests {
         assert!(crash(&mut backoff));
         backoff.reset();
         assert!(!crash(&mut backoff));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_that_takes_long_and_fails_counts_like_one_that_fails_fast() {
+        let limits = CrashLimits { count: NonZeroUsize::new(3).unwrap(), within: Duration::from_secs(600) };
+        let mut backoff = Backoff::default();
+        let start = Duration::from_secs(500);
+        let mut outcomes = Vec::new();
+        for _ in 0..3 {
+            tokio::time::advance(start).await;
+            outcomes
+                .push((backoff.crashed(Duration::ZERO, &Always(0)), backoff.is_too_often(start, &limits)));
+        }
+        assert_eq!(outcomes, [(Duration::ZERO, false), (FIRST, false), (2 * FIRST, true)]);
     }
 }

@@ -84,7 +84,9 @@ pub(crate) struct Ending {
     pub(crate) cause: Cause,
     /// It was killed, or gave up, for want of memory.
     pub(crate) out_of_memory: bool,
-    /// How long the process lived.
+    /// How long its start took, until `onStart` had ended and its servers answered or had failed, or until it failed.
+    pub(crate) starting: Duration,
+    /// How long it was up after that. Zero if it never was.
     pub(crate) uptime: Duration,
 }
 

@@ -114,7 +114,8 @@ pub(crate) async fn run(birth: Birth) {
                 facts.state = WorkerState::Gone;
                 facts.ending = Some(failure.to_string());
             });
-            Ending { cause: Cause::NeverServed(failure), out_of_memory: false, uptime: begun.elapsed() }
+            let (starting, uptime) = (begun.elapsed(), Duration::ZERO);
+            Ending { cause: Cause::NeverServed(failure), out_of_memory: false, starting, uptime }
         }
     };
     // Without a dispatcher nobody wants to know any more.
@@ -141,6 +142,8 @@ struct Unit {
     reports: mpsc::UnboundedSender<Report>,
     /// When it was started for its organization, or given to it.
     begun: Instant,
+    /// When its start was over.
+    started: Option<Instant>,
 
     life: Life,
     process: Process,
@@ -221,6 +224,7 @@ impl Unit {
             requests,
             reports,
             begun,
+            started: None,
             life: Life::new(),
             process,
             last_words: None,
@@ -246,7 +250,10 @@ impl Unit {
 
     async fn live(mut self, news: mpsc::UnboundedReceiver<News>) -> Ending {
         let cause = self.turn(news).await.map_texts(|text| self.log.masked(&text));
-        let ending = Ending { cause, out_of_memory: self.out_of_memory, uptime: self.begun.elapsed() };
+        let now = Instant::now();
+        let started = self.started.unwrap_or(now);
+        let (starting, uptime) = (started - self.begun, now - started);
+        let ending = Ending { cause, out_of_memory: self.out_of_memory, starting, uptime };
         self.end(&ending).await;
         ending
     }

@@ -193,7 +193,7 @@ impl Dispatcher {
         let backoff = instance.backoff.crashed(ending.uptime, &*entropy);
         instance.crashed = true;
         instance.last_error = Some(error.clone());
-        let quarantine = instance.backoff.is_too_often(&limits).then(|| {
+        let quarantine = instance.backoff.is_too_often(ending.starting, &limits).then(|| {
             let (count, minutes) = (limits.count, limits.within.as_secs_f64() / 60.0);
             format!("it failed {count} times within {minutes:.0} minutes, the last time so: {error}")
         });

@@ -141,6 +141,7 @@ impl Unit {
             Start::Under { hook: Some(hook), until } if !starting || *until <= Instant::now() => {
                 let hook = hook.as_ref().err().map(ToString::to_string);
                 let trouble = hook.clone().or_else(down);
+                self.started = Some(Instant::now());
                 self.report(Event::Started(trouble.clone().map_or(Ok(()), Err)));
                 self.start = Start::Told { hook, trouble };
             }

@@ -45,12 +45,16 @@ struct Warm {
 
 impl Warm {
     async fn start() -> Self {
+        Self::running(SCRIPT).await
+    }
+
+    async fn running(script: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let shared = shared(folder.path());
         let root = folder.path().join("plugin");
         fs::create_dir(&root).unwrap();
-        fs::write(root.join("entry.cjs"), SCRIPT).unwrap();
+        fs::write(root.join("entry.cjs"), script).unwrap();
         let (orders, order_inbox) = mpsc::unbounded_channel();
         let (requests, request_inbox) = mpsc::channel(1);
         let (reports, report_inbox) = mpsc::unbounded_channel();
@@ -103,9 +107,13 @@ impl Warm {
 
     /// Waits until it is gone, and gives why.
     async fn end(&mut self) -> String {
+        self.ending().await.message()
+    }
+
+    async fn ending(&mut self) -> Ending {
         loop {
             if let Event::Gone(ending) = self.event().await {
-                return ending.message();
+                return ending;
             }
         }
     }
@@ -145,6 +153,33 @@ async fn a_second_organization_ends_the_worker_before_it_hears_of_it() {
     let why = warm.end().await;
     assert!(why.contains("it was to be given to a second organization"), "{why}");
     assert_eq!(lines(&log), [format!("works for {}", id(1))]);
+}
+
+#[tokio::test]
+async fn a_worker_is_up_from_the_end_of_its_start_on() {
+    const HOOK: Duration = Duration::from_millis(300);
+    for fails in [false, true] {
+        let act = if fails { "process.exit(3)" } else { "done()" };
+        let script = format!(
+            "exports.start = () => new Promise((done) => setTimeout(() => {act}, {}));",
+            HOOK.as_millis()
+        );
+        let mut warm = Warm::running(&script).await;
+        warm.claim(1);
+        assert!(matches!(warm.event().await, Event::Bound));
+        let begun = Instant::now();
+        assert!(warm.orders.send(Order::Start).is_ok());
+        if !fails {
+            assert!(matches!(warm.event().await, Event::Started(Ok(()))));
+            let drain = Order::Drain { calls: Duration::ZERO, reason: String::from("a test says so") };
+            assert!(warm.orders.send(drain).is_ok());
+        }
+        let ending = warm.ending().await;
+        // Timers of Node may be a moment early.
+        let least = HOOK - Duration::from_millis(10);
+        assert!(ending.starting >= least && ending.uptime <= begun.elapsed() - least, "{ending:?}");
+        assert_eq!(ending.uptime.is_zero(), fails, "{ending:?}");
+    }
 }
 
 fn id(number: u128) -> OrganizationId {
