@@ -69,13 +69,22 @@ impl Workers {
         if let Some(worker) = self.engage(key) {
             return Ok(worker);
         }
-        let _place = self.queue.enter(key.organization)?;
+        let place = self.queue.enter(key.organization)?;
         let after = self.queue.limits.deadline;
         let answer = self.ask(|reply| Command::Ensure(key.clone(), reply));
         match tokio::time::timeout(after, answer).await {
-            Ok(Some(answer)) => answer,
+            Ok(Some(Ok(worker))) => {
+                place.served();
+                Ok(worker)
+            }
+            Ok(Some(Err(unavailable))) => Err(unavailable),
             Ok(None) => Err(Unavailable::ShuttingDown),
-            Err(_) => Err(Unavailable::Timeout { after, retry_after: self.queue.expected(key.organization) }),
+            Err(_) => {
+                // While it still waits, so that it is told no less than it has just waited in vain.
+                let retry_after = self.queue.expected(key.organization);
+                place.served();
+                Err(Unavailable::Timeout { after, retry_after })
+            }
         }
     }
 

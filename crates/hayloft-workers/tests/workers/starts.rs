@@ -122,6 +122,29 @@ async fn a_queue_is_bounded_in_number_and_time() {
 }
 
 #[tokio::test]
+async fn who_is_sent_away_is_told_how_long_others_waited_whoever_is_refused_meanwhile() {
+    let limits = QueueLimits { per_organization: 1, deadline: Duration::from_millis(1500) };
+    let house = House::with(|settings| settings.queue = limits);
+    let hanging = house.plugin("exports.start = (w) => w.hang();");
+    let Err(Unavailable::Timeout { retry_after, .. }) = house.workers.ensure(&hanging).await else {
+        panic!("it started")
+    };
+    assert!(retry_after >= limits.deadline, "{retry_after:?}");
+    let refused = key(1, "hay-plugin-off");
+    for _ in 0..20 {
+        assert!(matches!(house.workers.ensure(&refused).await, Err(Unavailable::Refused(_))));
+    }
+    let mut waiting = Box::pin(house.workers.ensure(&hanging));
+    assert!(futures::poll!(&mut waiting).is_pending());
+    let Err(Unavailable::QueueFull { retry_after, .. }) = house.workers.ensure(&refused).await else {
+        panic!("there was room")
+    };
+    assert!(retry_after >= limits.deadline, "{retry_after:?}");
+    drop(waiting);
+    house.close().await;
+}
+
+#[tokio::test]
 async fn a_failing_start_hook_degrades() {
     let house = House::new();
     let instance = house.plugin("exports.start = () => { throw new TypeError('no key'); };");
