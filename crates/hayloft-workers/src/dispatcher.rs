@@ -165,8 +165,8 @@ struct Stop {
 }
 
 enum Starting {
-    /// The source is being asked.
-    Asking(u64),
+    /// The source is being asked. Whether warm workers are of use for what it says.
+    Asking(u64, Pooling),
     /// It stands in the line.
     Waiting(u64),
     Unit(WorkerId),
@@ -175,7 +175,7 @@ enum Starting {
 impl Starting {
     /// Whether a start has begun that has no worker yet.
     const fn is_only_wanted(&self) -> bool {
-        matches!(self, Self::Asking(_) | Self::Waiting(_))
+        matches!(self, Self::Asking(..) | Self::Waiting(_))
     }
 }
 
@@ -349,12 +349,16 @@ impl Dispatcher {
     fn on_launched(&mut self, key: InstanceKey, attempt: u64, result: Result<Box<Launch>, LaunchRefused>) {
         let Some(instance) = self.instances.get_mut(&key) else { return };
         // An attempt that was called off in the meantime has no consequence.
-        if !matches!(instance.starting, Some(Starting::Asking(current)) if current == attempt) {
+        let Some(Starting::Asking(current, pooling)) = instance.starting else { return };
+        if current != attempt {
             return;
         }
         instance.starting = None;
         match result {
-            Ok(launch) => self.line_up(&key, attempt, launch),
+            Ok(mut launch) => {
+                launch.pooling = launch.pooling.and(pooling);
+                self.line_up(&key, attempt, launch);
+            }
             Err(refused) => {
                 self.not_started(&key, &refused.into());
                 self.drop_if_unused(&key);

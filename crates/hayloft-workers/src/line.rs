@@ -72,6 +72,11 @@ impl<T> Line<T> {
             .flat_map(|(organization, waiting)| waiting.iter().map(|(_, start)| (*organization, start)))
     }
 
+    /// All that wait, to change what is known of them.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.waiting.values_mut().flatten().map(|(_, start)| start)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

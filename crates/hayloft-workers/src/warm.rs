@@ -70,6 +70,16 @@ pub enum Pooling {
     Never,
 }
 
+impl Pooling {
+    /// Allowed only if both allow it.
+    pub(crate) const fn and(self, other: Self) -> Self {
+        match self {
+            Self::Allowed => other,
+            Self::Never => Self::Never,
+        }
+    }
+}
+
 /// What is to be done so that the right workers are kept.
 #[derive(Debug, Default)]
 pub(crate) struct Turn {

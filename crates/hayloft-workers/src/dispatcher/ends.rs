@@ -76,7 +76,7 @@ impl Dispatcher {
         let waiting = std::mem::take(&mut instance.waiting);
         let starting = match instance.starting.take() {
             Some(Starting::Unit(worker)) => Some(worker),
-            Some(Starting::Asking(_) | Starting::Waiting(_)) | None => None,
+            Some(Starting::Asking(..) | Starting::Waiting(_)) | None => None,
         };
         if let Some(worker) = instance.serving.or(starting) {
             self.end_current(key, worker, calls, reason);

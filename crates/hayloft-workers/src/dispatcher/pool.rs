@@ -145,10 +145,25 @@ impl Dispatcher {
         self.pool_due = [waits, look, self.pool.due(now)].into_iter().flatten().min();
     }
 
-    /// Lets all warm workers of a plugin go.
+    /// Lets all warm workers of a plugin go. What runs, waits or is looked up now may be of before, so that none is made
+    /// ready because of it later on: neither when it starts, nor when it goes for want of use.
     pub(super) fn cool(&mut self, plugin: &PluginId, reason: &str) {
         for worker in self.pool.forget(plugin) {
             self.drain(worker, Duration::ZERO, reason);
+        }
+        let units = self.units.values_mut().filter(|unit| unit.package.descriptor.id == *plugin);
+        units.for_each(|unit| unit.pooling = Pooling::Never);
+        for start in self.line.iter_mut() {
+            if let Start::Serve(key, _, launch) | Start::Candidate(key, launch, ..) = start
+                && key.plugin == *plugin
+            {
+                launch.pooling = Pooling::Never;
+            }
+        }
+        for (_, instance) in self.instances.iter_mut().filter(|(key, _)| key.plugin == *plugin) {
+            if let Some(Starting::Asking(_, pooling)) = &mut instance.starting {
+                *pooling = Pooling::Never;
+            }
         }
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{
     CandidateError, Command, Dispatcher, FailedStart, InstanceKey, InstanceState, Instant, Launch,
-    LaunchRefused, Order, Outcome, Package, ProbeError, Purpose, RawValue, Start, StartFailure, Starting,
-    StateChange, Takeover, Unavailable, Unit, Worker, WorkerId, answer_all, counter, oneshot,
+    LaunchRefused, Order, Outcome, Package, Pooling, ProbeError, Purpose, RawValue, Start, StartFailure,
+    Starting, StateChange, Takeover, Unavailable, Unit, Worker, WorkerId, answer_all, counter, oneshot,
 };
 use crate::StartStage;
 
@@ -43,7 +43,7 @@ impl Dispatcher {
         if instance.starting.is_some() || instance.serving.is_some() {
             return;
         }
-        instance.starting = Some(Starting::Asking(attempt));
+        instance.starting = Some(Starting::Asking(attempt, Pooling::Allowed));
         let (source, outcomes, key) =
             (Arc::clone(&self.shared.source), self.outcome_sender.clone(), key.clone());
         tokio::spawn(async move {

@@ -26,6 +26,7 @@ use hayloft_workers::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 
 use crate::processes;
 
@@ -303,12 +304,21 @@ pub(crate) fn values(value: Value) -> ConfigValues {
 #[derive(Default)]
 pub(crate) struct Source {
     launches: Mutex<HashMap<InstanceKey, Result<Launch, LaunchRefused>>>,
+    /// Held by a test, it makes the next answer late, of what was true when it was asked.
+    held: Mutex<Option<oneshot::Receiver<()>>>,
     pub(crate) asked: AtomicUsize,
 }
 
 impl Source {
     pub(crate) fn set(&self, key: &InstanceKey, launch: Result<Launch, LaunchRefused>) {
         self.launches.lock().unwrap().insert(key.clone(), launch);
+    }
+
+    /// Until what it gives is dropped, the next launch is looked up and not given.
+    pub(crate) fn hold(&self) -> oneshot::Sender<()> {
+        let (sender, held) = oneshot::channel();
+        *self.held.lock().unwrap() = Some(held);
+        sender
     }
 
     pub(crate) fn launch_of(&self, key: &InstanceKey) -> Launch {
@@ -320,7 +330,14 @@ impl LaunchSource for Source {
     fn launch<'a>(&'a self, key: &'a InstanceKey) -> BoxFuture<'a, Result<Launch, LaunchRefused>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let launch = self.launches.lock().unwrap().get(key).cloned();
-        async move { launch.unwrap_or(Err(LaunchRefused::NotEnabled)) }.boxed()
+        let held = self.held.lock().unwrap().take();
+        async move {
+            if let Some(held) = held {
+                let _ = held.await;
+            }
+            launch.unwrap_or(Err(LaunchRefused::NotEnabled))
+        }
+        .boxed()
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::num::NonZeroUsize;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -246,6 +247,75 @@ async fn a_plugin_that_is_let_go_has_none_until_somebody_needs_it() {
     ensure(&house, &key).await;
     warm(&house, 2).await;
     house.close().await;
+}
+
+/// What ran before a plugin was let go makes none ready when it goes for want of use.
+#[tokio::test]
+async fn a_plugin_that_is_let_go_has_none_because_an_older_worker_goes() {
+    for cooled in [false, true] {
+        let house = with(|settings| {
+            settings.deadlines.idle = Duration::from_millis(300);
+            settings.deadlines.after_asking = Duration::ZERO;
+        });
+        let key = house.plugin(TELLING);
+        let call = ensure(&house, &key).await.activity();
+        warm(&house, 1).await;
+        if cooled {
+            house.workers.cool(&key.plugin, "a test says so");
+            warm(&house, 0).await;
+        }
+        drop(call);
+        house.observer.event("stopped").await;
+        assert_eq!(house.workers.warm_workers().await.len(), usize::from(!cooled));
+        house.close().await;
+    }
+}
+
+/// Nor does what was looked up before and starts afterwards.
+#[tokio::test]
+async fn a_plugin_that_is_let_go_has_none_because_of_a_start_that_had_begun() {
+    for (waits, cooled) in [(false, false), (false, true), (true, false), (true, true)] {
+        let house = with(|settings| settings.pools.workers = NonZeroUsize::new(2).unwrap());
+        let key = house.plugin_of(1, TELLING);
+        let other = house.plugin_named("hay-plugin-other", TELLING);
+        let call = ensure(&house, &house.plugin_of(2, TELLING)).await.activity();
+        let full = waits.then(|| house.plugin_of(3, TELLING));
+        let full = match &full {
+            Some(full) => Some(ensure(&house, full).await.activity()),
+            None => None,
+        };
+        let held = house.source.hold();
+        let asked = house.source.asked.load(Ordering::SeqCst);
+        let start = tokio::spawn({
+            let (workers, key) = (house.workers.clone(), key.clone());
+            async move { workers.ensure(&key).await.unwrap() }
+        });
+        until("the question", async || house.source.asked.load(Ordering::SeqCst) > asked).await;
+        let held = Some(held).filter(|_| !waits);
+        if waits {
+            let plugins = || vec![key.plugin.clone()];
+            until("the line", async || house.workers.pools(plugins()).await[0].waiting == 1).await;
+        }
+        warm(&house, 1).await;
+        if cooled {
+            house.workers.cool(&key.plugin, "a test says so");
+            warm(&house, 0).await;
+        }
+        drop((held, full));
+        tokio::time::timeout(SOON, start).await.unwrap().unwrap();
+        // One of another plugin comes first, since that is asked for last, and others follow in the same moment.
+        ensure(&house, &other).await;
+        let mut ready = Vec::new();
+        until("a warm worker of the other plugin", async || {
+            ready = house.workers.warm_workers().await;
+            ready.iter().any(|one| one.plugin == other.plugin && one.state == WorkerState::Warm)
+        })
+        .await;
+        let own = ready.iter().filter(|one| one.plugin == key.plugin).count();
+        assert_eq!(own, usize::from(!cooled), "waits: {waits}, let go: {cooled}");
+        drop(call);
+        house.close().await;
+    }
 }
 
 #[tokio::test]
