@@ -21,6 +21,12 @@ const UNMEASURED: u64 = 64 << 20;
 /// A start for the pool waits until nobody has been started for so long: it takes nothing from those who wait for theirs.
 const QUIET: Duration = Duration::from_millis(100);
 
+/// A start for the pool that takes longer waits for something, or never ends: those of other plugins go on beside it.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// So many that take longer are a machine that is too slow for more.
+const MOST_UNFINISHED: usize = 4;
+
 /// The pause after a worker ended before anybody needed it, and the longest one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
@@ -126,7 +132,7 @@ struct Member {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum MemberState {
-    Starting,
+    Starting { since: Instant },
     Warm,
 }
 
@@ -164,6 +170,14 @@ impl Wanted {
 
     fn holds(&self) -> u64 {
         self.workers.iter().map(|member| self.memory_of(member)).sum()
+    }
+
+    /// Since when those of it have been starting that are not ready yet.
+    fn unfinished(&self) -> impl Iterator<Item = Instant> {
+        self.workers.iter().filter_map(|member| match member.state {
+            MemberState::Starting { since } => Some(since),
+            MemberState::Warm => None,
+        })
     }
 
     fn memory_of(&self, member: &Member) -> u64 {
@@ -239,8 +253,8 @@ impl WarmPool {
     }
 
     /// Notes that a worker of this is being started for the pool.
-    pub(crate) fn joins(&mut self, package: &Package, worker: WorkerId) {
-        let member = Member { id: worker, state: MemberState::Starting, memory: None };
+    pub(crate) fn joins(&mut self, package: &Package, worker: WorkerId, now: Instant) {
+        let member = Member { id: worker, state: MemberState::Starting { since: now }, memory: None };
         match self.wanted.iter_mut().find(|wanted| wanted.package == *package) {
             Some(wanted) => wanted.workers.push(member),
             None => {
@@ -317,8 +331,8 @@ impl WarmPool {
         leaving
     }
 
-    /// What is to be done now. One is started at a time, and only when there is room for it in the memory that is held
-    /// at this moment.
+    /// What is to be done now. One is started at a time, unless the others have not come up in a while, and only when there
+    /// is room for it in the memory that is held at this moment.
     pub(crate) fn turn(&mut self, now: Instant) -> Turn {
         let limits = self.limits;
         let counts = self.counts(now);
@@ -328,11 +342,12 @@ impl WarmPool {
             turn.stop.extend(self.dismiss(wanted, *count));
         }
         let held: u64 = all.iter().map(Wanted::holds).chain(self.leaving.values().copied()).sum();
-        let starting =
-            all.iter().flat_map(|wanted| &wanted.workers).any(|one| one.state == MemberState::Starting);
-        if !starting {
+        let unfinished: Vec<_> = all.iter().flat_map(Wanted::unfinished).collect();
+        if unfinished.len() < MOST_UNFINISHED && unfinished.iter().all(|since| *since + SLOW <= now) {
             let mut may = all.iter().zip(&counts).rev().filter(|(wanted, count)| {
                 wanted.workers.len() < **count
+                    // A second one of what does not come up would not come up either.
+                    && wanted.unfinished().next().is_none()
                     && wanted.paused_until.is_none_or(|until| until <= now)
                     && held.saturating_add(wanted.memory) <= limits.memory
             });
@@ -363,9 +378,10 @@ impl WarmPool {
     pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
         let pauses = self.wanted.iter().filter_map(|wanted| wanted.paused_until);
         let ends = self.wanted.iter().filter_map(|wanted| Some(wanted.last_start()? + self.limits.recent));
+        let slow = self.wanted.iter().flat_map(Wanted::unfinished).map(|since| since + SLOW);
         let rushes = self.wanted.iter().filter(|wanted| wanted.workers.len() > 1);
         let rushes = rushes.flat_map(|wanted| wanted.starts.iter().map(|start| *start + RUSH));
-        pauses.chain(ends).chain(rushes).filter(|due| *due > now).min()
+        pauses.chain(ends).chain(slow).chain(rushes).filter(|due| *due > now).min()
     }
 
     /// Whether there is any worker to measure.

@@ -138,7 +138,7 @@ impl Dispatcher {
             && wait.is_none()
         {
             let worker = self.launch(package, None, Purpose::Warm);
-            self.pool.joins(package, worker);
+            self.pool.joins(package, worker, now);
         }
         let waits = wait.filter(|_| turn.start.is_some());
         let look = (!self.pool.is_empty()).then(|| now + LOOK);

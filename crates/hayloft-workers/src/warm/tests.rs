@@ -38,7 +38,7 @@ fn pool(mebibytes: u64) -> WarmPool {
 fn fill(pool: &mut WarmPool, first: usize, now: Instant) -> usize {
     let mut next = first;
     while let Some(package) = pool.turn(now).start {
-        pool.joins(&package, worker(next));
+        pool.joins(&package, worker(next), now);
         pool.is_ready(worker(next));
         next += 1;
     }
@@ -87,10 +87,35 @@ async fn one_is_started_after_the_other() {
     let (mut pool, now) = (pool(512), Instant::now());
     (0..2).for_each(|number| pool.note(&package(number), now));
     let first = pool.turn(now).start.unwrap();
-    pool.joins(&first, worker(0));
+    pool.joins(&first, worker(0), now);
     assert_eq!(pool.turn(now).start, None);
     pool.is_ready(worker(0));
     assert_eq!((pool.turn(now).start, first), (Some(package(0)), package(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_come_up_holds_no_other_plugin_up() {
+    let (mut pool, mut now) = (pool(4096), Instant::now());
+    for number in 0..6 {
+        // After a rush several of each are wanted, but none beside one that does not come up.
+        (0..4).for_each(|_| pool.note(&package(number), now));
+    }
+    let mut hanging = Vec::new();
+    for number in 0..MOST_UNFINISHED {
+        let started = pool.turn(now).start.unwrap();
+        assert!(!hanging.contains(&started), "{started:?}");
+        pool.joins(&started, worker(number), now);
+        hanging.push(started);
+        assert_eq!(pool.turn(now).start, None);
+        assert_eq!(pool.due(now), Some(now + SLOW));
+        now += SLOW;
+    }
+    // There are never more of those, however long they take.
+    assert_eq!(pool.turn(now).start, None);
+    pool.is_ready(worker(0));
+    assert_eq!(pool.turn(now).start, Some(hanging.remove(0)));
+    pool.gone(worker(1), now);
+    assert!(pool.turn(now).start.is_some_and(|next| !hanging.contains(&next)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -133,7 +158,7 @@ async fn what_was_asked_for_last_comes_first_and_waits_for_room() {
     pool.gone(worker(1), now);
     assert_eq!(pool.turn(now).start, Some(package(2)));
     // One turns out to be larger than was thought.
-    pool.joins(&package(2), worker(2));
+    pool.joins(&package(2), worker(2), now);
     pool.measured(worker(2), 100 * MIB);
     assert_eq!(pool.turn(now).stop, [worker(0)]);
     pool.measured(worker(2), 131 * MIB);
@@ -147,7 +172,7 @@ async fn what_fails_waits_longer_each_time() {
     for number in 0..4 {
         pool.note(&package(0), now);
         let started = pool.turn(now).start.unwrap();
-        pool.joins(&started, worker(number));
+        pool.joins(&started, worker(number), now);
         pool.gone(worker(number), now);
         assert!(pool.turn(now).start.is_none());
         let due = pool.due(now).unwrap();
@@ -228,7 +253,7 @@ proptest! {
                 Event::Pass(seconds) => now += Duration::from_secs(seconds),
             }
             if let Some(package) = pool.turn(now).start {
-                pool.joins(&package, worker(next));
+                pool.joins(&package, worker(next), now);
                 running.insert(worker(next), package);
                 next += 1;
                 let held: u64 = pool.wanted.iter().map(Wanted::holds).chain(pool.leaving.values().copied()).sum();

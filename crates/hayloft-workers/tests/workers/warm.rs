@@ -379,6 +379,27 @@ async fn one_that_becomes_ready_is_given_to_who_waits_already() {
     house.close().await;
 }
 
+#[tokio::test]
+async fn one_that_does_not_come_up_is_in_nobodys_way() {
+    let house = with(|settings| settings.deadlines.on_initialize = 10 * SOON);
+    let hangs = "
+        const mark = require('node:path').join(__dirname, 'hangs');
+        exports.initialize = (w) => require('node:fs').existsSync(mark) ? w.hang() : undefined;";
+    let (key, other) = (house.plugin(hangs), house.plugin_named("hay-plugin-other", TELLING));
+    ensure(&house, &key).await;
+    fs::write(house.source.launch_of(&key).package.root.join("hangs"), "").unwrap();
+    until("the one that hangs", async || !house.workers.warm_workers().await.is_empty()).await;
+    ensure(&house, &other).await;
+    let mut seen = Vec::new();
+    until("a warm worker of the other plugin", async || {
+        seen = house.workers.warm_workers().await;
+        seen.iter().any(|one| one.plugin == other.plugin && one.state == WorkerState::Warm)
+    })
+    .await;
+    assert!(seen.iter().any(|one| one.plugin == key.plugin && one.state == WorkerState::Starting));
+    house.close().await;
+}
+
 /// Who waits for a place in a full pool keeps nobody's next worker from being made ready.
 #[tokio::test]
 async fn who_waits_for_a_place_is_in_nobodys_way() {
