@@ -28,6 +28,8 @@ pub(crate) struct Sample {
     pub(crate) processor: Option<Duration>,
     /// It used much of the processor lately, and goes last.
     pub(crate) throttled: bool,
+    /// It used next to nothing of the processor between the last two looks.
+    pub(crate) rests: bool,
     /// Memory of everything in its jail, in bytes, once it was looked at.
     pub(crate) memory: Option<u64>,
 }
@@ -147,9 +149,11 @@ impl Watched {
             }
         }
         let throttled = throttle.as_ref().is_some_and(Throttle::is_throttled);
+        let rests = *rests;
         subject.sample.send_modify(|sample| {
             sample.processor = Some(used);
             sample.throttled = throttled;
+            sample.rests = rests;
         });
         true
     }

@@ -296,7 +296,8 @@ impl PoolLimits {
 pub struct StartLimits {
     /// Plugins that are loaded at once. One organization has half of that.
     pub at_once: NonZeroUsize,
-    /// A start that takes longer does not count any more.
+    /// A start that takes longer does not count any more once it needs no processor, and after five times as long in any
+    /// case.
     pub slot: Duration,
     /// Starts of an organization in a second.
     pub rate: NonZeroU32,

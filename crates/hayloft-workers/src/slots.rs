@@ -1,9 +1,11 @@
 //! How many workers are started at once, and how many by one organization.
 //!
-//! A start has a slot until its plugin is loaded, and no longer than a moment: what takes longer waits for something
-//! and needs no processor, or is kept from one by its own limit. So a plugin that never loads holds up nobody. Of all
-//! slots an organization has half, and no more starts in a while than its allowance: a storm of its own workers, that
-//! crash or are restarted, costs it alone.
+//! A start has a slot until its plugin is loaded. What takes longer than a moment gives it back as soon as it rests: it
+//! waits for something and needs no processor, so a plugin that never loads holds up nobody. While it uses the processor
+//! it keeps its slot, or on a busy machine ever more would be loaded at once, each slower than the one before, until none
+//! comes up in time; but not for long, since code that computes without end looks the same. Of all slots an organization
+//! has half, and no more starts in a while than its allowance: a storm of its own workers, that crash or are restarted,
+//! costs it alone.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,14 +15,29 @@ use tokio::time::Instant;
 
 use crate::StartLimits;
 
+/// So many times as long as one that rests keeps its slot, one keeps it that uses the processor.
+const BUSY: u32 = 5;
+
+/// Within the time of a slot it is looked so often whether one rests whose time is over.
+const LOOKS: u32 = 4;
+
 /// What is being started, and what each organization has started lately.
 #[derive(Debug)]
 pub(crate) struct Slots {
     limits: StartLimits,
-    /// Who has a slot, and until when at most.
-    taken: HashMap<WorkerId, (Option<OrganizationId>, Instant)>,
+    taken: HashMap<WorkerId, Slot>,
     /// When all that an organization has spent will have come back.
     whole: HashMap<OrganizationId, Instant>,
+}
+
+/// What a start has until its plugin is loaded.
+#[derive(Debug)]
+struct Slot {
+    organization: Option<OrganizationId>,
+    /// It is asked then whether the worker rests.
+    look: Instant,
+    /// It is over then, whatever the worker does.
+    end: Instant,
 }
 
 impl Slots {
@@ -36,9 +53,9 @@ impl Slots {
     /// When that is worth asking again, if it is not now. A slot that is given back is said beside that.
     pub(crate) fn wait_of(&self, organization: Option<OrganizationId>, now: Instant) -> Option<Instant> {
         let at_once = self.limits.at_once.get();
-        let own = self.taken.values().filter(|(of, _)| *of == organization).map(|(_, until)| *until);
+        let own = self.taken.values().filter(|slot| slot.organization == organization).map(|slot| slot.look);
         let by_slot = if self.taken.len() >= at_once {
-            self.taken.values().map(|(_, until)| *until).min()
+            self.taken.values().map(|slot| slot.look).min()
         } else if own.clone().count() >= at_once.div_ceil(2) {
             own.min()
         } else {
@@ -66,7 +83,8 @@ impl Slots {
 
     /// Gives a start its slot.
     pub(crate) fn take(&mut self, worker: WorkerId, organization: Option<OrganizationId>, now: Instant) {
-        self.taken.insert(worker, (organization, now + self.limits.slot));
+        let (look, end) = (now + self.limits.slot, now + self.limits.slot * BUSY);
+        self.taken.insert(worker, Slot { organization, look, end });
         if let Some(organization) = organization {
             self.charge(organization, now);
         }
@@ -86,9 +104,16 @@ impl Slots {
         self.taken.remove(&worker);
     }
 
-    /// Takes back the slots whose time is over.
-    pub(crate) fn end_overdue(&mut self, now: Instant) {
-        self.taken.retain(|_, (_, until)| *until > now);
+    /// Takes back the slots whose time is over, but for those of workers that are at work.
+    pub(crate) fn end_overdue(&mut self, now: Instant, rests: impl Fn(WorkerId) -> bool) {
+        let pause = self.limits.slot / LOOKS;
+        self.taken.retain(|worker, slot| {
+            if slot.look > now {
+                return true;
+            }
+            slot.look = (now + pause).min(slot.end);
+            slot.end > now && !rests(*worker)
+        });
     }
 
     fn interval(&self) -> Duration {
@@ -139,9 +164,28 @@ mod tests {
     async fn a_start_that_hangs_gives_its_slot_back() {
         let (mut slots, now) = (slots(1, 100), Instant::now());
         slots.take(worker(1), organization(1), now);
+        slots.end_overdue(now, |_| true);
         let due = slots.wait_of(organization(2), now).unwrap();
-        slots.end_overdue(due);
+        assert_eq!(due, now + Duration::from_secs(1));
+        slots.end_overdue(due, |_| true);
         assert!(slots.are_free_for(organization(2), due));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_that_needs_the_processor_keeps_its_slot_until_it_rests() {
+        for rests_after in [2.6, 60.0] {
+            let (mut slots, begun) = (slots(1, 100), Instant::now());
+            slots.take(worker(1), organization(1), begun);
+            let mut now = begun;
+            while let Some(due) = slots.wait_of(organization(2), now) {
+                assert!(due > now, "it is not looked again and again in the same moment");
+                now = due;
+                slots.end_overdue(now, |_| (now - begun).as_secs_f64() >= rests_after);
+            }
+            // What computes for ever keeps it no longer than this.
+            let kept = if rests_after < 5.0 { 2.75 } else { 5.0 };
+            assert_eq!((now - begun).as_secs_f64(), kept, "it rests after {rests_after} s");
+        }
     }
 
     #[tokio::test(start_paused = true)]

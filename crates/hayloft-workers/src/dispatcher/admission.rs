@@ -77,7 +77,7 @@ impl Dispatcher {
         self.drop_unwanted();
         let now = Instant::now();
         self.send_overdue_away(now);
-        self.slots.end_overdue(now);
+        self.end_overdue_slots(now);
         while let Some(start) = self.next_start(now) {
             match start {
                 Start::Serve(key, _, launch) => self.start_serving(&key, launch),
@@ -99,6 +99,11 @@ impl Dispatcher {
             [self.slots.wait_of(organization, now), until]
         });
         self.line_due = waits.flatten().min();
+    }
+
+    pub(super) fn end_overdue_slots(&mut self, now: Instant) {
+        let Self { slots, units, .. } = self;
+        slots.end_overdue(now, |worker| units.get(&worker).is_some_and(Unit::rests));
     }
 
     /// Whoever saved new settings is told that there was no room to try them, and keeps nobody waiting any longer.

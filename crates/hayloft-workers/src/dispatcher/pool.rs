@@ -121,7 +121,7 @@ impl Dispatcher {
             return;
         }
         let now = Instant::now();
-        self.slots.end_overdue(now);
+        self.end_overdue_slots(now);
         for (worker, unit) in self.units.iter().filter(|(_, unit)| unit.is_warm()) {
             let memory = unit.facts.borrow().sample.as_ref().and_then(|sample| sample.borrow().memory);
             if let Some(memory) = memory {
@@ -196,5 +196,10 @@ impl Unit {
     /// Whether it is in the pool, or on its way out of there.
     pub(super) const fn is_warm(&self) -> bool {
         matches!(self.purpose, Purpose::Warm)
+    }
+
+    /// Whether it needs no processor now, as far as that was looked at.
+    pub(super) fn rests(&self) -> bool {
+        self.facts.borrow().sample.as_ref().is_some_and(|sample| sample.borrow().rests)
     }
 }

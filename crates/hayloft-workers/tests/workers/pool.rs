@@ -229,6 +229,43 @@ async fn no_more_plugins_are_loaded_at_once_than_the_machine_has_processors_for(
     house.close().await;
 }
 
+/// What computes while it is loaded keeps its slot although a slot's time is over; what waits does not.
+#[tokio::test]
+async fn a_load_that_needs_the_processor_keeps_its_slot() {
+    let computes = "exports.initialize = (w) => w.block();";
+    let waits = "exports.initialize = (w) => w.hang();";
+    // The one would get a slot after a second if nobody looked, and the other one after ten.
+    for (script, slot, deadline) in [(computes, 1, 2), (waits, 2, 8)] {
+        let house = House::with(|settings| {
+            settings.starts.at_once = some(2);
+            settings.starts.slot = Duration::from_secs(slot);
+            settings.deadlines.on_initialize = 10 * SOON;
+            settings.queue.deadline = Duration::from_secs(deadline);
+        });
+        let loading: Vec<_> = (1..=2).map(|organization| house.plugin_of(organization, script)).collect();
+        let loading: Vec<_> = loading
+            .into_iter()
+            .map(|key| {
+                let workers = house.workers.clone();
+                tokio::spawn(async move { workers.ensure(&key).await })
+            })
+            .collect();
+        let slots_are_taken = async {
+            while house.workers.statuses().await.len() < 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(SOON, slots_are_taken).await.unwrap();
+        let started = house.workers.ensure(&house.switched_on(3, "hay-plugin-other", "")).await;
+        match script == computes {
+            true => assert!(matches!(started, Err(Unavailable::Timeout { .. })), "{started:?}"),
+            false => assert!(started.is_ok(), "{started:?}"),
+        }
+        loading.iter().for_each(|waiting| waiting.abort());
+        house.close().await;
+    }
+}
+
 /// One organization starts what never comes up, and starts it again and again: others get their workers meanwhile.
 #[tokio::test]
 async fn a_storm_of_one_organization_costs_itself() {
