@@ -5,7 +5,7 @@ use hayloft_testkit::{PluginFolder, TestServer};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{text_of, until, until_idle};
+use crate::support::{text_of, until};
 
 /// A plugin with one route, and what its manifest says besides.
 fn plugin(folder: &PluginFolder, id: &str, more: &Value) {
@@ -210,7 +210,7 @@ async fn what_is_kept_alive_goes_on_while_others_are_stopped() {
     // It came later and was used later, so whoever is stopped for that would have been stopped before it.
     acme.enable("usual", json!({})).await;
     acme.route(&Method::GET, "usual", "/hi", &[], "").await.expect(200);
-    until_idle("the usual one to be stopped", async || {
+    until("the usual one to be stopped", async || {
         states(&acme).await.iter().any(|(id, _, state)| id == "usual" && state == "stopped")
     })
     .await;

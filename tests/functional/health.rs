@@ -5,7 +5,7 @@ use hayloft_testkit::{Organization, PluginFolder, TestServer};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{examples, hayloft, mcp_plugin, one_tool, unjailed, until, until_idle};
+use crate::support::{examples, hayloft, mcp_plugin, one_tool, unjailed, until};
 
 async fn health(organization: &Organization, plugin: &str) -> Value {
     organization.get(&format!("plugins/{plugin}/health")).await.expect(200).json()
@@ -92,7 +92,7 @@ async fn asking_starts_nothing_and_the_command_line_tells_it_too() {
     let acme = server.organization("Acme").await;
     acme.enable("hay-plugin-hello-tool", json!({})).await;
     // Asking does not keep it from being idle either.
-    until_idle("the idle worker to stop", async || {
+    until("the idle worker to stop", async || {
         assert_eq!(health(&acme, "hay-plugin-hello-tool").await["status"], "healthy");
         workers(&server).await.is_empty()
     })

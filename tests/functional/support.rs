@@ -100,17 +100,9 @@ pub(crate) async fn listed(organization: &Organization, tool: &str) {
 /// How long anything may take that waits for nothing but the machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A worker that has asked the host for something, be it to take its MCP servers, is not taken for idle for so long.
-const AFTER_ASKING: Duration = Duration::from_secs(30);
-
 /// Waits until something is true, asking anew each time that the server had time to work.
 pub(crate) async fn until(what: &str, holds: impl AsyncFnMut() -> bool) {
     until_within(PATIENCE, what, holds).await;
-}
-
-/// Waits until something is true that is so once a worker was stopped for being idle.
-pub(crate) async fn until_idle(what: &str, holds: impl AsyncFnMut() -> bool) {
-    until_within(AFTER_ASKING + PATIENCE, what, holds).await;
 }
 
 pub(crate) async fn until_within(patience: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) {

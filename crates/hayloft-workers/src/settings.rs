@@ -117,7 +117,7 @@ pub struct Deadlines {
     /// A worker without activity for so long is stopped.
     pub idle: Duration,
     /// A worker that has asked the host for something is not taken for idle for so long: it may be at work on something
-    /// that it has already answered.
+    /// that it has already answered. What it says of itself, such as its MCP servers, does not count.
     pub after_asking: Duration,
     /// Between two pings.
     pub ping: Duration,

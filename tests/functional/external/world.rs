@@ -7,7 +7,7 @@ use http::Request;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{mcp_plugin, one_tool, until, until_idle, workspace_file};
+use crate::support::{mcp_plugin, one_tool, until, workspace_file};
 
 pub(super) const PLUGIN: &str = "hay-plugin-far";
 
@@ -157,7 +157,7 @@ impl World {
     }
 
     pub(super) async fn no_worker(&self) {
-        until_idle("the worker to end", async || self.workers().await == 0).await;
+        until("the worker to end", async || self.workers().await == 0).await;
     }
 
     pub(super) async fn workers(&self) -> usize {

@@ -76,14 +76,8 @@ impl Unit {
         ) {
             self.charge();
         }
-        if matches!(
-            message,
-            WorkerMessage::OpenMcp { .. }
-                | WorkerMessage::UpdateAuth { .. }
-                | WorkerMessage::UpdateRegistration { .. }
-                | WorkerMessage::RegisterMcp { .. }
-                | WorkerMessage::Kv { .. }
-        ) {
+        // What it says of itself, its MCP servers above all, is said at every start and is no sign of work.
+        if matches!(message, WorkerMessage::Kv { .. }) {
             self.activity.asked();
         }
         match message {

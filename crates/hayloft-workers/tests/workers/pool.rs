@@ -204,6 +204,24 @@ async fn a_worker_that_asked_the_host_for_something_is_not_idle_for_a_while() {
 }
 
 #[tokio::test]
+async fn a_worker_that_only_said_what_it_serves_makes_way() {
+    let script = "exports.start = async (w) => {
+        await w.openMcp({ id: 'tools', kind: 'inProcess' });
+        await w.request({ type: 'updateRegistration', registration: {} });
+        await w.request({ type: 'updateAuth', methodId: 'key', credentials: { key: 'renewed' } });
+      };";
+    let house = house(1, |settings| {
+        settings.queue.deadline = SOON;
+        settings.deadlines.after_asking = Duration::from_secs(3600);
+    });
+    let (first, second) = (house.plugin_of(1, script), house.plugin_of(2, script));
+    let worker = ensure(&house, &first).await;
+    let next = ensure(&house, &second).await;
+    assert!(next.is_alive() && !worker.is_alive());
+    house.close().await;
+}
+
+#[tokio::test]
 async fn no_more_plugins_are_loaded_at_once_than_the_machine_has_processors_for() {
     let house = House::with(|settings| {
         settings.starts.at_once = some(2);
