@@ -276,7 +276,11 @@ impl Dispatcher {
                     let _ = reply.send(Some(worker.clone()));
                 }
             }
-            None => self.shared.directory.publish(worker.clone()),
+            None => {
+                // Those who waited have found it only now, however long it has had its organization.
+                worker.inner.activity.touch();
+                self.shared.directory.publish(worker.clone());
+            }
         }
         self.enter_serving(key, worker.id(), started);
         answer_all(waiting, &Ok(worker.clone()));

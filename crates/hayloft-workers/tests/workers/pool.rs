@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use hayloft_model::{InstanceKey, WorkerState};
-use hayloft_workers::{CandidateError, QueueLimits, Settings, Unavailable, Worker};
+use hayloft_workers::{CandidateError, HookCall, QueueLimits, Settings, Unavailable, Worker};
+use serde_json::json;
 
 use crate::support::{House, SOON, quick};
 
@@ -61,6 +62,34 @@ async fn an_idle_worker_makes_way_although_one_that_still_works_is_leaving() {
     let third = ensure(&house, &keys[2]).await;
     assert!(third.is_alive() && leaving.is_alive() && !idle.is_alive());
     drop(call);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_has_just_become_ready_is_there_for_whoever_waited_for_it() {
+    let house = house(1, |settings| settings.queue.deadline = SOON);
+    // Longer than it takes to be idle.
+    let slow = "exports.start = () => new Promise((done) => setTimeout(done, 400));
+                exports.enable = () => ({ fine: true });";
+    let keys = [1, 2].map(|organization| house.plugin_of(organization, slow));
+    let first = tokio::spawn({
+        let (workers, key) = (house.workers.clone(), keys[0].clone());
+        async move {
+            let worker = workers.ensure(&key).await.unwrap();
+            let still = workers.serving(&key).map(|serving| serving.id());
+            (still == Some(worker.id()), worker.call_hook(HookCall::Enable).await)
+        }
+    });
+    while house.workers.statuses().await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    // Somebody waits for its place already when it becomes ready.
+    let second = ensure(&house, &keys[1]);
+    let (first, second) = tokio::join!(first, second);
+    let (served, answer) = first.unwrap();
+    assert!(served, "it was taken away from who waited for it");
+    assert_eq!(answer, Ok(json!({ "fine": true })));
+    assert_eq!(second.key(), &keys[1]);
     house.close().await;
 }
 
