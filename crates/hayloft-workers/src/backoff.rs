@@ -65,14 +65,16 @@ impl Backoff {
         (!left.is_zero()).then_some(left)
     }
 
-    /// Notes an end in order: a worker that lived long enough wipes the slate.
+    /// Notes an end in order: after a worker that lived long enough there is no pause. What crashes between such ends
+    /// crashes as often.
     pub(crate) fn ended(&mut self, uptime: Duration) {
         if uptime >= FORGIVEN_AFTER {
-            self.reset();
+            self.crashes = 0;
+            self.until = None;
         }
     }
 
-    /// Whether there is no crash to remember.
+    /// Whether there is no crash for which anybody waits.
     pub(crate) const fn is_clear(&self) -> bool {
         self.crashes == 0
     }
@@ -147,6 +149,7 @@ mod tests {
         // The first one is forgotten by now.
         tokio::time::advance(Duration::from_secs(2)).await;
         assert!(!crash(&mut backoff));
+        backoff.ended(FORGIVEN_AFTER);
         assert!(crash(&mut backoff));
         backoff.reset();
         assert!(!crash(&mut backoff));

@@ -204,6 +204,13 @@ impl Dispatcher {
                 instance.starting = None;
                 self.serve(&key, &handle, result);
             }
+            // What has grown and crashes is no better for a fresh worker: only a person or something new releases it.
+            promotion @ Purpose::Promotion(Takeover::Recycled(_), _)
+                if self.instances.get(&key).is_some_and(|instance| instance.quarantine.is_some()) =>
+            {
+                unit.purpose = promotion;
+                self.drain(worker, Duration::ZERO, "the plugin is held back after too many crashes");
+            }
             Purpose::Promotion(takeover, reply) => {
                 if let Err(message) = &result
                     && self.has_better_than_failing(&key, &takeover)
@@ -214,8 +221,10 @@ impl Dispatcher {
                 if let Takeover::Recycled(reason) = &takeover {
                     unit.recycle_reason = Some(reason.clone());
                 }
+                if matches!(takeover, Takeover::NewValues) {
+                    self.instance(&key).forgive();
+                }
                 self.replace_by(&key, worker, takeover);
-                self.instance(&key).forgive();
                 self.serve(&key, &handle, result);
                 let _ = reply.send(Ok(handle));
             }

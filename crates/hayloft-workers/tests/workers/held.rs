@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hayloft_model::InstanceKey;
-use hayloft_workers::{LaunchRefused, Settings, Unavailable};
+use hayloft_workers::{CandidateError, HookCall, LaunchRefused, Settings, Unavailable, Worker};
 
 use crate::support::{House, SOON, key};
 
@@ -74,10 +74,62 @@ async fn new_settings_release_what_was_held_back() {
     house.close().await;
 }
 
-fn ensure(
-    house: &House,
-    instance: &InstanceKey,
-) -> tokio::task::JoinHandle<Result<hayloft_workers::Worker, Unavailable>> {
+/// A worker that has grown is no reason to let go of what crashes.
+#[tokio::test]
+async fn a_fresh_worker_on_the_same_settings_releases_nothing() {
+    let house = house(2);
+    let instance = house.plugin("exports.disable = () => process.exit(7);");
+    let crash = async |worker: &Worker| worker.call_hook(HookCall::Disable).await.unwrap_err();
+    let fresh = async |launch| {
+        let fresh = house.workers.replacement(&instance, launch).await.unwrap();
+        fresh.relieve("it had grown".into()).await
+    };
+    let first = house.workers.ensure(&instance).await.unwrap();
+    crash(&first).await;
+    house.observer.event("crashed").await;
+    house.workers.ensure(&instance).await.unwrap();
+    // Crashes before it count.
+    let relieving = fresh(house.source.launch_of(&instance)).await.unwrap();
+    crash(&relieving).await;
+    house.observer.event("quarantined: it failed 2 times").await;
+    let held = house.workers.ensure(&instance).await.unwrap_err();
+    assert!(is_held(&held), "{held}");
+
+    // Nor does one that comes up only after the other was held back.
+    house.workers.stop(&instance, "a person restarts it").await;
+    let crashing = house.workers.ensure(&instance).await.unwrap();
+    crash(&crashing).await;
+    let crashing = house.workers.ensure(&instance).await.unwrap();
+    let mut launch = house.source.launch_of(&instance);
+    launch.package = house.package(
+        "hay-plugin-slow",
+        "const fs = require('node:fs');
+         exports.start = (w) => new Promise((done) => {
+           console.log('starting');
+           const look = setInterval(() => {
+             if (fs.existsSync(w.load.plugin.root + '/go')) { clearInterval(look); done(); }
+           }, 5);
+         });",
+    );
+    let go = launch.package.root.join("go");
+    let (late, held) = tokio::join!(fresh(launch), async {
+        while !house.workers.logs(&instance, 100).iter().any(|line| line.message == "starting") {
+            tokio::task::yield_now().await;
+        }
+        crash(&crashing).await;
+        let held = house.workers.ensure(&instance).await.unwrap_err();
+        std::fs::write(go, "").unwrap();
+        held
+    });
+    assert!(is_held(&held), "{held}");
+    let reason = String::from("the plugin is held back after too many crashes");
+    assert_eq!(late.unwrap_err(), CandidateError::Gone { reason });
+    assert_eq!(house.workers.ensure(&instance).await.unwrap_err(), held);
+    assert!(house.workers.statuses().await.is_empty());
+    house.close().await;
+}
+
+fn ensure(house: &House, instance: &InstanceKey) -> tokio::task::JoinHandle<Result<Worker, Unavailable>> {
     let (workers, instance) = (house.workers.clone(), instance.clone());
     tokio::spawn(async move { workers.ensure(&instance).await })
 }
