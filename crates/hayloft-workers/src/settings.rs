@@ -92,11 +92,12 @@ pub struct Deadlines {
     pub on_initialize: Duration,
     /// The start hook.
     pub on_start: Duration,
-    /// The check of credentials, and the hook after OAuth connected.
+    /// The check of credentials.
     pub on_validate_auth: Duration,
-    /// The hook after new settings.
+    /// The hook after new settings, and hooks without a deadline of their own: when a plugin is switched on, and after OAuth
+    /// connected.
     pub on_config_update: Duration,
-    /// The hooks when a plugin is switched on or off.
+    /// The hook when a plugin is switched off.
     pub on_disable: Duration,
     /// One run of a scheduled job.
     pub cron: Duration,

@@ -161,10 +161,10 @@ impl Unit {
             HookCall::ConfigUpdate => {
                 self.ask(&name, deadlines.on_config_update, waiting, hook(HookKind::ConfigUpdate))
             }
-            // Hooks without a deadline of their own have that of their nearest relative, here and in the runner.
-            HookCall::Enable => self.ask(&name, deadlines.on_disable, waiting, hook(HookKind::Enable)),
+            // Hooks without a deadline of their own share that of `onConfigUpdate`, for the runner too.
+            HookCall::Enable => self.ask(&name, deadlines.on_config_update, waiting, hook(HookKind::Enable)),
             HookCall::Connected => {
-                self.ask(&name, deadlines.on_validate_auth, waiting, hook(HookKind::Connected))
+                self.ask(&name, deadlines.on_config_update, waiting, hook(HookKind::Connected))
             }
             HookCall::Disable => self.ask(&name, deadlines.on_disable, waiting, hook(HookKind::Disable)),
             HookCall::Cron(job) => {

@@ -240,6 +240,36 @@ async fn a_blocked_event_loop_ends_in_any_hook() {
     }
 }
 
+/// The runner keeps deadlines too, so the host has to mean the same ones.
+#[tokio::test]
+async fn hooks_without_a_deadline_of_their_own_have_that_of_new_settings() {
+    let (short, long) = (Duration::from_millis(50), Duration::from_secs(60));
+    for (settings_hook, others) in [(long, short), (short, long)] {
+        let house = House::with(|settings| {
+            settings.deadlines = Deadlines {
+                on_config_update: settings_hook,
+                on_validate_auth: others,
+                on_disable: others,
+                ..quick()
+            };
+        });
+        let slow = "() => new Promise((done) => setTimeout(done, 1500))";
+        let instance = house.plugin(&format!("exports.enable = exports.connected = {slow};"));
+        for call in [HookCall::Enable, HookCall::Connected] {
+            let hook = call.name().to_owned();
+            let worker = house.workers.ensure(&instance).await.unwrap();
+            let answer = worker.call_hook(call).await;
+            if settings_hook == long {
+                assert!(answer.is_ok(), "{hook}: {answer:?}");
+            } else {
+                assert_eq!(answer, Err(HookError::Timeout { hook, after: short }));
+                house.workers.stop(&instance, "for the next one").await;
+            }
+        }
+        house.close().await;
+    }
+}
+
 #[tokio::test]
 async fn a_blocked_start_hook_is_a_crash() {
     let house = House::quick();
