@@ -1,5 +1,7 @@
 //! A plugin that leaks memory is replaced between calls, and nobody who calls it notices.
 
+use std::fs;
+
 use hayloft_testkit::{PluginFolder, TestServer};
 use serde_json::{Value, json};
 
@@ -90,4 +92,38 @@ async fn a_leaking_worker_is_replaced_between_calls() {
     };
     assert!(figure("hayloft_worker_cpu_seconds") > 0.1);
     assert!(figure("hayloft_worker_memory_bytes") > 1e6);
+}
+
+#[tokio::test]
+async fn one_that_must_be_alone_is_replaced_between_calls_too() {
+    let plugins = PluginFolder::new();
+    mcp_plugin(&plugins, "hay-plugin-leaking", LEAKING);
+    let manifest = plugins.path().join("hay-plugin-leaking/package.json");
+    let mut text: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+    text["hay-plugin"]["updateStrategy"] = "recreate".into();
+    fs::write(&manifest, text.to_string()).unwrap();
+    let server = TestServer::builder()
+        .plugins(plugins.path())
+        .environment("HAYLOFT_LIMITS_SOFT_MEMORY", "200MiB")
+        .environment("HAYLOFT_LIMITS_RECYCLE_PAUSE", "1s")
+        .environment("HAYLOFT_LIMITS_DRAIN", "1s")
+        .start()
+        .await;
+    let acme = server.organization("Acme").await;
+    acme.enable("hay-plugin-leaking", json!({})).await;
+    let log = async || acme.get("plugins/hay-plugin-leaking/logs").await.text();
+    let leak = async || text_of(acme.call_tool("leaking__leak", json!({})).await);
+    let waiting = tokio::spawn({
+        let acme = acme.clone();
+        async move { text_of(acme.call_tool("leaking__wait", json!({})).await) }
+    });
+    until("the call to be in flight", async || log().await.contains("waiting\"")).await;
+    // Beyond the soft limit, and far from the hard one.
+    for held in 1..=12 {
+        assert_eq!(leak().await, held.to_string());
+    }
+    assert!(!waiting.is_finished(), "it took longer than the call that it shall not cut off");
+    assert_eq!(waiting.await.unwrap(), "in peace", "the call in flight was not cut off");
+    until("the replacement", async || log().await.contains("the worker is being replaced: it holds")).await;
+    assert_eq!(leak().await, "1");
 }

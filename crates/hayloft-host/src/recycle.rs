@@ -30,20 +30,29 @@ impl Host {
 
     async fn recycle(&self, key: &InstanceKey, worker: WorkerId, reason: &str) -> Result<(), String> {
         // Whoever changes the instance at this moment starts a fresh worker too.
-        let _turn = self.turns.take(key).await;
+        let turn = self.turns.take(key).await;
         let Some(serving) = self.workers.serving(key).filter(|serving| serving.id() == worker) else {
             return Ok(());
         };
-        self.workers.note(key, worker, Level::Warn, &format!("the worker is being replaced: {reason}"));
         let launch = self.launch_revision(key, Some(serving.revision()), Version::Proven).await;
+        let note = || {
+            let message = format!("the worker is being replaced: {reason}");
+            self.workers.note(key, worker, Level::Warn, &message);
+        };
         let launch = launch.map_err(|refused| refused.to_string())?;
         if launch.package.descriptor.update_strategy == UpdateStrategy::Recreate {
-            // Whoever calls meanwhile waits for the one that comes after it.
-            self.workers.retire(key, worker, reason).await;
+            // It serves until nobody uses it, since whoever calls after that waits for the one that comes next. Nobody who
+            // changes the instance waits for its callers.
+            drop(turn);
+            if !self.workers.retire_unused(&serving, reason).await {
+                return Ok(());
+            }
+            note();
             let fresh = self.workers.ensure(key).await.map_err(|error| format!("failed to {error}"))?;
             tracing::info!(instance = %key, %worker, fresh = %fresh.id(), reason, "a worker was recycled");
             return Ok(());
         }
+        note();
         let text = |error: CandidateError| error.to_string();
         let fresh = self.workers.replacement(key, launch).await.map_err(text)?;
         let fresh = fresh.relieve(reason.to_owned()).await.map_err(text)?;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// Calls in flight and the time of the last one.
 #[derive(Debug)]
@@ -59,6 +59,18 @@ impl Activity {
     pub(crate) fn settled_at(&self) -> Instant {
         let settled = self.last() + Self::SETTLED;
         self.busy_until().map_or(settled, |busy| busy.max(settled))
+    }
+
+    /// Waits until nobody uses it any more.
+    pub(crate) async fn settled(&self) {
+        loop {
+            self.quiet().await;
+            let settled = self.settled_at();
+            if settled <= Instant::now() {
+                return;
+            }
+            sleep_until(settled).await;
+        }
     }
 
     /// Until when it is not idle because of what it asked for.

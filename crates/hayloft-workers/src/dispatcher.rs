@@ -66,7 +66,7 @@ pub(crate) enum Command {
     /// Gives a worker to run `onDisable` with, if one can be had. Calls are refused until `Stop`.
     BeginDisable(InstanceKey, oneshot::Sender<Option<Worker>>),
     Stop(InstanceKey, String, oneshot::Sender<()>),
-    Retire(InstanceKey, WorkerId, String, oneshot::Sender<()>),
+    Retire(InstanceKey, WorkerId, Moment, String, oneshot::Sender<Retired>),
     Keep(WorkerId, Box<KeptServer>, oneshot::Sender<Result<(), KeepRefused>>),
     Revive(WorkerId, ServerId),
     Forget(InstanceKey),
@@ -79,6 +79,25 @@ pub(crate) enum Command {
     CodeOf(WorkerId, oneshot::Sender<Option<WorkerCode>>),
     Told(InstanceKey, oneshot::Sender<()>),
     Shutdown(Duration, oneshot::Sender<()>),
+}
+
+/// When a worker is to be taken out of service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Now; its calls have the time of a drain.
+    Now,
+    /// Now if nobody uses it, else not at all.
+    Unused,
+}
+
+/// Whether a worker was taken out of service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Retired {
+    Yes,
+    /// Somebody uses it.
+    InUse,
+    /// Another one serves, or none.
+    NotServing,
 }
 
 /// What becomes of the worker whose place a candidate takes.
@@ -318,7 +337,10 @@ impl Dispatcher {
             Command::Discard(worker) => self.drain(worker, Duration::ZERO, "the candidate was discarded"),
             Command::BeginDisable(key, reply) => self.begin_disable(&key, reply),
             Command::Stop(key, reason, reply) => self.stop(&key, &reason, reply),
-            Command::Retire(key, worker, reason, reply) => self.retire(&key, worker, &reason, reply),
+            Command::Retire(key, worker, moment, reason, reply) => {
+                // Whoever went away needs no answer.
+                let _ = reply.send(self.retire(&key, worker, moment, &reason));
+            }
             Command::Keep(worker, server, reply) => self.order(worker, Order::Keep(server, reply)),
             Command::Revive(worker, server) => self.order(worker, Order::Revive(server)),
             Command::Forget(key) => self.forget(&key),

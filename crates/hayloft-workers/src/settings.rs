@@ -111,7 +111,8 @@ pub struct Deadlines {
     /// For the calls in flight of a worker that is to stop.
     pub drain: Duration,
     /// The same for one that is replaced for its memory alone: no call is cut off for that, and a stream that would go on
-    /// without end ends then.
+    /// without end ends then. Where the fresh one comes only after the old one, this serves for so long at most until
+    /// nobody uses it.
     pub recycle_drain: Duration,
     /// From `shutdown` to the end of the process.
     pub stop: Duration,

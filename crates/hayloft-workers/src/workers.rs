@@ -11,9 +11,10 @@ use hayloft_model::plugin::Package;
 use hayloft_model::{InstanceKey, PluginDescriptor, PluginId, ServerId, WorkerId};
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 use crate::compiled::{self, Compiled};
-use crate::dispatcher::{Command, Dispatcher, Shared, Takeover};
+use crate::dispatcher::{Command, Dispatcher, Moment, Retired, Shared, Takeover};
 use crate::launch;
 use crate::logs::WorkerLog;
 use crate::queue::Queue;
@@ -242,7 +243,26 @@ impl Workers {
     /// flight go on until the drain's deadline, and the next call starts a new worker at once. One that serves no more
     /// is left alone, and so is every other worker of the instance.
     pub async fn retire(&self, key: &InstanceKey, worker: WorkerId, reason: &str) {
-        self.ask(|reply| Command::Retire(key.clone(), worker, reason.to_owned(), reply)).await;
+        let reason = reason.to_owned();
+        self.ask(|reply| Command::Retire(key.clone(), worker, Moment::Now, reason, reply)).await;
+    }
+
+    /// The same in a moment in which nobody uses the worker: until then it serves, so that no call is cut off and none
+    /// waits for the others. What goes on without end is waited for no longer than
+    /// [`Deadlines::recycle_drain`](crate::Deadlines::recycle_drain). Gives whether it was taken out of service.
+    pub async fn retire_unused(&self, worker: &Worker, reason: &str) -> bool {
+        let until = Instant::now() + self.shared.settings.deadlines.recycle_drain;
+        loop {
+            let unused = timeout_at(until, worker.inner.activity.settled()).await;
+            let moment = if unused.is_ok() { Moment::Unused } else { Moment::Now };
+            let (key, reason) = (worker.key().clone(), reason.to_owned());
+            match self.ask(|reply| Command::Retire(key, worker.id(), moment, reason, reply)).await {
+                Some(Retired::Yes) => return true,
+                // Somebody was faster.
+                Some(Retired::InUse) => {}
+                Some(Retired::NotServing) | None => return false,
+            }
+        }
     }
 
     /// Keeps an MCP server up beside a worker as long as that lives, in place of an earlier one of the same id. When this

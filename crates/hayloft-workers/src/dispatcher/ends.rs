@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    CandidateError, Cause, Dispatcher, Ending, InstanceKey, InstanceState, Instant, LaunchRefused,
-    ProbeError, Purpose, StartFailure, Starting, StateChange, Stop, Unavailable, WorkerId, answer_all,
-    oneshot,
+    Activity, CandidateError, Cause, Dispatcher, Ending, InstanceKey, InstanceState, Instant, LaunchRefused,
+    Moment, ProbeError, Purpose, Retired, StartFailure, Starting, StateChange, Stop, Unavailable, WorkerId,
+    answer_all, oneshot,
 };
 use crate::StartStage;
 
@@ -48,15 +48,19 @@ impl Dispatcher {
         &mut self,
         key: &InstanceKey,
         worker: WorkerId,
+        moment: Moment,
         reason: &str,
-        reply: oneshot::Sender<()>,
-    ) {
+    ) -> Retired {
+        let directory = &self.shared.directory;
         // One that is switched off or has just crashed is on its way out already.
-        if self.shared.directory.serving(key).is_some_and(|serving| serving.id() == worker) {
-            self.end_current(key, worker, self.shared.settings.deadlines.drain, reason);
+        if directory.serving(key).is_none_or(|serving| serving.id() != worker) {
+            return Retired::NotServing;
         }
-        // Whoever went away needs no answer.
-        let _ = reply.send(());
+        if moment == Moment::Unused && !directory.withdraw_idle(key, worker, Activity::SETTLED) {
+            return Retired::InUse;
+        }
+        self.end_current(key, worker, self.shared.settings.deadlines.drain, reason);
+        Retired::Yes
     }
 
     pub(super) fn forget(&mut self, key: &InstanceKey) {

@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use hayloft_model::plugin::UpdateStrategy;
 use hayloft_model::{InstanceKey, Revision, WorkerId};
-use hayloft_workers::{CandidateError, HookCall, HookError, StartStage, Verdict};
+use hayloft_workers::{CandidateError, HookCall, HookError, StartStage, Verdict, Worker};
 use serde_json::json;
 
-use crate::support::{House, values};
+use crate::support::{House, SOON, values};
 
 const ECHO: &str = "
     const revision = (w) => w.bound.config.key;
     exports.configUpdate = (w) => { if (revision(w) === 'refused') throw new Error('no'); };
     exports.validateAuth = (w) => revision(w) === 'wrong' ? { valid: false, error: 'wrong key' } : { valid: true };
     exports.start = (w) => { if (revision(w) === 'dies') process.exit(4); if (revision(w) === 'weak') throw new Error('weak'); };
-    exports.connected = (w) => ({ key: revision(w) });";
+    exports.connected = (w) => ({ key: revision(w) });
+    exports.cron = () => new Promise((done) => setTimeout(done, 600));";
 
 #[tokio::test]
 async fn a_good_candidate_takes_over() {
@@ -268,6 +269,50 @@ async fn a_recreated_plugin_never_has_two_workers_and_calls_wait() {
     drop(call);
     let (again, seen) = never_two(&house, again).await;
     assert!(again.unwrap().id() != new.id() && seen.len() <= 2);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_recreated_plugin_is_retired_between_calls() {
+    let house = House::with(|settings| settings.deadlines.drain = Duration::from_millis(50));
+    let instance = recreated(&house);
+    let old = house.workers.ensure(&instance).await.unwrap();
+    let retire = |worker: &Worker| {
+        let (workers, worker) = (house.workers.clone(), worker.clone());
+        tokio::spawn(async move { workers.retire_unused(&worker, "it had grown").await })
+    };
+    let other_call = old.activity();
+    // Far longer than a drain.
+    let call = tokio::spawn({
+        let worker = old.clone();
+        async move { worker.call_hook(HookCall::Cron("slow".into())).await }
+    });
+    while house.workers.statuses().await[0].in_flight < 2 {
+        tokio::task::yield_now().await;
+    }
+    let retired = retire(&old);
+    for _ in 0..10 {
+        assert_eq!(old.call_hook(HookCall::Connected).await, Ok(json!({})));
+        assert_eq!(house.workers.ensure(&instance).await.unwrap().id(), old.id(), "whoever calls is served");
+    }
+    drop(other_call);
+    assert!(call.await.unwrap().is_ok(), "no call is cut off for that alone");
+    assert!(retired.await.unwrap());
+    let (fresh, seen) = never_two(&house, house.workers.ensure(&instance)).await;
+    assert!(fresh.unwrap().id() != old.id() && seen.len() <= 2);
+    assert!(!retire(&old).await.unwrap(), "it does not serve any more");
+    house.close().await;
+
+    // What has no end has one nevertheless.
+    let house = House::with(|settings| {
+        settings.deadlines.drain = Duration::from_millis(50);
+        settings.deadlines.recycle_drain = Duration::from_millis(300);
+    });
+    let instance = recreated(&house);
+    let old = house.workers.ensure(&instance).await.unwrap();
+    let _endless = old.activity();
+    assert!(tokio::time::timeout(SOON, house.workers.retire_unused(&old, "it had grown")).await.unwrap());
+    assert_ne!(house.workers.ensure(&instance).await.unwrap().id(), old.id());
     house.close().await;
 }
 
