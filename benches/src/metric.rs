@@ -16,10 +16,12 @@ pub(crate) struct Metric {
     pub(crate) title: &'static str,
     /// What the figure is.
     pub(crate) unit: Unit,
-    /// The figure: the median of all rounds.
+    /// The figure: the median of all rounds, unless the worst one counts.
     pub(crate) value: f64,
     /// What each round gave, sorted.
     pub(crate) rounds: Vec<f64>,
+    /// Which of them decide.
+    pub(crate) judged: Judged,
     /// What it was made of.
     pub(crate) sides: Option<Sides>,
 }
@@ -36,6 +38,16 @@ pub(crate) enum Unit {
     Kibibytes,
     /// How many. Less is better, where there is a limit.
     Count,
+}
+
+/// Which rounds decide whether a figure is beyond a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Judged {
+    /// At least three quarters of them are beyond it: what a slow moment of the machine did to a few is no regression.
+    ByMost,
+    /// One is: the limit is a promise about every single answer.
+    ByWorst,
 }
 
 /// The two sides of a ratio or a difference, each as the median of all rounds.
@@ -149,13 +161,20 @@ impl Metric {
         sides: Option<Sides>,
     ) -> Self {
         let rounds = sorted(rounds);
-        Self { name, title, unit, value: quantile(&rounds, 0.5), rounds, sides }
+        Self { name, title, unit, value: quantile(&rounds, 0.5), rounds, judged: Judged::ByMost, sides }
     }
 
-    /// Whether the figure is beyond a limit even with the noise of the machine taken off: at least three quarters of
-    /// the rounds were.
+    /// The same with the worst round as the figure, which decides alone: for what may not happen once.
+    pub(crate) fn by_worst_round(self) -> Self {
+        Self { value: quantile(&self.rounds, 1.0), judged: Judged::ByWorst, ..self }
+    }
+
+    /// Whether the rounds that decide are beyond a limit.
     pub(crate) fn exceeds(&self, limit: f64) -> bool {
-        quantile(&self.rounds, 0.25) > limit
+        match self.judged {
+            Judged::ByMost => quantile(&self.rounds, 0.25) > limit,
+            Judged::ByWorst => quantile(&self.rounds, 1.0) > limit,
+        }
     }
 }
 
@@ -220,5 +239,13 @@ mod tests {
         assert!(!metric(&[90, 90, 90, 500]).exceeds(1.0));
         assert!(!metric(&[90, 110, 120, 500]).exceeds(1.0));
         assert!(metric(&[110, 110, 120, 500]).exceeds(1.0));
+    }
+
+    #[test]
+    fn one_bad_round_counts_where_the_worst_one_does() {
+        let metric = metric(&[90, 90, 90, 500]).by_worst_round();
+        assert!((metric.value - 5.0).abs() < f64::EPSILON);
+        assert!(metric.exceeds(4.9));
+        assert!(!metric.exceeds(5.0));
     }
 }
