@@ -221,7 +221,7 @@ impl Dispatcher {
                 if let Takeover::Recycled(reason) = &takeover {
                     unit.recycle_reason = Some(reason.clone());
                 }
-                if matches!(takeover, Takeover::NewValues) {
+                if matches!(takeover, Takeover::NewValues(_)) {
                     self.instance(&key).forgive();
                 }
                 self.replace_by(&key, worker, takeover);
