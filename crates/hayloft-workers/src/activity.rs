@@ -15,6 +15,10 @@ pub(crate) struct Activity {
     last: AtomicU64,
     /// Microseconds from `origin`; zero before the first time.
     asked: AtomicU64,
+    /// When somebody was given it who begins a call; microseconds from `origin`, zero before the first time.
+    found: AtomicU64,
+    /// When it answered something that it may still be at work on; microseconds from `origin`, zero before the first time.
+    answered: AtomicU64,
     /// For so long after it has asked for something it is not idle.
     after_asking: Duration,
     in_flight: AtomicUsize,
@@ -33,6 +37,8 @@ impl Activity {
             origin: Instant::now(),
             last: AtomicU64::new(0),
             asked: AtomicU64::new(0),
+            found: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
             after_asking,
             in_flight: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
@@ -43,6 +49,12 @@ impl Activity {
     /// Notes that something happened now.
     pub(crate) fn touch(&self) {
         self.last.fetch_max(self.now(), Ordering::AcqRel);
+    }
+
+    /// Notes that somebody is given it now who begins a call.
+    pub(crate) fn found(&self) {
+        self.found.fetch_max(self.now().max(1), Ordering::AcqRel);
+        self.touch();
     }
 
     /// Notes that the worker asked the host for something now.
@@ -78,6 +90,16 @@ impl Activity {
         match self.asked.load(Ordering::Acquire) {
             0 => None,
             asked => Some(self.origin + Duration::from_micros(asked) + self.after_asking),
+        }
+    }
+
+    /// When whoever was given it has begun, and it has asked for what it needs for something that it has answered. The past
+    /// for one that nobody has found lately, so that its end waits for nothing.
+    pub(crate) fn free_at(&self) -> Instant {
+        let moments = [&self.found, &self.answered, &self.asked].map(|at| at.load(Ordering::Acquire));
+        match moments.into_iter().max() {
+            None | Some(0) => self.origin,
+            Some(latest) => self.origin + Duration::from_micros(latest) + Self::SETTLED,
         }
     }
 
@@ -121,19 +143,39 @@ impl Activity {
 #[derive(Debug)]
 pub struct ActivityGuard {
     activity: Arc<Activity>,
+    after: After,
+}
+
+/// What a worker may do for a call that it has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    Work,
+    Nothing,
 }
 
 impl ActivityGuard {
     pub(crate) fn new(activity: &Arc<Activity>) -> Self {
+        Self::begin(activity, After::Work)
+    }
+
+    /// Of a hook, which is all that there is to do.
+    pub(crate) fn of_hook(activity: &Arc<Activity>) -> Self {
+        Self::begin(activity, After::Nothing)
+    }
+
+    fn begin(activity: &Arc<Activity>, after: After) -> Self {
         activity.in_flight.fetch_add(1, Ordering::AcqRel);
         activity.touch();
-        Self { activity: Arc::clone(activity) }
+        Self { activity: Arc::clone(activity), after }
     }
 }
 
 impl Drop for ActivityGuard {
     fn drop(&mut self) {
         self.activity.touch();
+        if self.after == After::Work {
+            self.activity.answered.fetch_max(self.activity.now().max(1), Ordering::AcqRel);
+        }
         if self.activity.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.activity.quiet.notify_waiters();
         }
@@ -158,6 +200,28 @@ mod tests {
         waiting.await.unwrap();
         assert!(activity.is_idle(Duration::ZERO));
         assert!(!activity.is_idle(Duration::from_secs(60)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_who_was_found_answered_or_asked_just_now_is_waited_for() {
+        let activity = Activity::new(Duration::from_secs(30));
+        let is_free = |activity: &Activity| activity.free_at() <= Instant::now();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        activity.touch();
+        drop(ActivityGuard::of_hook(&activity));
+        assert!(is_free(&activity));
+        let moments: [fn(&Arc<Activity>); 3] = [
+            |activity| activity.found(),
+            |activity| activity.asked(),
+            |activity| drop(ActivityGuard::new(activity)),
+        ];
+        for happens in moments {
+            happens(&activity);
+            tokio::time::advance(Activity::SETTLED - Activity::PRECISION).await;
+            assert!(!is_free(&activity));
+            tokio::time::advance(Activity::PRECISION).await;
+            assert!(is_free(&activity));
+        }
     }
 
     #[tokio::test(start_paused = true)]

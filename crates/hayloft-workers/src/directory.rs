@@ -19,7 +19,7 @@ impl Directory {
     pub(crate) fn engage(&self, key: &InstanceKey) -> Option<Worker> {
         let serving = self.serving.read().unwrap_or_else(PoisonError::into_inner);
         let worker = serving.get(key).filter(|worker| worker.is_alive())?;
-        worker.inner.activity.touch();
+        worker.inner.activity.found();
         Some(worker.clone())
     }
 

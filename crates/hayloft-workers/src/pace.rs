@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::activity::Activity;
+use crate::activity::{Activity, ActivityGuard};
 use crate::settings::GateLimits;
 
 /// What is paid for reading once from a connection, however much that gives. A request comes with one as a rule, and a
@@ -47,6 +47,7 @@ struct Allowance {
 #[derive(Debug)]
 #[must_use = "others get its place when it is dropped"]
 pub struct Turn<'a> {
+    _call: Option<ActivityGuard>,
     _place: Option<SemaphorePermit<'a>>,
 }
 
@@ -69,15 +70,16 @@ impl GatePace {
         }))
     }
 
-    /// Waits for the turn of a request.
+    /// Waits for the turn of a request. The worker is at work until the turn is dropped.
     pub async fn turn(&self) -> Turn<'_> {
+        let call = self.0.activity.as_ref().map(ActivityGuard::new);
         // It is never closed, and without a place nobody would be answered.
         let place = self.0.places.acquire().await.ok();
         if let Some(activity) = &self.0.activity {
             activity.asked();
         }
         sleep_until(self.spend(TURN)).await;
-        Turn { _place: place }
+        Turn { _call: call, _place: place }
     }
 
     /// When another connection or message may be taken, since one was just now. It is the past for a worker that sends

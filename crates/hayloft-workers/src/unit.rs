@@ -283,7 +283,7 @@ impl Unit {
             }
             let readable = self.blocked.is_none() && self.paused.is_none() && self.last_words.is_none();
             let waits_for_calls = match &self.drain {
-                Some(drain) => drain.kill_at.is_none(),
+                Some(drain) => drain.waits_for_calls(),
                 None => self.idleness.waits_for_calls(),
             };
             let step = tokio::select! {
@@ -301,7 +301,7 @@ impl Unit {
                     ON
                 }
                 () = activity.quiet(), if waits_for_calls => match self.drain {
-                    Some(_) => self.send_shutdown(),
+                    Some(_) => self.calls_ended(),
                     None => self.on_quiet(),
                 },
                 () = &mut alarm => self.on_time(),
@@ -315,7 +315,7 @@ impl Unit {
     /// When something is due at the latest.
     fn wake(&self) -> Instant {
         let bound = self.life.state() == WorkerState::Bound;
-        let drain = self.drain.as_ref().map(|drain| drain.kill_at.unwrap_or(drain.calls_until));
+        let drain = self.drain.as_ref().map(Drain::due);
         [
             self.introduction,
             self.last_words,
@@ -341,7 +341,9 @@ impl Unit {
     fn on_time(&mut self) -> Step {
         let now = Instant::now();
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        if let Some(drain) = &self.drain {
+        if let Some(drain) = &mut self.drain {
+            // Whether that still holds is looked at anew.
+            drain.settles.take_if(|settles| *settles <= now);
             if due(drain.kill_at) {
                 return ControlFlow::Break(Cause::Asked(drain.reason.clone()));
             }

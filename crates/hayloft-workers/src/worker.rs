@@ -141,7 +141,10 @@ impl Worker {
     /// # Errors
     /// When it fails, takes too long, or the worker ends.
     pub async fn call_hook(&self, call: HookCall) -> Result<Value, HookError> {
-        let _busy = self.activity();
+        let _busy = match call {
+            HookCall::Cron(_) | HookCall::Procedure(_) => self.activity(),
+            _ => ActivityGuard::of_hook(&self.inner.activity),
+        };
         let gone = || HookError::WorkerGone { reason: self.inner.facts.borrow().ending() };
         let (reply, answer) = oneshot::channel();
         self.inner.requests.send(Request { call, reply }).await.map_err(|_| gone())?;

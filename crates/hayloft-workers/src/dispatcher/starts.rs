@@ -122,7 +122,7 @@ impl Dispatcher {
     }
 
     pub(super) fn begin_disable(&mut self, key: &InstanceKey, reply: oneshot::Sender<Option<Worker>>) {
-        let serving = self.shared.directory.engage(key).filter(|_| self.closing.is_none());
+        let serving = self.shared.directory.serving(key).filter(|_| self.closing.is_none());
         let closing = self.closing.is_some();
         let instance = self.instance(key);
         let waiting = std::mem::take(&mut instance.waiting);
@@ -287,7 +287,7 @@ impl Dispatcher {
             }
             None => {
                 // Those who waited have found it only now, however long it has had its organization.
-                worker.inner.activity.touch();
+                worker.inner.activity.found();
                 self.shared.directory.publish(worker.clone());
             }
         }

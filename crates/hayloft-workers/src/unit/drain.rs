@@ -13,8 +13,28 @@ pub(super) struct Drain {
     pub(super) reason: String,
     /// Calls may go on until then.
     pub(super) calls_until: Instant,
+    /// None is in flight, but until then another one may begin.
+    pub(super) settles: Option<Instant>,
     /// Once `shutdown` was sent: the process may go on until then.
     pub(super) kill_at: Option<Instant>,
+}
+
+impl Drain {
+    /// When something is due.
+    pub(super) fn due(&self) -> Instant {
+        let calls = self.settles.map_or(self.calls_until, |settles| settles.min(self.calls_until));
+        self.kill_at.unwrap_or(calls)
+    }
+
+    /// Whether the end of the calls in flight is to be noticed.
+    pub(super) fn waits_for_calls(&self) -> bool {
+        self.takes_calls() && self.settles.is_none()
+    }
+
+    /// Whether it still answers those who found it before it was told to end.
+    pub(super) fn takes_calls(&self) -> bool {
+        self.kill_at.is_none()
+    }
 }
 
 impl Unit {
@@ -23,7 +43,7 @@ impl Unit {
         match &mut self.drain {
             Some(drain) => drain.calls_until = drain.calls_until.min(calls_until),
             None => {
-                self.drain = Some(Drain { reason, calls_until, kill_at: None });
+                self.drain = Some(Drain { reason, calls_until, settles: None, kill_at: None });
                 // What comes too late for its introduction is ended by the drain's own deadline.
                 self.introduction = None;
                 if self.life.drain() {
@@ -32,6 +52,19 @@ impl Unit {
             }
         }
         ON
+    }
+
+    /// No call is in flight. Whoever was given the worker just now begins one in a moment, and what was answered just now
+    /// may still be at work.
+    pub(super) fn calls_ended(&mut self) -> Step {
+        let free = self.activity.free_at();
+        match &mut self.drain {
+            Some(drain) if free > Instant::now() => {
+                drain.settles = Some(free);
+                ON
+            }
+            _ => self.send_shutdown(),
+        }
     }
 
     pub(super) fn send_shutdown(&mut self) -> Step {

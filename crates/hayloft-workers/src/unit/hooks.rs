@@ -133,7 +133,7 @@ impl Unit {
     }
 
     pub(super) fn run_hook(&mut self, Request { call, reply }: Request) -> Step {
-        if self.life.state() != WorkerState::Bound {
+        if !self.life.belongs() || self.drain.as_ref().is_some_and(|drain| !drain.takes_calls()) {
             let reason = String::from("it is stopping");
             // Whoever asked may have gone away.
             let _ = reply.send(Err(HookError::WorkerGone { reason }));

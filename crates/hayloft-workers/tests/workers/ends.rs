@@ -1,9 +1,10 @@
 //! How workers end in order, with everything that they started.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use hayloft_model::InstanceState;
-use hayloft_workers::{HookCall, LaunchRefused, Unavailable};
+use hayloft_model::{InstanceState, WorkerState};
+use hayloft_workers::{HookCall, LaunchRefused, Unavailable, WorkerStatus};
+use serde_json::json;
 
 use crate::processes::{beside, is_running, parent, tree, until_gone};
 use crate::support::{House, SOON, quick};
@@ -109,6 +110,35 @@ async fn a_drain_waits_for_calls_but_not_for_ever() {
     let _call = worker.activity();
     tokio::time::timeout(SOON, house.workers.stop(&instance, "a test says so")).await.unwrap();
     assert!(!worker.is_alive());
+    house.close().await;
+}
+
+/// Whoever was given a worker just before it was told to end begins his call a moment later.
+#[tokio::test]
+async fn who_has_just_found_a_worker_is_served_although_it_is_to_end() {
+    let house = House::new();
+    let instance = house.plugin("exports.connected = () => ({ fine: true });");
+    // A machine that takes longer than whoever finds a worker has shows nothing.
+    let in_time = Duration::from_millis(80);
+    let (taken, answer) = loop {
+        house.workers.ensure(&instance).await.unwrap();
+        let begun = Instant::now();
+        let worker = house.workers.engage(&instance).unwrap();
+        let stop = tokio::spawn({
+            let (workers, instance) = (house.workers.clone(), instance.clone());
+            async move { workers.stop(&instance, "a test says so").await }
+        });
+        let draining = |status: &WorkerStatus| status.state == WorkerState::Draining;
+        while !house.workers.statuses().await.first().is_none_or(draining) {
+            tokio::task::yield_now().await;
+        }
+        let (taken, answer) = tokio::join!(async { begun.elapsed() }, worker.call_hook(HookCall::Connected));
+        stop.await.unwrap();
+        if taken < in_time {
+            break (taken, answer);
+        }
+    };
+    assert_eq!(answer, Ok(json!({ "fine": true })), "after {taken:?}");
     house.close().await;
 }
 
@@ -232,7 +262,7 @@ async fn a_plugin_is_switched_off_while_its_crashed_worker_is_cleared_away() {
         let status =
             house.workers.statuses().await.into_iter().find(|status| status.key == instance).unwrap();
         kill(status.pid.unwrap());
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         while house.workers.serving(&instance).is_some() && begun.elapsed() < SOON {
             tokio::task::yield_now().await;
         }

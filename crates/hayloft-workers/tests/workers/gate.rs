@@ -95,6 +95,35 @@ const CALLER: &str = "
       return done;
     };";
 
+/// Answers each request in its turn, after a moment.
+struct Slow;
+
+impl Gate for Slow {
+    fn connection(&self, _: GateCaller, mut stream: GateStream, pace: GatePace) -> BoxFuture<'static, ()> {
+        async move {
+            while let Ok(1..) = stream.read(&mut [0; 64]).await {
+                let _turn = pace.turn().await;
+                // Longer than whoever does nothing is waited for.
+                tokio::time::sleep(Duration::from_millis(150)).await;
+                if stream.write_all(b"well\n").await.is_err() {
+                    return;
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+/// A job that is answered at once and then asks the host for one thing after the other.
+const LATER: &str = "
+    const net = require('node:net');
+    exports.cron = (w) => {
+      const way = w.load.gate ? { path: w.load.gate } : { host: 'hayloft.internal', port: 80 };
+      const ask = () => new Promise((resolve) => { const socket = net.connect(way).once('data', () => resolve(socket.destroy())); socket.write('a'); });
+      void (async () => { for (let i = 0; i < 4; i += 1) await ask(); console.log('done'); })();
+      return {};
+    };";
+
 fn house() -> House {
     House::with(|settings| settings.gate = Arc::new(Echo))
 }
@@ -113,6 +142,31 @@ async fn the_host_knows_each_worker_and_whom_it_serves() {
         assert_eq!(answer["early"], said("early", Value::Null));
         assert_eq!(answer["late"], said("late", instance.to_string().into()));
     }
+    house.close().await;
+}
+
+#[tokio::test]
+async fn work_after_the_answer_holds_a_worker_that_is_to_end() {
+    let house = House::with(|settings| settings.gate = Arc::new(Slow));
+    let instance = house.plugin(LATER);
+    let worker = house.workers.ensure(&instance).await.unwrap();
+    assert!(worker.call_hook(HookCall::Cron("later".into())).await.is_ok());
+    tokio::time::timeout(SOON, house.workers.stop(&instance, "a test says so")).await.unwrap();
+    let said = house.workers.logs(&instance, 100);
+    assert!(said.iter().any(|line| line.message == "done"), "{said:?}");
+    house.close().await;
+
+    // No longer than calls may take.
+    let house = House::with(|settings| {
+        settings.gate = Arc::new(Slow);
+        settings.deadlines.drain = Duration::from_millis(200);
+    });
+    let instance = house.plugin(LATER);
+    let worker = house.workers.ensure(&instance).await.unwrap();
+    assert!(worker.call_hook(HookCall::Cron("later".into())).await.is_ok());
+    tokio::time::timeout(SOON, house.workers.stop(&instance, "a test says so")).await.unwrap();
+    let said = house.workers.logs(&instance, 100);
+    assert!(!said.iter().any(|line| line.message == "done"), "{said:?}");
     house.close().await;
 }
 
