@@ -232,6 +232,8 @@ struct Unit {
     untried: bool,
     /// It was told to end; whatever it still reports, it does not serve any more.
     ending: bool,
+    /// It was told so because another organization waited for its place.
+    makes_way: bool,
     facts: watch::Receiver<Facts>,
     activity: Arc<Activity>,
     started_at: DateTime<Utc>,

@@ -1,7 +1,7 @@
 //! Who may start now: a worker needs a place in its plugin's pool and a slot among all starts. Who has to wait stands in a
 //! line, and the line moves when something ends, never because somebody looks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 
 use hayloft_model::plugin::UpdateStrategy;
@@ -46,6 +46,13 @@ impl Start {
             }
             Self::Probe(..) => false,
         }
+    }
+}
+
+impl Unit {
+    /// Whose it is, if it is anybody's.
+    fn key(&self) -> Option<&InstanceKey> {
+        Some(self.worker.as_ref()?.key())
     }
 }
 
@@ -120,6 +127,7 @@ impl Dispatcher {
     }
 
     fn next_start(&mut self, now: Instant) -> Option<Start> {
+        let given_up = self.places_given_up();
         // The line is apart for that long, so that everything else can be asked.
         let mut line = std::mem::take(&mut self.line);
         let next = line.next(|organization, start| {
@@ -129,7 +137,7 @@ impl Dispatcher {
                     return false;
                 }
                 // Whoever is to be switched off gets a worker to do it with, however full the pool is.
-                places.has(key)
+                (places.has(key) && !given_up.contains(key))
                     || places.of(&key.plugin) < pools.of(&key.plugin).get()
                     || instances.get(key).is_some_and(|instance| instance.disabling.is_some())
             });
@@ -144,6 +152,23 @@ impl Dispatcher {
         });
         self.line = line;
         next
+    }
+
+    /// The instances whose place is that of others by now, who wait for it: all that is left in it is on its way out for
+    /// them. Else an organization that calls at once would have its place back before them, however often.
+    fn places_given_up(&self) -> HashSet<InstanceKey> {
+        let mut given_up = HashSet::new();
+        for key in self.units.values().filter(|unit| unit.makes_way).filter_map(Unit::key) {
+            let is_wanted = || {
+                let keys = self.line.iter().filter_map(|(_, start)| start.key());
+                keys.filter(|other| other.plugin == key.plugin).any(|other| !self.places.has(other))
+            };
+            let has_others = || self.units.values().any(|unit| unit.key() == Some(key) && !unit.ending);
+            if !has_others() && is_wanted() {
+                given_up.insert(key.clone());
+            }
+        }
+        given_up
     }
 
     /// Takes those out of the line whom nobody waits for any more.
@@ -245,6 +270,9 @@ impl Dispatcher {
             if self.shared.directory.withdraw_idle(&key, worker, Activity::SETTLED) {
                 self.note_use(worker);
                 self.end_current(&key, worker, calls, "another organization needs its place");
+                if let Some(unit) = self.units.get_mut(&worker) {
+                    unit.makes_way = true;
+                }
                 return true;
             }
         }

@@ -111,6 +111,7 @@ impl Dispatcher {
             unclaimed,
             untried: false,
             ending: false,
+            makes_way: false,
             facts,
             activity,
             started_at,

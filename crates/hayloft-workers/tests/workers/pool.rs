@@ -1,6 +1,7 @@
 //! Who gets a worker when there cannot be one for everybody, and when all want one at once.
 
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -90,6 +91,43 @@ async fn a_worker_that_has_just_become_ready_is_there_for_whoever_waited_for_it(
     assert!(served, "it was taken away from who waited for it");
     assert_eq!(answer, Ok(json!({ "fine": true })));
     assert_eq!(second.key(), &keys[1]);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn whoever_made_way_does_not_get_its_place_back_before_those_who_wait_for_it() {
+    let house = house(1, |settings| {
+        settings.queue.deadline = SOON;
+        settings.deadlines.stop = SOON;
+    });
+    // It takes its time to end: until it is told that it may.
+    let lingering = "const fs = require('node:fs');
+        exports.shutdown = (w) => setInterval(() => { if (fs.existsSync(w.load.plugin.root + '/end')) process.exit(0); }, 5);";
+    let keys = [1, 2].map(|organization| house.plugin_of(organization, lingering));
+    let asked = || house.source.asked.load(Ordering::SeqCst);
+    let waiting = |key: &InstanceKey| {
+        let (workers, key) = (house.workers.clone(), key.clone());
+        tokio::spawn(async move { workers.ensure(&key).await.unwrap() })
+    };
+    let evicted = ensure(&house, &keys[0]).await;
+    let mut other = waiting(&keys[1]);
+    house.observer.event("draining").await;
+    // It calls again while its worker still ends, and stands in the line behind the other one.
+    let mut again = waiting(&keys[0]);
+    while asked() < 3 {
+        tokio::task::yield_now().await;
+    }
+    let [status] = &house.workers.statuses().await[..] else { panic!("none starts beside it") };
+    assert_eq!(status.worker_id, evicted.id());
+    std::fs::write(house.folder.path().join(PLUGIN).join("end"), "").unwrap();
+    let first = tokio::select! {
+        worker = &mut other => worker.unwrap(),
+        worker = &mut again => panic!("{:?} has its place back before the other one had it", worker.unwrap()),
+    };
+    assert_eq!(first.key(), &keys[1]);
+    // It has its turn after that.
+    let second = tokio::time::timeout(SOON, again).await.unwrap().unwrap();
+    assert!(second.is_alive() && second.id() != evicted.id() && !first.is_alive());
     house.close().await;
 }
 
