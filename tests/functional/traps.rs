@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use hayloft_testkit::{PluginFolder, TestServer};
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::support::{Lock, counting_plugin, mcp_plugin, stdio_plugin, stdio_server, text_of};
@@ -112,21 +113,21 @@ async fn bytes_pass_as_they_are_in_both_directions() {
     let body = format!(r#"{{"arguments":{sent}}}"#);
     let headers = [("content-type", "application/json")];
     let path = acme.path("tools/raw__act/call");
-    let rest = acme.api.send(&http::Method::POST, &path, &headers, body).await.expect(200).text();
+    let rest = acme.api.send(&Method::POST, &path, &headers, body).await.expect(200).text();
     assert!(rest.starts_with(odd) && rest.contains(&said), "{rest}");
 
     // Numbers that no double holds, and one that is none at all to many readers.
     let procedure = format!(r#"{{"toolName":"raw__act","arguments":{sent}}}"#);
     let headers = [("content-type", "application/json"), ("x-organization-id", acme.id.as_str())];
     let path = "/v1/plugins.invokeTool";
-    let trpc = acme.api.send(&http::Method::POST, path, &headers, procedure.clone()).await.expect(200).text();
+    let trpc = acme.api.send(&Method::POST, path, &headers, procedure.clone()).await.expect(200).text();
     assert!(
         trpc.starts_with(r#"{"result":{"data":"#) && trpc.contains(odd) && trpc.contains(&said),
         "{trpc}"
     );
     let batch = format!(r#"{{"0":{procedure},"1":{procedure}}}"#);
     let path = "/v1/plugins.invokeTool,plugins.invokeTool?batch=1";
-    let trpc = acme.api.send(&http::Method::POST, path, &headers, batch).await.expect(200).text();
+    let trpc = acme.api.send(&Method::POST, path, &headers, batch).await.expect(200).text();
     assert_eq!(trpc.matches(odd).count(), 2, "{trpc}");
 
     let mut client = acme.mcp();
@@ -142,8 +143,13 @@ async fn bytes_pass_as_they_are_in_both_directions() {
 async fn no_answer_to_a_read_or_a_call_waits_for_a_row_to_be_written() {
     let plugins = PluginFolder::new();
     counting_plugin(&plugins);
+    let routed = "import { defineHayPlugin } from '@hay/plugin-sdk';\n\
+         export default defineHayPlugin(({ register }) => ({ name: 'routed',\n\
+           onInitialize() { register.route('GET', '/', (_request, response) => response.send('here')); } }));";
+    plugins.hay_package("hay-plugin-routed", &["routes"], routed);
     let server = TestServer::start(plugins.path()).await;
     let acme = server.organization("Acme").await;
+    acme.enable("hay-plugin-routed", json!({})).await;
     let path = "plugins/hay-plugin-counting";
     acme.enable("hay-plugin-counting", json!({ "n": 1 })).await;
     let mut client = acme.mcp();
@@ -160,6 +166,8 @@ async fn no_answer_to_a_read_or_a_call_waits_for_a_row_to_be_written() {
                 acme.get(read).await.expect(200);
             }
             assert_eq!(text_of(acme.call_tool("counting__n", json!({})).await), "1");
+            let routed = acme.route(&Method::GET, "hay-plugin-routed", "/", &[], "").await;
+            assert_eq!(routed.expect(200).text(), "here");
             assert_eq!(client.tool_names().await, ["counting__n"]);
             let answer = client.call_tool("counting__n", json!({})).await;
             assert_eq!(answer.result()["content"][0]["text"], "1");

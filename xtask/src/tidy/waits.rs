@@ -7,7 +7,8 @@ use super::Finding;
 use super::rust::{Kind, Source};
 
 /// The crates through which starts and calls go.
-const CRATES: [&str; 6] = [
+const CRATES: [&str; 7] = [
+    "crates/hayloft-egress/src/",
     "crates/hayloft-host/src/",
     "crates/hayloft-mcp/src/",
     "crates/hayloft-sandbox/src/",
@@ -17,7 +18,19 @@ const CRATES: [&str; 6] = [
 ];
 
 /// Which files wait for a time, how often, and what for.
-const WAITS: [(&str, usize, &str); 22] = [
+const WAITS: [(&str, usize, &str); 26] = [
+    (
+        "crates/hayloft-egress/src/dial.rs",
+        1,
+        "when the next address of a name is tried beside the one before",
+    ),
+    (
+        "crates/hayloft-egress/src/jail.rs",
+        3,
+        "refusals are gathered before they are told, and connections are taken again after a failure",
+    ),
+    ("crates/hayloft-egress/src/jail/pace.rs", 1, "who sends too much is read slowly"),
+    ("crates/hayloft-egress/src/outlet.rs", 1, "who sends too much is read slowly"),
     (
         "crates/hayloft-host/src/plugins/retry.rs",
         1,
@@ -161,11 +174,11 @@ mod tests {
         ] {
             assert_eq!(found(call, text), [] as [String; 0], "{text}");
         }
-        for own in ["sandbox", "server", "stage"] {
+        for own in ["egress", "sandbox", "server", "stage"] {
             let path = format!("crates/hayloft-{own}/src/x.rs");
             assert_eq!(found(&path, "fn x() { sleep(y) }").len(), 1, "{own}");
         }
-        assert_eq!(found("crates/hayloft-egress/src/x.rs", "fn x() { sleep(y) }"), [] as [String; 0]);
+        assert_eq!(found("crates/hayloft-store/src/x.rs", "fn x() { sleep(y) }"), [] as [String; 0]);
     }
 
     #[test]
