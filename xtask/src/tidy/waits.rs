@@ -18,7 +18,7 @@ const CRATES: [&str; 7] = [
 ];
 
 /// Which files wait for a time, how often, and what for.
-const WAITS: [(&str, usize, &str); 26] = [
+const WAITS: [(&str, usize, &str); 27] = [
     (
         "crates/hayloft-egress/src/dial.rs",
         1,
@@ -65,6 +65,7 @@ const WAITS: [(&str, usize, &str); 26] = [
         2,
         "sessions that nobody uses end now and then, and connections are taken again after a failure",
     ),
+    ("crates/hayloft-workers/src/activity.rs", 1, "nobody uses a worker any more for so long"),
     (
         "crates/hayloft-workers/src/dispatcher.rs",
         2,
