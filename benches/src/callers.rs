@@ -25,6 +25,8 @@ pub(crate) enum Target {
         path: String,
         /// The bearer token, if it wants one.
         token: Option<String>,
+        /// The revision of the protocol that the caller speaks.
+        revision: &'static str,
         /// The call.
         tool: Tool,
     },
@@ -73,8 +75,8 @@ impl Target {
     /// A further caller, connected and with a session where there are sessions.
     pub(crate) async fn connect(&self) -> anyhow::Result<Caller> {
         Ok(match self {
-            Self::Mcp { address, path, token, tool } => {
-                Caller::Mcp(McpCaller::open(*address, path, token.as_deref(), tool.clone()).await?)
+            Self::Mcp { address, path, token, revision, tool } => {
+                Caller::Mcp(McpCaller::open(*address, path, token.as_deref(), *revision, tool.clone()).await?)
             }
             Self::Pipe { pipe, tool } => Caller::Pipe(PipeCaller::new(pipe.clone(), tool.clone())),
             Self::Route { address, method, path, headers, body } => {

@@ -10,6 +10,7 @@ use hayloft_testkit::{
 };
 use serde_json::json;
 
+use crate::callers::mcp::USUAL_REVISION;
 use crate::callers::{Target, Tool};
 use crate::direct_worker::Plugin;
 use crate::load::Subject;
@@ -89,7 +90,13 @@ impl Baseline {
 
     /// As something to be called by MCP.
     pub(crate) fn mcp(&self, name: &'static str, tool: Tool) -> Subject {
-        let target = Target::Mcp { address: self.address, path: self.path.clone(), token: None, tool };
+        self.mcp_in(USUAL_REVISION, name, tool)
+    }
+
+    /// The same in a revision of the protocol.
+    pub(crate) fn mcp_in(&self, revision: &'static str, name: &'static str, tool: Tool) -> Subject {
+        let target =
+            Target::Mcp { address: self.address, path: self.path.clone(), token: None, revision, tool };
         Subject { name, target, pid: Some(self.service.pid()) }
     }
 
@@ -153,7 +160,13 @@ impl Hayloft {
     /// One of its tools as something to be called by MCP.
     pub(crate) fn mcp(&self, name: &'static str, tool: Tool) -> Subject {
         let token = Some(self.organization.token.clone());
-        let target = Target::Mcp { address: self.address, path: "/v1/mcp".to_owned(), token, tool };
+        let target = Target::Mcp {
+            address: self.address,
+            path: "/v1/mcp".to_owned(),
+            token,
+            revision: USUAL_REVISION,
+            tool,
+        };
         Subject { name, target, pid: Some(self.server.pid()) }
     }
 }
@@ -170,7 +183,7 @@ pub(crate) fn tool_of(
     tool: Tool,
 ) -> anyhow::Result<Target> {
     let (address, token) = (address_of(server)?, Some(organization.token.clone()));
-    Ok(Target::Mcp { address, path: "/v1/mcp".to_owned(), token, tool })
+    Ok(Target::Mcp { address, path: "/v1/mcp".to_owned(), token, revision: USUAL_REVISION, tool })
 }
 
 /// A Hayloft with the sample plugins that lets organizations have as many workers of one as they ask for.

@@ -11,7 +11,11 @@ use memchr::memmem;
 use super::Tool;
 use super::connection::Connection;
 
-const REVISION: &str = "2025-06-18";
+/// What callers of the first days speak, and most still do.
+pub(crate) const USUAL_REVISION: &str = "2025-06-18";
+
+/// What Hayloft speaks with servers that know it.
+pub(crate) const LATEST_REVISION: &str = "2025-11-25";
 
 /// A caller with a session.
 #[derive(Debug)]
@@ -29,6 +33,7 @@ impl McpCaller {
         address: SocketAddr,
         path: &str,
         token: Option<&str>,
+        revision: &'static str,
         tool: Tool,
     ) -> anyhow::Result<Self> {
         let connection = Connection::open(address).await?;
@@ -40,25 +45,25 @@ impl McpCaller {
             headers.insert("authorization", format!("Bearer {token}").parse()?);
         }
         let mut caller = Self { connection, path: path.to_owned(), headers, tool, next_id: 1 };
-        caller.initialize().await?;
+        caller.initialize(revision).await?;
         Ok(caller)
     }
 
-    async fn initialize(&mut self) -> anyhow::Result<()> {
+    async fn initialize(&mut self, revision: &'static str) -> anyhow::Result<()> {
         let (status, headers, body) = self
             .post(format!(
-                r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"{REVISION}","capabilities":{{}},"clientInfo":{{"name":"hayloft-bench","version":"1.0.0"}}}}}}"#
+                r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"{revision}","capabilities":{{}},"clientInfo":{{"name":"hayloft-bench","version":"1.0.0"}}}}}}"#
             ))
             .await?;
         let text = String::from_utf8_lossy(&body);
         ensure!(
-            status.is_success() && text.contains(REVISION),
+            status.is_success() && text.contains(revision),
             "`initialize` was answered with {status}: {text}"
         );
         if let Some(session) = headers.get("mcp-session-id") {
             self.headers.insert("mcp-session-id", session.clone());
         }
-        self.headers.insert("mcp-protocol-version", HeaderValue::from_static(REVISION));
+        self.headers.insert("mcp-protocol-version", HeaderValue::from_static(revision));
         let (status, ..) =
             self.post(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#.to_owned()).await?;
         ensure!(status.is_success(), "`notifications/initialized` was answered with {status}");

@@ -11,7 +11,7 @@ use hayloft_testkit::TestServerBuilder;
 use http::Method;
 use serde_json::json;
 
-use crate::callers::mcp::McpCaller;
+use crate::callers::mcp::{McpCaller, USUAL_REVISION};
 use crate::callers::{Caller, Target};
 use crate::load::{Burst, Subject, interleaved};
 use crate::memory::kib_at_rest;
@@ -129,7 +129,9 @@ async fn opening(subject: &Subject, count: usize) -> anyhow::Result<Duration> {
 /// Lists of tools beside calls of one of them.
 async fn lists(options: &Options, hayloft: &Hayloft) -> anyhow::Result<Vec<Metric>> {
     let token = &hayloft.organization.token;
-    let opened = McpCaller::open(hayloft.address, "/v1/mcp", Some(token), HELLO_THROUGH_HAYLOFT).await?;
+    let opened =
+        McpCaller::open(hayloft.address, "/v1/mcp", Some(token), USUAL_REVISION, HELLO_THROUGH_HAYLOFT)
+            .await?;
     let list = Subject {
         name: "lists of tools",
         target: Target::Route {

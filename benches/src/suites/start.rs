@@ -7,6 +7,7 @@ use hayloft_sandbox::{Jail, Tier};
 use serde_json::json;
 
 use crate::callers::Target;
+use crate::callers::mcp::USUAL_REVISION;
 use crate::direct_worker::{DirectWorker, Plugin};
 use crate::ground::Ground;
 use crate::load::quantile;
@@ -108,6 +109,7 @@ async fn first_calls(options: &Options, unjailed: &Ground, empty: &Jail) -> anyh
                 address,
                 path: "/v1/mcp".to_owned(),
                 token: Some(organization.token.clone()),
+                revision: USUAL_REVISION,
                 tool: HELLO_THROUGH_HAYLOFT,
             };
             let mut caller = target.connect().await?;
