@@ -76,7 +76,7 @@ impl Target {
     pub(crate) async fn connect(&self) -> anyhow::Result<Caller> {
         Ok(match self {
             Self::Mcp { address, path, token, revision, tool } => {
-                Caller::Mcp(McpCaller::open(*address, path, token.as_deref(), *revision, tool.clone()).await?)
+                Caller::Mcp(McpCaller::open(*address, path, token.as_deref(), revision, tool.clone()).await?)
             }
             Self::Pipe { pipe, tool } => Caller::Pipe(PipeCaller::new(pipe.clone(), tool.clone())),
             Self::Route { address, method, path, headers, body } => {

@@ -3,7 +3,7 @@
 use hayloft_testkit::{PluginFolder, TestServer};
 use serde_json::{Value, json};
 
-use crate::support::{mcp_plugin, one_tool, stdio_plugin, stdio_server, until};
+use crate::support::{listed, mcp_plugin, one_tool, stdio_plugin, stdio_server, until};
 
 async fn problems_of_enabling(server: &TestServer, plugin: &str) -> Value {
     let acme = server.organization("Acme").await;
@@ -248,6 +248,7 @@ async fn a_huge_result_is_a_clear_error_and_the_next_call_works() {
     let acme = server.organization("Acme").await;
     for (plugin, tool) in [("hay-plugin-huge", "huge__act"), ("hay-plugin-piped", "piped__act")] {
         acme.enable(plugin, json!({})).await;
+        listed(&acme, tool).await;
         let mut client = acme.mcp();
         client.open().await;
         let fine = client.call_tool(tool, json!({ "bytes": 1_000_000 })).await;

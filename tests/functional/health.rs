@@ -36,7 +36,7 @@ async fn a_start_that_hangs_does_not_hold_the_answer_up() {
     let acme = server.organization("Acme").await;
     assert_eq!(health(&acme, "hay-plugin-hangs").await["status"], "unconfigured");
 
-    acme.enable("hay-plugin-hangs", json!({})).await;
+    acme.put("plugins/hay-plugin-hangs", &json!({ "enabled": true })).await.expect(202);
     // The hook runs until the file is there, so every answer before that came while it ran.
     until("the start", async || workers(&server).await.iter().any(|worker| worker["workerState"] == "bound"))
         .await;

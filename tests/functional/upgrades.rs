@@ -119,10 +119,16 @@ async fn a_trial_goes_on_where_the_host_was_killed_and_the_version_before_is_at_
     server.restart().await;
 
     until("a version that comes up", async || said(&acme).await == "1.0.0").await;
-    let now = shown(&acme).await;
-    assert_ne!(now["state"], "quarantined");
-    let told = now["lastError"].as_str().unwrap_or_default();
-    assert!(told.contains("a newer version of the plugin did not come up"), "{now:#}");
+    // The trial may have been cut off before the newer version counted as the one that runs here: it begins anew then.
+    until("what came of the trial", async || {
+        let now = shown(&acme).await;
+        assert_ne!(now["state"], "quarantined");
+        now["lastError"]
+            .as_str()
+            .is_some_and(|told| told.contains("did not come up") || told.contains("exit code 1"))
+    })
+    .await;
+    assert_eq!(said(&acme).await, "1.0.0");
 
     // What came of it is known to the next run of the host: nobody waits for that version again.
     server.kill_9().await;

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 /// Something for the recorder to do.
 enum Record {
-    Change(InstanceKey, InstanceChange),
+    Change(InstanceKey, Box<InstanceChange>),
     Flush(oneshot::Sender<()>),
 }
 
@@ -32,7 +32,7 @@ impl InstanceTable {
             while let Some(record) = records.recv().await {
                 match record {
                     Record::Change(key, change) => {
-                        if let Err(error) = store.instances().change(&key, change, None).await {
+                        if let Err(error) = store.instances().change(&key, *change, None).await {
                             tracing::error!(instance = %key, %error, "failed to record an instance's state");
                         }
                     }
@@ -100,7 +100,7 @@ impl InstanceTable {
         let Some(row) = rows.get_mut(key) else { return };
         let before = Arc::clone(row);
         change(Arc::make_mut(row));
-        if self.recorder.send(Record::Change(key.clone(), difference(&before, row))).is_err() {
+        if self.recorder.send(Record::Change(key.clone(), Box::new(difference(&before, row)))).is_err() {
             tracing::error!(instance = %key, "failed to record an instance's state: the recorder has ended");
         }
     }
@@ -125,7 +125,7 @@ impl InstanceTable {
     /// Writes what an instance is about to become, and waits until that is on the disk. Here it is so only when it is
     /// changed.
     pub(crate) async fn write_ahead(&self, key: &InstanceKey, change: InstanceChange) {
-        if self.recorder.send(Record::Change(key.clone(), change)).is_ok() {
+        if self.recorder.send(Record::Change(key.clone(), Box::new(change))).is_ok() {
             self.flush().await;
         }
     }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Method, Request};
@@ -9,6 +10,9 @@ use serde_json::{Value, json};
 
 use crate::http_client::{Body, HttpClient, Response, request};
 use crate::mcp_probe::McpProbe;
+
+/// How long a plugin that is switched on may take until that is decided, on the busiest machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where a server listens. It changes when the server restarts, for all who hold it.
 #[derive(Clone, Debug)]
@@ -171,7 +175,8 @@ impl Organization {
         create_token(&self.api, &self.id, role).await
     }
 
-    /// Enables a plugin with a configuration, expects that to be accepted, and gives the answer.
+    /// Enables a plugin with a configuration, expects that to be accepted, and gives the answer. Where the server could not
+    /// wait so long for what comes of it, that is waited for.
     pub async fn enable(&self, plugin: &str, config: Value) -> Value {
         let body = json!({ "enabled": true, "config": config });
         let answer = self.put(&format!("plugins/{plugin}"), &body).await;
@@ -181,7 +186,15 @@ impl Organization {
             answer.status,
             answer.text()
         );
-        answer.json()
+        let mut detail = answer.json();
+        let begun = Instant::now();
+        while answer.status == 202
+            && begun.elapsed() < PATIENCE
+            && matches!(detail["state"].as_str(), Some("installing" | "starting"))
+        {
+            detail = self.get(&format!("plugins/{plugin}")).await.expect(200).json();
+        }
+        detail
     }
 
     /// Calls a tool by REST.
