@@ -23,7 +23,7 @@ use futures::{FutureExt, StreamExt};
 use hayloft_model::HostName;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::time::{interval, timeout};
+use tokio::time::{Instant, interval_at, timeout};
 
 mod answer;
 pub(crate) mod forward;
@@ -207,7 +207,8 @@ impl JailNetwork {
 
     /// Tells the numbers of refusals from time to time.
     async fn count(&self) -> Infallible {
-        let mut window = interval(refusals::WINDOW);
+        // Nothing was counted before the first one is over.
+        let mut window = interval_at(Instant::now() + refusals::WINDOW, refusals::WINDOW);
         loop {
             window.tick().await;
             self.refusals.tell();
