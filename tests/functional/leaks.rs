@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use hayloft_testkit::{PluginFolder, TestServer};
+use hayloft_testkit::{Organization, PluginFolder, TestServer};
 use serde_json::{Value, json};
 
 use crate::support::{mcp_plugin, text_of, until};
@@ -25,10 +25,8 @@ const LEAKING: &str = r#"{
   },
 }"#;
 
-#[tokio::test]
-async fn a_leaking_worker_is_replaced_between_calls() {
-    let plugins = PluginFolder::new();
-    mcp_plugin(&plugins, "hay-plugin-leaking", LEAKING);
+/// A server that replaces the plugin's worker for its memory soon, and an organization that has it switched on.
+async fn leaking(plugins: &PluginFolder) -> (TestServer, Organization) {
     let server = TestServer::builder()
         .plugins(plugins.path())
         .environment("HAYLOFT_LIMITS_SOFT_MEMORY", "200MiB")
@@ -39,6 +37,14 @@ async fn a_leaking_worker_is_replaced_between_calls() {
         .await;
     let acme = server.organization("Acme").await;
     acme.enable("hay-plugin-leaking", json!({})).await;
+    (server, acme)
+}
+
+#[tokio::test]
+async fn a_leaking_worker_is_replaced_between_calls() {
+    let plugins = PluginFolder::new();
+    mcp_plugin(&plugins, "hay-plugin-leaking", LEAKING);
+    let (server, acme) = leaking(&plugins).await;
     let workers = async || -> Vec<Value> {
         let listed = server.admin().get("/v1/workers").await.expect(200).json();
         listed["workers"].as_array().unwrap().clone()
@@ -102,15 +108,7 @@ async fn one_that_must_be_alone_is_replaced_between_calls_too() {
     let mut text: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
     text["hay-plugin"]["updateStrategy"] = "recreate".into();
     fs::write(&manifest, text.to_string()).unwrap();
-    let server = TestServer::builder()
-        .plugins(plugins.path())
-        .environment("HAYLOFT_LIMITS_SOFT_MEMORY", "200MiB")
-        .environment("HAYLOFT_LIMITS_RECYCLE_PAUSE", "1s")
-        .environment("HAYLOFT_LIMITS_DRAIN", "1s")
-        .start()
-        .await;
-    let acme = server.organization("Acme").await;
-    acme.enable("hay-plugin-leaking", json!({})).await;
+    let (_server, acme) = leaking(&plugins).await;
     let log = async || acme.get("plugins/hay-plugin-leaking/logs").await.text();
     let leak = async || text_of(acme.call_tool("leaking__leak", json!({})).await);
     let waiting = tokio::spawn({

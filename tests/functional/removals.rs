@@ -1,12 +1,10 @@
 //! A removed organization is gone for good, also where the host itself ends in the middle of it.
 
-use std::process::Command;
-
-use hayloft_testkit::{PluginFolder, TestServer, workspace};
+use hayloft_testkit::{PluginFolder, TestServer};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{listed, one_tool, text_of, until};
+use crate::support::{listed, one_tool, stored, text_of, until};
 
 /// A plugin whose `onDisable` never ends.
 fn slow_to_leave(plugins: &PluginFolder) {
@@ -25,27 +23,16 @@ fn slow_to_leave(plugins: &PluginFolder) {
 
 /// How many rows of each table name an organization, read from the database itself.
 fn rows(server: &TestServer, organization: &str) -> Value {
-    const READ: &str = "
-        const { DatabaseSync } = require('node:sqlite');
-        const database = new DatabaseSync(process.argv[1], { readOnly: true });
-        const tables = database.prepare(\"select name from sqlite_master where type = 'table'\").all();
-        const counts = {};
-        for (const { name } of tables) {
-          const columns = database.prepare(`pragma table_info(${name})`).all().map((column) => column.name);
-          if (!columns.includes('organization_id')) continue;
-          const query = database.prepare(`select count(*) as count from ${name} where organization_id = ?`);
-          const { count } = query.get(process.argv[2]);
-          if (count > 0) counts[name] = count;
-        }
-        console.log(JSON.stringify(counts));";
-    #[expect(clippy::disallowed_methods, reason = "a reader that shares nothing with the host")]
-    let read = Command::new(workspace::node())
-        .args(["--no-warnings", "-e", READ])
-        .arg(server.data_folder().join("hayloft.db"))
-        .arg(organization)
-        .output()
-        .unwrap();
-    serde_json::from_slice(&read.stdout).unwrap_or_else(|error| panic!("{error}: {read:?}"))
+    let tables = "select tables.name from sqlite_master as tables join pragma_table_info(tables.name) as columns \
+        on columns.name = 'organization_id' where tables.type = 'table'";
+    let tables = stored(server, tables);
+    let counts = tables.iter().map(|table| {
+        let table = table["name"].as_str().unwrap();
+        format!("select '{table}' as name, count(*) as count from {table} where organization_id = '{organization}'")
+    });
+    let counts = stored(server, &counts.collect::<Vec<_>>().join(" union all ")).into_iter();
+    let some = counts.filter(|row| row["count"] != 0);
+    some.map(|row| (row["name"].as_str().unwrap().to_owned(), row["count"].clone())).collect()
 }
 
 #[tokio::test]

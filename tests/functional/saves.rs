@@ -35,6 +35,24 @@ export default defineHayPlugin(({ register }) => ({
     plugins.hay_package("hay-plugin-choosy", &["config", "mcp"], &(waits_for_a_gate(gates) + entry));
 }
 
+/// The plugin, in the mode that works.
+struct Choosy {
+    acme: Organization,
+    _server: TestServer,
+    _folders: [PluginFolder; 2],
+}
+
+impl Choosy {
+    async fn serving() -> Self {
+        let (plugins, gates) = (PluginFolder::new(), PluginFolder::new());
+        choosy(&plugins, &gates);
+        let server = gated(&plugins, &gates).await;
+        let acme = server.organization("Acme").await;
+        acme.enable("hay-plugin-choosy", json!({})).await;
+        Self { acme, _server: server, _folders: [plugins, gates] }
+    }
+}
+
 async fn detail(acme: &Organization) -> Value {
     acme.get(CHOOSY).await.expect(200).json()
 }
@@ -108,11 +126,8 @@ async fn a_switch_on_that_was_cut_off_is_finished_by_the_next_host() {
 
 #[tokio::test]
 async fn what_is_known_of_what_serves_is_not_said_of_what_was_rejected() {
-    let (plugins, gates) = (PluginFolder::new(), PluginFolder::new());
-    choosy(&plugins, &gates);
-    let server: TestServer = gated(&plugins, &gates).await;
-    let acme = server.organization("Acme").await;
-    acme.enable("hay-plugin-choosy", json!({})).await;
+    let choosy = Choosy::serving().await;
+    let acme = &choosy.acme;
     for (revision, bad, why) in [(2, "exits", "exit code 5"), (3, "unstartable", "will not start")] {
         let saved = acme.enable("hay-plugin-choosy", json!({ "mode": bad })).await;
         assert_eq!(
@@ -121,7 +136,7 @@ async fn what_is_known_of_what_serves_is_not_said_of_what_was_rejected() {
             "{saved:#}"
         );
         assert!(saved["lastError"].as_str().unwrap().contains(why), "{saved:#}");
-        assert_eq!(mode(&acme).await, "one");
+        assert_eq!(mode(acme).await, "one");
         let health = acme.get(&format!("{CHOOSY}/health")).await.expect(200).json();
         assert_eq!(health["status"], "healthy", "{health:#}");
     }
@@ -129,11 +144,8 @@ async fn what_is_known_of_what_serves_is_not_said_of_what_was_rejected() {
 
 #[tokio::test]
 async fn what_was_rejected_while_nothing_ran_is_told_and_the_next_call_is_answered() {
-    let (plugins, gates) = (PluginFolder::new(), PluginFolder::new());
-    choosy(&plugins, &gates);
-    let server: TestServer = gated(&plugins, &gates).await;
-    let acme = server.organization("Acme").await;
-    acme.enable("hay-plugin-choosy", json!({})).await;
+    let choosy = Choosy::serving().await;
+    let acme = &choosy.acme;
     for (bad, why) in [("exits", "exit code 5"), ("unstartable", "will not start")] {
         acme.post(&format!("{CHOOSY}/stop"), &json!({})).await.expect(200);
         let saved = acme.enable("hay-plugin-choosy", json!({ "mode": bad })).await;
@@ -141,12 +153,12 @@ async fn what_was_rejected_while_nothing_ran_is_told_and_the_next_call_is_answer
         assert!(saved["lastError"].as_str().unwrap().contains(why), "{saved:#}");
         let health = acme.get(&format!("{CHOOSY}/health")).await.expect(200).json();
         assert_eq!(health["status"], "healthy", "{health:#}");
-        assert_eq!(mode(&acme).await, "one");
+        assert_eq!(mode(acme).await, "one");
         // Whoever looks later reads still why the settings that are shown are not those that serve.
-        let detail = detail(&acme).await;
+        let detail = detail(acme).await;
         assert_eq!((&detail["state"], &detail["lastError"]), (&json!("ready"), &saved["lastError"]));
     }
     let better = acme.enable("hay-plugin-choosy", json!({ "mode": "two" })).await;
     assert_eq!((&better["activeRevision"], &better["lastError"]), (&json!(4), &Value::Null), "{better:#}");
-    assert_eq!(mode(&acme).await, "two");
+    assert_eq!(mode(acme).await, "two");
 }
